@@ -1,0 +1,31 @@
+# Two commands: `make repro` runs the pipeline, `make test` runs the tests. Both set up .venv first, once.
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: repro test lint lock
+.DEFAULT_GOAL := repro
+
+repro: .venv/installed
+	dvc repro
+
+test: .venv/installed
+	pytest
+
+lint: .venv/installed
+	ruff check .
+	ruff format --check .
+
+# Everything that is installed, pinned: edit requirements.in, then `make lock`.
+lock: .venv/installed
+	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header \
+		requirements.in -o requirements.txt
+
+.venv/installed: requirements.txt
+	@test -x .venv/bin/python || $(PYTHON) -c 'import sys; v = sys.version_info; \
+		v >= (3, 11) or sys.exit(f"pelage needs Python 3.11 or newer, this is {v[0]}.{v[1]}: make PYTHON=python3.11")'
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -m1 '^uv==' requirements.txt)"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	@touch $@

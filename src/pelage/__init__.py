@@ -1,0 +1,1 @@
+"""pelage: a pipeline that turns camera-trap photographs into identified individuals."""

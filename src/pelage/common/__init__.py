@@ -1,0 +1,1 @@
+"""What every room shares: errors, params, tables, images, files, memo, progress, seeds."""

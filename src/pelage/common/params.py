@@ -1,0 +1,55 @@
+"""Parameters: `params.yaml`, read as YAML 1.2 so that `1e-4` is a number, with errors that name the key."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML, YAMLError
+
+from pelage.common.errors import PelageError
+
+
+def read_yaml(path: Path) -> Any:
+    """Read one YAML 1.2 file with plain Python types (no tags, no objects)."""
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise PelageError(f"{path} is missing: run from the project's root, or restore the file with git.") from error
+    except YAMLError as error:
+        raise PelageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def read_params(path: Path = Path("params.yaml")) -> dict[str, Any]:
+    """Read `params.yaml` as nested dictionaries."""
+    return read_yaml(path)
+
+
+def choose(value: Any, allowed: Collection[str], key: str) -> str:
+    """Return `value` if it is one of `allowed`; otherwise say which key is wrong and what it may be."""
+    if value not in allowed:
+        raise PelageError(f"params.yaml: {key} is {value!r}; it must be one of {', '.join(sorted(allowed))}.")
+    return value
+
+
+def entry(section: Mapping[str, Any], name: str, key: str) -> Any:
+    """Return `section[name]`; otherwise say that `key` has no such entry and which there are."""
+    if name not in section:
+        raise PelageError(f"params.yaml: {key} has no entry {name!r}; it has {', '.join(map(str, section))}.")
+    return section[name]
+
+
+def merged(default: Mapping[str, Any], override: Mapping[str, Any] | None, key: str) -> dict[str, Any]:
+    """Return `default` with the values of `override` laid over it.
+
+    Raises:
+        PelageError: `override` names a field that `default` does not have (`key` says where).
+    """
+    override = override or {}
+    unknown = [name for name in override if name not in default]
+    if unknown:
+        raise PelageError(
+            f"params.yaml: {key} has the unknown field {unknown[0]!r}; known are {', '.join(map(str, default))}."
+        )
+    return {**default, **override}
