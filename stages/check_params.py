@@ -1,0 +1,23 @@
+"""Check params: a wrong data set, part, view or loss is said before any stage has removed its outputs."""
+
+from pathlib import Path
+
+import _path  # noqa: F401
+
+from pelage.common.files import write_text
+from pelage.common.params import entry, read_params
+from pelage.common.stage import run_stage
+from pelage.training.variant import read_variant
+
+
+def main() -> None:
+    params = read_params()
+    entry(params["datasets"], params["ingest"]["dataset"], "datasets")
+    for name in params["variants"]:
+        read_variant(params, name)
+    write_text(Path("data/params_checked.txt"), "The data set and the variants of params.yaml name what exists.\n")
+    print(f"check_params: data set {params['ingest']['dataset']}, {len(params['variants'])} variants")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pelage.common.errors import PelageError
+from pelage.common.files import fresh_folder, inside, write_bytes
+
+
+def test_a_failed_block_leaves_the_old_folder(tmp_path):
+    out = tmp_path / "views"
+    with fresh_folder(out) as folder:
+        (folder / "a.txt").write_text("old")
+    with pytest.raises(RuntimeError), fresh_folder(out) as folder:
+        (folder / "b.txt").write_text("new")
+        raise RuntimeError
+    assert [p.name for p in out.iterdir()] == ["a.txt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["views"]
+
+
+def test_a_new_folder_holds_nothing_of_the_old(tmp_path):
+    for name in ("a", "b"):
+        with fresh_folder(tmp_path / "out") as folder:
+            (folder / name).touch()
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["b"]
+
+
+def test_write_bytes_replaces_and_leaves_no_temporary(tmp_path):
+    write_bytes(tmp_path / "x" / "f", b"1")
+    write_bytes(tmp_path / "x" / "f", b"2")
+    assert (tmp_path / "x" / "f").read_bytes() == b"2"
+    assert len(list((tmp_path / "x").iterdir())) == 1
+
+
+@pytest.mark.parametrize("path", ["../b.jpg", "/etc/passwd", "a/../../b.jpg", "..", "a/../../photos2/b.jpg"])
+def test_paths_out_of_the_root_are_refused(path):
+    with pytest.raises(PelageError, match=r"metadata\.csv, row 3.*leaves its folder"):
+        inside(Path("data/photos"), path, "metadata.csv, row 3")
+
+
+@given(st.lists(st.sampled_from(["a", "b c", ".", "..", "ü"]), min_size=1, max_size=6))
+def test_inside_is_inside_or_refused(parts):
+    root = Path("/root/photos")
+    try:
+        path = inside(root, "/".join(parts), "row")
+    except PelageError:
+        return
+    assert path == root or root in path.parents
+    assert ".." not in path.parts

@@ -1,0 +1,80 @@
+"""What several tests share: where real photos may stand, and a scratch copy of the project to run DVC in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_photos():
+    """Return the folder of a set of real photos by name; skip where they are not to be had."""
+
+    def folder(name: str) -> Path:
+        if not (SHARED / name).is_dir():
+            pytest.skip(f"the real photos {name!r} are not beside this checkout")
+        return SHARED / name
+
+    return folder
+
+
+class Scratch:
+    """A copy of the pipeline in a folder of its own, with its own parameters, git and DVC."""
+
+    def __init__(self, folder: Path, **changes) -> None:
+        self.folder = folder
+        for name in ("src", "stages"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+            shutil.copy(ROOT / name, folder)
+        yaml = YAML()
+        self.params = yaml.load(ROOT / "params.yaml")
+        self.set(**changes)
+        self._run("git", "init", "-q")
+        self.dvc("init", "-q")
+
+    def set(self, **changes) -> None:
+        """Change parameters: `set(train__epochs=2)` is `train.epochs: 2`."""
+        for key, value in changes.items():
+            *path, last = key.split("__")
+            section = self.params
+            for name in path:
+                section = section[name]
+            section[last] = value
+        YAML().dump(self.params, self.folder / "params.yaml")
+
+    def dvc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+        """Run DVC here; the memo is this folder's own, downloaded weights are those of the project."""
+        return self._run(sys.executable, "-m", "dvc", *arguments, check=check)
+
+    def _run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PELAGE_CACHE": str(self.folder / ".pelage"),
+            "PELAGE_WEIGHTS": os.environ.get("PELAGE_WEIGHTS") or str(ROOT / ".pelage" / "weights"),
+            "DVC_NO_ANALYTICS": "1",
+        }
+        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+        return done
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory):
+    """Make a `Scratch` project with the given parameters."""
+
+    def make(**changes) -> Scratch:
+        return Scratch(tmp_path_factory.mktemp("project"), **changes)
+
+    return make

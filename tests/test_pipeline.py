@@ -1,0 +1,218 @@
+"""The DAG itself: dependencies cover what the code imports, parameters are used, nothing switches the run cache off."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import re
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from pelage.common.params import read_yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+DVC = read_yaml(ROOT / "dvc.yaml")
+PARAMS = read_yaml(ROOT / "params.yaml")
+TEMPLATES = {name: stage.get("do", stage) for name, stage in DVC["stages"].items()}
+
+
+def stage_names(dvc: dict, params: dict) -> set[str]:
+    """All stages as DVC names them: `foreach` over a mapping or a list of a parameter."""
+    names = set()
+    for name, stage in dvc["stages"].items():
+        if "foreach" in stage:
+            items = params[re.fullmatch(r"\$\{(\w+)\}", stage["foreach"]).group(1)]
+            names |= {f"{name}@{item}" for item in items}
+        else:
+            names.add(name)
+    return names
+
+
+def script_of(stage: dict) -> Path:
+    return ROOT / re.match(r"python (stages/\w+\.py)", stage["cmd"]).group(1)
+
+
+def module_file(name: str) -> Path | None:
+    base = ROOT / "src" / name.replace(".", "/")
+    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+        if candidate.exists():
+            return candidate
+    return None
+
+
+def only_docstring(file: Path) -> bool:
+    return all(isinstance(node, ast.Expr) for node in ast.parse(file.read_text()).body)
+
+
+@cache
+def imports_of(file: Path) -> frozenset[Path]:
+    """Files of this project that `file` imports anywhere, packages' `__init__` included where they hold code."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    found = set()
+    for name in names:
+        if name == "_path":
+            found.add(ROOT / "stages/_path.py")
+        if name.split(".")[0] == "pelage":
+            parts = name.split(".")
+            packages = [module_file(".".join(parts[:i])) for i in range(1, len(parts) + 1)]
+            found |= {path for path in packages if path and not (path.name == "__init__.py" and only_docstring(path))}
+    return frozenset(found)
+
+
+def closure(file: Path) -> set[Path]:
+    seen, waiting = set(), [file]
+    while waiting:
+        current = waiting.pop()
+        if current not in seen:
+            seen.add(current)
+            waiting += imports_of(current)
+    return seen
+
+
+def code_deps(stage: dict) -> list[Path]:
+    return [ROOT / dep for dep in stage["deps"] if dep.startswith(("src/", "stages/"))]
+
+
+def param_keys(stage: dict) -> list[str]:
+    """Keys under `params:`, with interpolated parts as `*`."""
+    return [re.sub(r"\$\{[^}]*\}", "*", key) for key in stage.get("params", [])]
+
+
+def leaves(value, prefix: str = "") -> list[str]:
+    if isinstance(value, dict) and value:
+        return [leaf for key, inner in value.items() for leaf in leaves(inner, f"{prefix}.{key}" if prefix else key)]
+    return [prefix]
+
+
+def covers(pattern: str, leaf: str) -> bool:
+    wanted, have = pattern.split("."), leaf.split(".")
+    return len(wanted) <= len(have) and all(w in ("*", h) for w, h in zip(wanted, have, strict=False))
+
+
+def outputs(stage: dict, kind: str) -> list[tuple[str, dict]]:
+    pairs = []
+    for out in stage.get(kind, []):
+        pairs.append((out, {}) if isinstance(out, str) else next(iter(out.items())))
+    return pairs
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_deps_cover_the_import_closure(name):
+    stage = TEMPLATES[name]
+    script = script_of(stage)
+    assert script.stem == name, "the script's name is the stage's name"
+    deps = code_deps(stage)
+    missing = [
+        str(file.relative_to(ROOT))
+        for file in sorted(closure(script))
+        if not any(file == dep or dep in file.parents for dep in deps)
+    ]
+    assert not missing, f"dvc.yaml: stage {name} does not list what its code imports"
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_deps_are_needed(name):
+    files = closure(script_of(TEMPLATES[name]))
+    idle = [
+        str(dep.relative_to(ROOT))
+        for dep in code_deps(TEMPLATES[name])
+        if dep.suffix in ("", ".py") and not any(file == dep or dep in file.parents for file in files)
+    ]
+    assert not idle, f"dvc.yaml: stage {name} lists code that it does not import"
+
+
+def test_every_script_is_a_stage():
+    assert {path.stem for path in (ROOT / "stages").glob("[!_]*.py")} == set(TEMPLATES)
+
+
+def test_every_param_is_a_dependency_of_some_stage():
+    patterns = [key for stage in TEMPLATES.values() for key in param_keys(stage)]
+    loops = {stage["foreach"].strip("${}") for stage in DVC["stages"].values() if "foreach" in stage}
+    idle = [leaf for leaf in leaves(PARAMS) if leaf not in loops and not any(covers(p, leaf) for p in patterns)]
+    assert not idle
+
+
+def test_every_listed_param_exists():
+    known = leaves(PARAMS)
+    for name, stage in TEMPLATES.items():
+        for pattern in param_keys(stage):
+            assert any(covers(pattern, leaf) for leaf in known), f"{name}: {pattern}"
+
+
+def test_every_param_is_read_by_code_of_a_stage_that_lists_it():
+    unread = []
+    for leaf in leaves(PARAMS):
+        section, key = leaf.split(".")[0], leaf.split(".")[-1]
+        if section in ("variants", "parts") or leaf.count(".") == 0:
+            continue
+        stages = [stage for stage in TEMPLATES.values() if any(covers(p, leaf) for p in param_keys(stage))]
+        texts = [file.read_text() for stage in stages for file in closure(script_of(stage))]
+        if not any(re.search(rf"\b{re.escape(key)}\b", text) for text in texts):
+            unread.append(leaf)
+    assert not unread
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_nothing_switches_the_run_cache_off(name):
+    stage = TEMPLATES[name]
+    assert not stage.get("always_changed") and not stage.get("frozen")
+    assert stage["deps"] and any(outputs(stage, kind) for kind in ("outs", "metrics", "plots"))
+    for path, options in outputs(stage, "outs"):
+        assert options.get("cache", True), f"{path}: an out with cache: false switches the run cache off"
+        assert path.startswith("data/"), f"{path}: outs live in data/"
+    for kind in ("outs", "metrics", "plots"):
+        for path, options in outputs(stage, kind):
+            assert not options.get("persist"), path
+            if kind != "outs":
+                assert options["cache"] is False, f"{path}: numbers and figures are in git"
+                assert path.startswith(f"{kind}/"), path
+
+
+def test_lock_has_every_stage_and_no_other():
+    lock = read_yaml(ROOT / "dvc.lock")
+    assert set(lock["stages"]) == stage_names(DVC, PARAMS)
+
+
+def test_params_are_plain_yaml():
+    text = (ROOT / "params.yaml").read_text()
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    assert not any(re.search(r":\s+[&*]\w", line) or "<<:" in line for line in lines), "no anchors: -S expands them"
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def test_a_new_variant_needs_params_only(tmp_path):
+    params = copy.deepcopy(PARAMS)
+    params["variants"]["brand_new"] = {"part": "flank", "view": "nobg", "loss": {"name": "cosface"}}
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    with open(tmp_path / "params.yaml", "w") as file:
+        YAML().dump(params, file)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    dvc(tmp_path, "init", "-q")
+    listed = set(dvc(tmp_path, "stage", "list", "--name-only").split())
+    assert listed == stage_names(DVC, params)
+    assert {"train@brand_new", "embed@brand_new", "search@brand_new"} <= listed
+    for stage in ("evaluate", "report"):
+        assert "variants" in param_keys(TEMPLATES[stage])
+
+
+@pytest.mark.parametrize("variant", PARAMS["variants"])
+def test_every_variant_names_a_part_and_a_view(variant):
+    entry = PARAMS["variants"][variant]
+    assert entry["part"] in PARAMS["parts"]
+    made = {path for stage in TEMPLATES.values() for path, _ in outputs(stage, "outs")}
+    assert f"data/views/{entry['view']}/${{item}}" in made
