@@ -1,0 +1,131 @@
+"""Judge a ranking: which of its candidates are right, and what the gallery could have answered.
+
+The bridge from tables (split, rankings) to the arrays that the metrics take. A ranking that breaks the rules of a
+protocol is refused rather than judged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pelage.common.errors import PelageError
+from pelage.common.tables import UNKNOWN
+from pelage.split.protocols import ProtocolSet, allowed
+
+BLOCK = 512
+
+
+@dataclass(frozen=True)
+class Question:
+    """A protocol and, for each of its Q queries, what the gallery could answer.
+
+    Attributes:
+        name: Name of the protocol.
+        rules: Its queries and gallery.
+        total: `(Q,)` int, photos of the query's individual that may answer.
+        same_side: `(Q,)` bool, one of them shows the same label, or one of the two sides is unknown.
+        encounter_free: `(Q,)` bool, no photo of the query's own encounter may answer.
+        known: `(Q,)` bool, the gallery has the individual.
+    """
+
+    name: str
+    rules: ProtocolSet
+    total: np.ndarray
+    same_side: np.ndarray
+    encounter_free: np.ndarray
+    known: np.ndarray
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What one method answered to a `Question` with Q queries.
+
+    Attributes:
+        query: `(H,)` int, the query of each hit, sorted.
+        rank: `(H,)` int from 1, its rank, ascending within a query.
+        score: `(Q,)` float, score of the first answer; minus infinity where there is none.
+        right: `(Q,)` bool, the first answer is of the right individual.
+    """
+
+    query: np.ndarray
+    rank: np.ndarray
+    score: np.ndarray
+    right: np.ndarray
+
+
+def ask(name: str, rules: ProtocolSet) -> Question:
+    """Find out what a protocol's gallery could answer, in blocks of queries."""
+    queries, gallery = rules.queries, rules.gallery
+    identity = _codes(queries["identity"], gallery["identity"])
+    label = _codes(queries["label"], gallery["label"])
+    encounter = _codes(queries["encounter"], gallery["encounter"])
+    unsure = [(rows["orientation"] == UNKNOWN).to_numpy() for rows in (queries, gallery)]
+    total = np.zeros(len(queries), int)
+    same_side, own = np.zeros(len(queries), bool), np.zeros(len(queries), bool)
+    for start in range(0, len(queries), BLOCK):
+        block = slice(start, start + BLOCK)
+        may = allowed(queries.iloc[block], gallery, rules.same_encounter)
+        alike = may & (identity[0][block, None] == identity[1])
+        side = (label[0][block, None] == label[1]) | unsure[0][block, None] | unsure[1]
+        total[block] = alike.sum(1)
+        same_side[block] = (alike & side).any(1)
+        own[block] = (may & (encounter[0][block, None] == encounter[1])).any(1)
+    known = queries["identity"].isin(gallery["identity"]).to_numpy()
+    return Question(name, rules, total, same_side, ~own, known)
+
+
+def judge(rankings: pd.DataFrame, question: Question, source: str) -> Judged:
+    """Judge one method's answers to a question. A query without rows counts as missed.
+
+    Args:
+        rankings: Rows of `data/rankings/<method>.parquet`, in any order; those of other protocols are ignored.
+        question: As `ask` returns it.
+        source: Name of the file, for messages.
+
+    Raises:
+        PelageError: A query or candidate is not in the protocol, a candidate may not answer or is listed twice, or
+            ranks are not 1, 2, ....
+    """
+    queries, gallery = question.rules.queries, question.rules.gallery
+    rows = rankings[rankings["protocol"] == question.name]
+    query, candidate = _positions(rows["query"], queries), _positions(rows["candidate"], gallery)
+    _refuse(rows, (query < 0) | (candidate < 0), f"is not in the protocol {question.name}", source)
+    order = np.lexsort((rows["rank"], query))
+    rows, query, candidate = rows.iloc[order], query[order], candidate[order]
+    rank = rows["rank"].to_numpy().astype(int)
+    expected = np.arange(1, len(query) + 1) - np.searchsorted(query, query, "left")
+    _refuse(rows, rank != expected, f"has rank(s) other than 1, 2, ... in {question.name}", source)
+    twice = pd.Series(query * max(len(gallery), 1) + candidate).duplicated().to_numpy()
+    _refuse(rows, twice, f"is listed twice in {question.name}", source)
+    columns = ["image_id"] if question.rules.same_encounter else ["image_id", "encounter"]
+    codes = {column: _codes(queries[column], gallery[column]) for column in ["identity", *columns]}
+    same = {column: left[query] == right[candidate] for column, (left, right) in codes.items()}
+    barred = np.any([same[column] for column in columns], axis=0)
+    _refuse(rows, barred, f"shows the query's own photo or encounter, which {question.name} bars", source)
+    score, right = np.full(len(queries), -np.inf), np.zeros(len(queries), bool)
+    first = rank == 1
+    score[query[first]] = rows["score"].to_numpy()[first]
+    right[query[first]] = same["identity"][first]
+    return Judged(query[same["identity"]], rank[same["identity"]], score, right)
+
+
+def _codes(left: pd.Series, right: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    codes, _ = pd.factorize(np.concatenate([left.to_numpy(object), right.to_numpy(object)]))
+    return codes[: len(left)], codes[len(left) :]
+
+
+def _positions(crop_ids: pd.Series, rows: pd.DataFrame) -> np.ndarray:
+    ids = crop_ids.astype("category").cat
+    return pd.Index(rows["crop_id"].astype(object)).get_indexer(ids.categories.astype(object))[ids.codes]
+
+
+def _refuse(rows: pd.DataFrame, wrong: np.ndarray, reason: str, source: str) -> None:
+    if wrong.any():
+        row = rows.iloc[int(wrong.argmax())]
+        raise PelageError(
+            f"{source}: the candidate {row['candidate']!r} at rank {row['rank']} of the query {row['query']!r} "
+            f"{reason} ({int(wrong.sum())} such rows). Run the stage that writes this file again."
+        )

@@ -1,0 +1,1 @@
+"""The split that no encounter can leak through, and how it is read."""

@@ -1,0 +1,180 @@
+"""Make the split table: every detected crop with its label and subset, drawn from a seed or read from a column.
+
+`train` holds encounters of the known individuals and is their gallery; `val` and `test` hold other encounters of them
+and individuals kept out altogether; `none` holds crops of unknown individuals.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from pelage.common.errors import PelageError
+from pelage.common.tables import UNKNOWN
+from pelage.split.draw import draw_subsets, draw_val
+from pelage.split.groups import group_photos
+from pelage.split.protocols import SPLIT_COLUMNS
+
+SUBSETS = ("train", "val", "test", "none")
+PHOTOS = "data/clean.csv"
+DETECTION_NUMBERS = {"w": float, "h": float}
+DETECTION_COLUMNS = ["crop_id", "image_id", "part", "orientation", "animal", "w", "h"]
+PHOTO_COLUMNS = ["image_id", "identity", "encounter", "camera", "station", "date", "sha256", "phash"]
+DOMINANT = 2.0  # how many times larger an animal has to be than the next one to be the one that the photo is named for
+
+
+def crop_table(photos: pd.DataFrame, detections: pd.DataFrame) -> pd.DataFrame:
+    """Join crops with their photos and give each its label, in `crop_id` order.
+
+    The label is what is learnt: `identity:orientation` for flanks (the two flanks of an animal carry different
+    patterns), `identity` for other parts. A photo has one identity: where it shows several animals, the largest has it
+    if its box is at least twice that of the next; the others, or all of them, are unknown.
+
+    Args:
+        photos: Rows of `data/clean.csv` (columns `PHOTO_COLUMNS`).
+        detections: Rows of `data/detections.csv` (columns `DETECTION_COLUMNS`); its orientation is the one that counts.
+
+    Raises:
+        PelageError: There is no crop, or a crop of a photo that is not in `photos`.
+    """
+    if detections.empty:
+        raise PelageError(
+            "data/detections.csv has no crop, so nothing can be learnt. See data/rejected/clean.csv and "
+            "data/rejected/detect.csv for the reasons, and relax the sections clean and detect of params.yaml."
+        )
+    absent = ~detections["image_id"].isin(photos["image_id"])
+    if absent.any():
+        row = int(absent.to_numpy().argmax())
+        raise PelageError(
+            f"data/detections.csv, row {row + 2}: the photo {detections['image_id'].iloc[row]!r} is not in {PHOTOS}. "
+            "Run the stage detect again."
+        )
+    crops = detections[DETECTION_COLUMNS].merge(photos[PHOTO_COLUMNS], on="image_id", validate="many_to_one")
+    crops["identity"] = crops["identity"].where(_named(crops), UNKNOWN)
+    crops["label"] = crops["identity"].where(
+        (crops["part"] != "flank") | (crops["identity"] == UNKNOWN), crops["identity"] + ":" + crops["orientation"]
+    )
+    return crops.sort_values("crop_id", ignore_index=True)
+
+
+def drawn_split(crops: pd.DataFrame, bits: int, seed: int, **shares: float) -> pd.DataFrame:
+    """Draw the split.
+
+    Args:
+        crops: As `crop_table` makes them.
+        bits: Hamming distance up to which photos of an individual are one view and stay together.
+        seed: Draws differ by it.
+        shares: `novel`, `val_novel`, `val` and `test` as in `draw_subsets`.
+
+    Returns:
+        The table of `data/split.csv`.
+
+    Raises:
+        PelageError: There are fewer than two individuals, or none with two encounters.
+    """
+    visits = _visits(crops[crops["identity"] != UNKNOWN], bits)
+    individuals = visits["identity"].nunique()
+    if individuals < 2:
+        raise PelageError(
+            f"{PHOTOS} has crops of {individuals} known individual(s); telling individuals apart takes two at least. "
+            "Fill the column identity, or bring photos of more individuals."
+        )
+    if visits.groupby("identity")["group"].nunique().max() < 2:
+        raise PelageError(
+            f"{PHOTOS}: none of its {individuals} individuals was photographed in two encounters (photos of one "
+            "encounter, one camera and day, or near-equal photos count once), so nobody can be recognised again. "
+            "Bring photos of further visits, or check the columns date, station and encounter and split.burst_gap_s."
+        )
+    return _table(crops, visits["group"].map(draw_subsets(visits, seed, **shares)), published=False)
+
+
+def published_split(
+    crops: pd.DataFrame, photos: pd.DataFrame, column: str, bits: int, seed: int, val: float
+) -> pd.DataFrame:
+    """Take the split from a column of the source table that says train, test, or val; empty is in no subset.
+
+    When the column has no val, a share of each individual's train encounters becomes val; these crops stay in the
+    gallery of the closed and open protocols, so that published numbers stay comparable.
+
+    Args:
+        crops: As `crop_table` makes them.
+        photos: Rows of `data/clean.csv`, with the column.
+        column: Its name.
+        bits, seed, val: As in `drawn_split`.
+
+    Returns:
+        The table of `data/split.csv`.
+
+    Raises:
+        PelageError: The column is missing, has another value, or trains fewer than two individuals or tests none.
+    """
+    if not column or column not in photos:
+        raise PelageError(
+            f"split.source is column, but {PHOTOS} has no column {column!r}. Name one of its columns in the data set's "
+            "split_column in params.yaml, or set split.source to drawn."
+        )
+    wrong = ~photos[column].isin(["", "train", "val", "test"])
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise PelageError(
+            f"{PHOTOS}, row {row + 2}: {column} is {photos[column].iloc[row]!r}; it must be train, val, test or empty "
+            f"({int(wrong.sum())} rows have other values). Mend the source table, or set split.source to drawn."
+        )
+    values = crops["image_id"].map(photos.set_index("image_id")[column])
+    subset = values.where((crops["identity"] != UNKNOWN) & (values != ""))
+    train = crops[subset == "train"]
+    individuals, asked = train["identity"].nunique(), int((subset == "test").sum())
+    if individuals < 2 or asked == 0:
+        raise PelageError(
+            f"{PHOTOS}: {column} puts crops of {individuals} known individual(s) in train and {asked} in test; it "
+            "takes two individuals to learn and one crop to test. Mend the column, or set split.source to drawn."
+        )
+    if not (subset == "val").any():
+        visits = _visits(train, bits)
+        subset = visits["group"].map(draw_val(visits, seed, val)).reindex(crops.index).fillna(subset)
+    table = _table(crops, subset, published=True)
+    table["gallery"] |= (table["subset"] == "val") & (values == "train")
+    return table
+
+
+def split_metrics(split: pd.DataFrame) -> dict[str, int | float | None]:
+    """Count what each subset holds; `test_labels_in_train` is the share of known test crops whose label is in train."""
+    rows = {subset: split[split["subset"] == subset] for subset in SUBSETS}
+    metrics: dict[str, int | float | None] = {}
+    for subset, held in rows.items():
+        metrics[f"{subset}_crops"] = len(held)
+        if subset != "none":
+            metrics[f"{subset}_encounters"] = held["encounter"].nunique()
+            metrics[f"{subset}_individuals"] = held["identity"].nunique()
+    for subset in ("val", "test"):
+        metrics[f"{subset}_novel_individuals"] = rows[subset].loc[~rows[subset]["known"], "identity"].nunique()
+    asked = rows["test"][rows["test"]["known"]]
+    learnt = asked["label"].isin(rows["train"]["label"])
+    metrics["test_labels_in_train"] = round(float(learnt.mean()), 4) if len(asked) else None
+    return metrics
+
+
+def _named(crops: pd.DataFrame) -> pd.Series:
+    """Tell which crops show the animal that their photo is named for."""
+    area = (crops["w"] * crops["h"]).groupby([crops["image_id"], crops["animal"]]).max()
+    ordered = area.sort_values(ascending=False).groupby("image_id")
+    largest, next_one = ordered.nth(0).droplevel("animal"), ordered.nth(1).droplevel("animal")
+    needed = (DOMINANT * next_one).reindex(largest.index).fillna(0)
+    named = largest.where(largest >= needed)
+    own = pd.MultiIndex.from_frame(crops[["image_id", "animal"]])
+    return pd.Series(area.reindex(own).to_numpy() == crops["image_id"].map(named).to_numpy(), index=crops.index)
+
+
+def _visits(crops: pd.DataFrame, bits: int) -> pd.DataFrame:
+    photos = crops.drop_duplicates("image_id").set_index("image_id")
+    group = crops["image_id"].map(group_photos(photos, bits))
+    told = (crops["part"] != "flank") | (crops["orientation"] != UNKNOWN)
+    label = (crops["part"] + " " + crops["label"]).where(told, "")
+    return pd.DataFrame({"identity": crops["identity"], "label": label, "group": group})
+
+
+def _table(crops: pd.DataFrame, subset: pd.Series, published: bool) -> pd.DataFrame:
+    table = crops.assign(subset=subset.reindex(crops.index).fillna("none"), published=published)
+    table["known"] = table["identity"].isin(table.loc[table["subset"] == "train", "identity"])
+    table["gallery"] = np.asarray(table["subset"] == "train")
+    return table[SPLIT_COLUMNS]

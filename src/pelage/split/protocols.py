@@ -1,0 +1,97 @@
+"""How one split is read: which crops ask (queries), which may answer (gallery), and which pairs are barred.
+
+Four readings of `data/split.csv`: validation, closed, open and disjoint. All methods are searched and judged by them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pelage.common.tables import read_table
+
+PROTOCOLS = ("validation", "closed", "open", "disjoint")
+SPLIT_COLUMNS = [
+    "crop_id", "image_id", "part", "identity", "label", "encounter", "camera", "station", "date", "orientation",
+    "subset", "known", "gallery", "published",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ProtocolSet:
+    """Queries and gallery of one protocol: rows of the split table in `crop_id` order; either may be empty.
+
+    Attributes:
+        queries: Crops to be identified.
+        gallery: Crops whose identity is told.
+        same_encounter: Whether a query may be answered by a photo of its own encounter. Only the closed and open
+            protocols of a published split say so, because their published numbers were made that way.
+    """
+
+    queries: pd.DataFrame
+    gallery: pd.DataFrame
+    same_encounter: bool = False
+
+
+def read_split(path: Path) -> pd.DataFrame:
+    """Read `data/split.csv`, with `known`, `gallery` and `published` as booleans."""
+    numbers = {"known": bool, "gallery": bool, "published": bool}
+    return read_table(path, numbers=numbers, required=[column for column in SPLIT_COLUMNS if column != "published"])
+
+
+def protocol_sets(split: pd.DataFrame, part: str) -> dict[str, ProtocolSet]:
+    """Return the protocols of one part, in the order of `PROTOCOLS`.
+
+    * validation: `val` crops against `train` crops; thresholds and early stopping use this one and nothing else.
+    * closed: `test` crops of known individuals against the gallery.
+    * open: all `test` crops against the gallery; some individuals are new to it.
+    * disjoint: `test` crops of novel individuals against one another. With a single novel individual there is no
+      wrong answer, so the protocol is then empty.
+
+    Args:
+        split: Rows of `data/split.csv`; a missing column `published` means a drawn split.
+        part: `flank` or `face`.
+    """
+    rows = split[split["part"] == part].sort_values("crop_id", ignore_index=True)
+    published = "published" in rows and bool(rows["published"].any())
+    test = rows[rows["subset"] == "test"]
+    gallery = rows[rows["gallery"]]
+    novel = test[~test["known"]]
+    if novel["identity"].nunique() < 2:
+        novel = novel.iloc[:0]
+    sets = {
+        "validation": (rows[rows["subset"] == "val"], rows[rows["subset"] == "train"], False),
+        "closed": (test[test["known"]], gallery, published),
+        "open": (test, gallery, published),
+        "disjoint": (novel, novel, False),
+    }
+    return {
+        name: ProtocolSet(queries.reset_index(drop=True), candidates.reset_index(drop=True), same_encounter)
+        for name, (queries, candidates, same_encounter) in sets.items()
+    }
+
+
+def allowed(queries: pd.DataFrame, gallery: pd.DataFrame, same_encounter: bool = False) -> np.ndarray:
+    """Tell which gallery crops may answer which queries.
+
+    Args:
+        queries: `Q` rows of the split table (a block of a protocol's queries when there are many).
+        gallery: `G` rows.
+        same_encounter: As in `ProtocolSet`.
+
+    Returns:
+        `(Q, G)` bool: False where the candidate shows the query's own photo or, unless `same_encounter`, comes from
+        the query's own encounter.
+    """
+    barred = _equal(queries["image_id"], gallery["image_id"])
+    if not same_encounter:
+        barred |= _equal(queries["encounter"], gallery["encounter"])
+    return ~barred
+
+
+def _equal(left: pd.Series, right: pd.Series) -> np.ndarray:
+    codes, _ = pd.factorize(np.concatenate([left.to_numpy(object), right.to_numpy(object)]))
+    return codes[: len(left), None] == codes[None, len(left) :]

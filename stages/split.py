@@ -1,0 +1,46 @@
+"""Split: data/clean.csv and data/detections.csv -> data/split.csv, metrics/split.json."""
+
+from pathlib import Path
+
+import _path  # noqa: F401
+
+from pelage.common.files import write_json
+from pelage.common.params import choose, entry, read_params
+from pelage.common.stage import run_stage
+from pelage.common.tables import read_table, write_table
+from pelage.split.assign import (
+    DETECTION_COLUMNS,
+    DETECTION_NUMBERS,
+    PHOTO_COLUMNS,
+    crop_table,
+    drawn_split,
+    published_split,
+    split_metrics,
+)
+
+
+def main() -> None:
+    """Draw the split, or take the data set's own."""
+    params = read_params()
+    wanted = params["split"]
+    source = choose(wanted["source"], ("drawn", "column"), "split.source")
+    bits = params["check_leakage"]["near_duplicate_bits"]
+    photos = read_table(Path("data/clean.csv"), required=PHOTO_COLUMNS)
+    detections = read_table(Path("data/detections.csv"), numbers=DETECTION_NUMBERS, required=DETECTION_COLUMNS)
+    crops = crop_table(photos, detections)
+    if source == "drawn":
+        shares = {name: wanted[name] for name in ("novel", "val_novel", "val", "test")}
+        split = drawn_split(crops, bits, wanted["seed"], **shares)
+    else:
+        column = entry(params["datasets"], params["ingest"]["dataset"], "datasets").get("split_column", "")
+        split = published_split(crops, photos, column, bits, wanted["seed"], wanted["val"])
+    metrics = split_metrics(split)
+    write_table(Path("data/split.csv"), split)
+    write_json(Path("metrics/split.json"), metrics)
+    for subset in ("train", "val", "test"):
+        crops, visits, animals = (metrics[f"{subset}_{name}"] for name in ("crops", "encounters", "individuals"))
+        print(f"split: {subset} {crops} crops, {visits} encounters, {animals} individuals")
+
+
+if __name__ == "__main__":
+    run_stage(main)

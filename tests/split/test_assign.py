@@ -1,0 +1,134 @@
+"""The split table: drawn, published, and what cannot be split."""
+
+import pandas as pd
+import pytest
+
+from pelage.common.errors import PelageError
+from pelage.split.assign import crop_table, drawn_split, published_split, split_metrics
+from pelage.split.leakage import find_leaks
+from pelage.split.protocols import SPLIT_COLUMNS
+
+SHARES = {"novel": 0.25, "val_novel": 0.13, "val": 0.2, "test": 0.2}
+
+
+def draw(clean, detections, seed=1):
+    return drawn_split(crop_table(clean, detections), 2, seed, **SHARES)
+
+
+def test_labels_and_order(survey):
+    clean, detections = survey(2, 1)
+    crops = crop_table(clean, detections.sample(frac=1, random_state=0))
+    assert crops["crop_id"].is_monotonic_increasing
+    assert crops["label"].tolist()[:4] == ["L0:left", "L0", "L0:right", "L0"]
+    clean.loc[0, "identity"] = "unknown"
+    assert crop_table(clean, detections)["label"].tolist()[:2] == ["unknown", "unknown"]
+
+
+def test_the_largest_of_several_animals_is_the_named_one(survey):
+    clean, detections = survey(2, 1, 1)
+    second = detections.iloc[[0]].assign(crop_id="L0e0p0.jpg#2", animal=1, w=40.0)
+    crops = crop_table(clean, pd.concat([detections, second]))
+    assert crops["identity"].tolist() == ["L0", "L0", "unknown", "L1", "L1"]
+    crops = crop_table(clean, pd.concat([detections, second.assign(w=60.0)]))
+    assert crops["identity"].tolist() == ["unknown", "unknown", "unknown", "L1", "L1"]
+
+
+def test_drawn_split_holds_every_crop_and_leaks_nothing(survey):
+    clean, detections = survey()
+    clean.loc[:1, "identity"] = "unknown"
+    split = draw(clean, detections)
+    assert list(split.columns) == SPLIT_COLUMNS
+    assert sorted(split["crop_id"]) == sorted(detections["crop_id"])
+    assert set(split.loc[split["identity"] == "unknown", "subset"]) == {"none"}
+    assert (split["gallery"] == (split["subset"] == "train")).all()
+    assert find_leaks(split, clean, 2).empty
+    metrics = split_metrics(split)
+    assert metrics["test_novel_individuals"] == 2 and metrics["val_novel_individuals"] == 1
+    assert metrics["train_individuals"] == 5 and metrics["none_crops"] == 4
+    assert sum(metrics[f"{subset}_crops"] for subset in ("train", "val", "test", "none")) == len(detections)
+    assert metrics["test_labels_in_train"] == 1.0
+
+
+def test_split_does_not_depend_on_the_order_of_rows(survey):
+    clean, detections = survey()
+    mixed = clean.sample(frac=1, random_state=1), detections.sample(frac=1, random_state=2)
+    pd.testing.assert_frame_equal(draw(clean, detections), draw(*mixed))
+    assert not draw(clean, detections).equals(draw(clean, detections, seed=2))
+
+
+def test_near_duplicates_of_one_animal_stay_together(survey):
+    clean, detections = survey()
+    same = (clean["identity"] == "L3") & (clean["image_id"].str[:4].isin(["L3e1", "L3e2", "L3e3"]))
+    clean.loc[same, "phash"] = clean.loc[same, "phash"].iloc[0]
+    for seed in range(10):
+        split = draw(clean, detections, seed)
+        assert split.loc[split["image_id"].isin(clean.loc[same, "image_id"]), "subset"].nunique() == 1
+
+
+def test_three_leopards(shared_photos):
+    table = pd.read_csv(shared_photos("leopard") / "metadata.csv", dtype=str)
+    clean = table.assign(encounter=table["station"] + table["date"].str[:13], sha256="", phash="")
+    detections = table[["image_id", "orientation"]].assign(part="flank", animal=0, w=1.0, h=1.0)
+    detections["crop_id"] = detections["image_id"] + "#0"
+    split = drawn_split(crop_table(clean, detections), 2, 1, novel=0.2, val_novel=0.12, val=0.15, test=0.25)
+    metrics = split_metrics(split)
+    assert metrics["train_individuals"] == 2 and metrics["test_novel_individuals"] == 1
+    assert metrics["val_crops"] > 0 and metrics["test_labels_in_train"] == 1.0
+
+
+def test_published_split(survey):
+    clean, detections = survey()
+    clean.loc[4, "fold"] = ""
+    clean.loc[6, "identity"] = "unknown"
+    crops = crop_table(clean, detections)
+    split = published_split(crops, clean, "fold", 2, 1, 0.25)
+    fold = crops["image_id"].map(clean.set_index("image_id")["fold"])
+    assert ((split["subset"] == "test") == (fold == "test")).all()
+    assert set(split.loc[fold == "", "subset"]) == {"none"}
+    assert split["published"].all() and split["known"].sum() == len(split) - 2
+    val = split["subset"] == "val"
+    assert split.loc[val, "encounter"].nunique() == 8
+    assert (split["gallery"] == (split["subset"].isin(["train", "val"]))).all()
+    assert find_leaks(split, clean, 2).empty
+
+
+def test_published_val_is_kept_out_of_the_gallery(survey):
+    clean, detections = survey()
+    clean.loc[clean["image_id"].str[2:4] == "e1", "fold"] = "val"
+    split = published_split(crop_table(clean, detections), clean, "fold", 2, 1, 0.25)
+    assert (split["gallery"] == (split["subset"] == "train")).all()
+    assert (split["subset"] == "val").sum() == 8 * 2 * 2
+
+
+def test_individuals_only_in_the_published_test_are_novel(survey):
+    clean, detections = survey()
+    clean["fold"] = (clean["identity"] < "L2").map({True: "test", False: "train"})
+    split = published_split(crop_table(clean, detections), clean, "fold", 2, 1, 0.2)
+    assert (split["known"] == (split["identity"] >= "L2")).all()
+
+
+def refused(message):
+    return pytest.raises(PelageError, match=message)
+
+
+def test_what_cannot_be_split(survey):
+    clean, detections = survey()
+    with refused("no crop, so nothing can be learnt"):
+        crop_table(clean, detections.iloc[:0])
+    with refused(r"detections.csv, row 2: the photo 'L0e0p0.jpg' is not in"):
+        crop_table(clean.iloc[1:], detections)
+    with refused(r"1 known individual\(s\)"):
+        draw(clean.assign(identity="L0"), detections)
+    with refused(r"0 known individual\(s\)"):
+        draw(clean.assign(identity="unknown"), detections)
+    with refused("none of its 8 individuals was photographed in two encounters"):
+        draw(*survey(encounters=1))
+    crops = crop_table(clean, detections)
+    for column in ("closed_split", ""):
+        with refused(f"has no column '{column}'"):
+            published_split(crops, clean, column, 2, 1, 0.2)
+    with refused(r"clean.csv, row 5: fold is 'gallery'.*\(2 rows have other values\)"):
+        wrong = clean.assign(fold=["gallery" if row in (3, 7) else "train" for row in range(len(clean))])
+        published_split(crops, wrong, "fold", 2, 1, 0.2)
+    with refused("80 in test|and 0 in test"):
+        published_split(crops, clean.assign(fold="train"), "fold", 2, 1, 0.2)
