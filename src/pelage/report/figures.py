@@ -1,0 +1,288 @@
+"""Figures of the report, drawn with matplotlib's Agg renderer into PNG bytes that never differ between two runs.
+
+Colours are Okabe and Ito's (2008), which colour-blind readers tell apart; lines carry their names at their ends, and
+intervals are whiskers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from pelage.report.tables import HEADLINE, LOCAL, METRIC_NAMES, Method, blocks, number
+
+INK, SOFT, FAINT = "#1f2328", "#6b7280", "#e5e7eb"
+KIND_COLOURS = {"network": "#0072b2", "local": "#d55e00", "control": "#7f7f7f"}
+LINE_COLOURS = ["#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#8c510a"]
+SUBSET_COLOURS = {"train": "#0072b2", "val": "#e69f00", "test": "#009e73", "none": "#c7c7c7"}
+HISTORY = {"epoch": int, "loss": float, "val_map": float}
+CURVES = {"rank": int, "closed": float, "open": float, "disjoint": float}
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": SOFT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 10,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.8,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "figure.dpi": 120,
+}
+
+
+def canvas(inches: tuple[float, float], rows: int, columns: int, **options: object) -> tuple[Figure, np.ndarray]:
+    """Return a figure of `inches` (width, height) and its `(rows, columns)` axes, laid out without overlaps."""
+    figure = Figure(inches, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def to_png(figure: Figure) -> bytes:
+    """Return a figure as PNG bytes with a palette: small, and without dates or versions."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    image = Image.open(buffer).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    buffer = BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def spread(positions: Sequence[float], gap: float, low: float = -np.inf, high: float = np.inf) -> np.ndarray:
+    """Move `positions` apart to at least `gap`, in the same order, between `low` and `high` as far as they fit.
+
+    Neighbours that are too close join a cluster that is centred on the mean of its members (pool adjacent violators).
+    """
+    clusters: list[list[int]] = []
+
+    def bottom(cluster: list[int]) -> float:
+        size = gap * (len(cluster) - 1)
+        middle = float(np.mean([positions[index] for index in cluster]))
+        return max(min(middle - size / 2, high - size), low)
+
+    for index in np.argsort(positions, kind="stable"):
+        clusters.append([index])
+        while len(clusters) > 1 and bottom(clusters[-1]) < bottom(clusters[-2]) + gap * len(clusters[-2]):
+            upper = clusters.pop()
+            clusters[-1] += upper
+    moved = np.empty(len(positions))
+    for cluster in clusters:
+        moved[cluster] = bottom(cluster) + gap * np.arange(len(cluster))
+    return moved
+
+
+def line_styles(methods: Sequence[Method]) -> dict[str, dict]:
+    """Give each method a line: networks in colours (dashed from the second round on), the others in greys."""
+    styles: dict[str, dict] = {}
+    networks = [method.name for method in methods if method.kind == "network"]
+    for index, name in enumerate(networks):
+        colour, dash = LINE_COLOURS[index % len(LINE_COLOURS)], ["-", "--", ":"][index // len(LINE_COLOURS) % 3]
+        styles[name] = {"color": colour, "linestyle": dash, "linewidth": 1.8}
+    styles[LOCAL] = {"color": KIND_COLOURS["local"], "linewidth": 2.6}
+    controls = [method.name for method in methods if method.kind == "control"]
+    for name, dash in zip(controls, ["--", ":"], strict=False):
+        styles[name] = {"color": KIND_COLOURS["control"], "linestyle": dash, "linewidth": 1.6}
+    return styles
+
+
+def _label_ends(axes: Axes, ends: Sequence[tuple[str, float, float, str]], gap: float) -> None:
+    """Write `(name, x, y, colour)` at the right edge, moved apart to `gap` and joined to their lines by a hair."""
+    placed = spread([y for _, _, y, _ in ends], gap, *axes.get_ylim())
+    for (name, x, y, colour), height in zip(ends, placed, strict=True):
+        axes.annotate(
+            f"{name}  {number(y)}",
+            (x, y),
+            (1.025, height),
+            textcoords=axes.get_yaxis_transform(),
+            color=colour,
+            fontsize=9,
+            va="center",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "alpha": 0.6, "relpos": (0, 0.5)},
+        )
+
+
+@rc_context(STYLE)
+def leaderboard_figure(table: pd.DataFrame) -> bytes:
+    """Draw each method's headline metric with its interval, one row of panels a part, one column a protocol."""
+    parts = list(dict.fromkeys(table["part"]))
+    counts = [table.loc[table["part"] == part, "method"].nunique() for part in parts]
+    heights = [count + 2.4 for count in counts]
+    figure, grid = canvas((11, 0.33 * sum(heights) + 0.3), len(parts), len(HEADLINE), height_ratios=heights)
+    order = {part: list(dict.fromkeys(table.loc[table["part"] == part, "method"])) for part in parts}
+    for part, protocol, rows in blocks(table):
+        row, column = parts.index(part), list(HEADLINE).index(protocol)
+        _forest(grid[row, column], rows, order[part], f"{part.capitalize()}, {protocol}", column == 0)
+    return to_png(figure)
+
+
+def _forest(axes: Axes, rows: pd.DataFrame, order: Sequence[str], title: str, names: bool) -> None:
+    metric = HEADLINE[rows["protocol"].iloc[0]]
+    axes.set(xlim=(0, 1.0), ylim=(len(order) - 0.4, -0.6), xticks=[0, 0.25, 0.5, 0.75, 1], xlabel=METRIC_NAMES[metric])
+    axes.set_xticklabels(["0", "", "0.5", "", "1"])
+    axes.set_title(title)
+    axes.grid(False, axis="y")
+    axes.set_yticks(range(len(order)), order if names else [])
+    if names:
+        kinds = rows.set_index("method")["kind"]
+        for label in axes.get_yticklabels():
+            label.set_color(KIND_COLOURS[kinds[label.get_text()]])
+    if metric == "auroc":
+        axes.axvline(0.5, color=SOFT, linewidth=0.8, linestyle=":")
+    for _, row in rows.iterrows():
+        y, value, colour = order.index(row["method"]), row.get(metric), KIND_COLOURS[row["kind"]]
+        if number(value) == "–":
+            axes.text(0.02, y, row["note"] or "not defined", color=SOFT, style="italic", fontsize=9, va="center")
+            continue
+        low, high = row.get(f"{metric}_low"), row.get(f"{metric}_high")
+        low, high = (value if number(bound) == "–" else bound for bound in (low, high))
+        axes.plot([low, high], [y, y], color=colour, linewidth=2, alpha=0.45, solid_capstyle="butt")
+        axes.plot([low, high], [y, y], color=colour, linewidth=0, marker="|", markersize=7, alpha=0.7)
+        axes.plot(value, y, "o", color=colour, markersize=6.5)
+        right = high < 0.84
+        axes.annotate(
+            number(value),
+            (high if right else low, y),
+            (6 if right else -6, 0),
+            textcoords="offset points",
+            ha="left" if right else "right",
+            va="center",
+            fontsize=9,
+            color=INK,
+        )
+
+
+@rc_context(STYLE)
+def cmc_figure(curves: Mapping[str, pd.DataFrame], methods: Sequence[Method]) -> bytes:
+    """Draw the cumulative match characteristic of all methods, one panel a protocol.
+
+    Args:
+        curves: method -> table with a column `rank` and a column of shares for each protocol (missing: no queries).
+        methods: Methods, in the order of their colours.
+
+    A protocol whose curves all equal an earlier one's shares its panel.
+    """
+    panels: list[tuple[list[str], list[pd.Series]]] = []
+    for protocol in HEADLINE:
+        lines = [curves[method.name].set_index("rank")[protocol].dropna() for method in methods]
+        twin = next((names for names, other in panels if all(map(pd.Series.equals, lines, other))), None)
+        if twin:
+            twin.append(protocol)
+        else:
+            panels.append(([protocol], lines))
+    figure, grid = canvas((10, 4.1 * len(panels)), len(panels), 1)
+    styles = line_styles(methods)
+    for axes, (names, lines) in zip(grid[:, 0], panels, strict=True):
+        ends = []
+        last = max((line.index.max() for line in lines if len(line)), default=20)
+        for method, line in zip(methods, lines, strict=True):
+            if len(line):
+                axes.plot(line.index, line, **styles[method.name])
+                ends.append((method.name, last, float(line.iloc[-1]), styles[method.name]["color"]))
+        axes.set(xlim=(1, last), ylim=(0, 1.02), ylabel="share of queries answered by then")
+        axes.set_title(" and ".join(names).capitalize() + " protocol")
+        axes.set_xticks([rank for rank in (1, 3, 5, 10, 15, 20) if rank <= last])
+        if ends:
+            _label_ends(axes, ends, 0.055)
+        else:
+            _nothing(axes, "no queries")
+    grid[-1, 0].set_xlabel("rank")
+    return to_png(figure)
+
+
+def _nothing(axes: Axes, words: str) -> None:
+    axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", color=SOFT, style="italic")
+
+
+@rc_context(STYLE)
+def training_figure(histories: Mapping[str, pd.DataFrame], methods: Sequence[Method]) -> bytes:
+    """Draw validation score and training loss of all networks by epoch, a dot where weights were kept.
+
+    Args:
+        histories: method -> table with the columns epoch, loss and val_map; networks that were not trained are empty.
+        methods: Methods, in the order of their colours.
+    """
+    figure, grid = canvas((10, 7.2), 2, 1)
+    score, loss = grid[:, 0]
+    styles = line_styles(methods)
+    score_ends, loss_ends = [], []
+    for name, history in histories.items():
+        if history.empty:
+            continue
+        style, epochs = styles[name], history["epoch"].to_numpy()
+        values, losses = history["val_map"].to_numpy(float), history["loss"].to_numpy(float)
+        score.plot(epochs, values, **style)
+        loss.plot(epochs, losses / losses[0], **style)
+        if np.isfinite(values).any():
+            best = int(np.nanargmax(values))
+            score.plot(epochs[best], values[best], "o", color=style["color"], markersize=7)
+            score_ends.append((name, epochs[-1], values[-1], style["color"]))
+        loss_ends.append((name, epochs[-1], losses[-1] / losses[0], style["color"]))
+    score.set_title("mAP on validation photos")
+    loss.set_title("Training loss, as a share of the first epoch's")
+    loss.set_xlabel("epoch")
+    for axes, ends in ((score, score_ends), (loss, loss_ends)):
+        axes.set_ylim(0, max([1.0 if axes is loss else 0.05] + [y * 1.1 for _, _, y, _ in ends]))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if ends:
+            _label_ends(axes, ends, 0.065 * axes.get_ylim()[1])
+        else:
+            _nothing(axes, "no network was trained")
+    return to_png(figure)
+
+
+@rc_context(STYLE)
+def counts_figure(split: pd.DataFrame) -> bytes:
+    """Draw how many photos each individual has, by subset, and how many individuals have how many encounters.
+
+    Args:
+        split: Rows of `data/split.csv`; photos of unknown individuals are left out.
+    """
+    told = split[split["subset"] != "none"].drop_duplicates(["image_id", "identity"])
+    counts = told.groupby(["identity", "subset"]).size().unstack(fill_value=0)
+    counts = counts.reindex(columns=[subset for subset in SUBSET_COLOURS if subset in counts])
+    counts = counts.loc[counts.sum(axis=1).sort_index().sort_values(ascending=False, kind="stable").index]
+    figure, grid = canvas((10, 3.8), 1, 2, width_ratios=[2, 1])
+    bars, histogram = grid[0]
+    bottom = np.zeros(len(counts))
+    for subset in counts:
+        bars.bar(np.arange(len(counts)) + 1, counts[subset], 0.86, bottom, color=SUBSET_COLOURS[subset], label=subset)
+        bottom += counts[subset].to_numpy()
+    bars.set(xlim=(0.4, max(len(counts), 1) + 0.6), xlabel="individuals, most photographed first", ylabel="photos")
+    bars.set_title(f"Photos of each of {len(counts)} individuals")
+    bars.grid(False, axis="x")
+    bars.legend(loc="upper right", ncols=4)
+    encounters = told.groupby("identity")["encounter"].nunique()
+    most = int(encounters.max()) if len(encounters) else 1
+    step = max(1, -(-most // 20))
+    edges = np.arange(1, most + step + 1, step)
+    heights, _ = np.histogram(encounters, np.append(edges, edges[-1] + step))
+    histogram.bar(edges, heights, 0.86 * step, color=SOFT, align="edge" if step > 1 else "center")
+    histogram.set(xlabel="encounters", ylabel="individuals")
+    histogram.set_title("Encounters an individual")
+    histogram.grid(False, axis="x")
+    for axes in (bars, histogram):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    return to_png(figure)

@@ -1,0 +1,198 @@
+"""The page `data/report/index.html`: one file that holds everything, pictures inside, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pelage.common.params import entry
+from pelage.report.tables import (
+    HEADLINE,
+    KINDS,
+    METRIC_NAMES,
+    PROTOCOLS,
+    Method,
+    asked,
+    blocks,
+    number,
+    shown_metrics,
+    verdict,
+)
+
+SUBSETS = {
+    "train": "training, and the gallery of known individuals",
+    "val": "validation: early stopping and thresholds",
+    "test, known": "queries: new encounters of known individuals",
+    "test, novel": "queries: individuals that training never saw",
+    "none": "nobody knows the individual: neither trained on nor scored",
+}
+
+
+def data_uri(png: bytes) -> str:
+    """Return PNG bytes as an address that holds them."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def facts(metrics: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Flatten the metrics of a stage to `(words, number)`: `{"side": {"right_share": 0.9}}` to `side right share`."""
+    rows: list[tuple[str, str]] = []
+    for key, value in metrics.items():
+        words = f"{prefix} {key}".replace("_", " ").strip()
+        rows += facts(value, words) if isinstance(value, Mapping) else [(words, number(value))]
+    return rows
+
+
+def rejected_counts(tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, str, int]]:
+    """Count the rows that stages rejected: `(stage, reason, rows)`, most frequent reason of a stage first."""
+    return [
+        (stage, reason.replace("_", " "), int(count))
+        for stage, table in tables.items()
+        for reason, count in sorted(table["reason"].value_counts().items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def split_counts(split: pd.DataFrame) -> list[dict[str, Any]]:
+    """Count crops, individuals and encounters of each part and subset, and say what the subset is for."""
+    told = split["subset"].where(
+        split["subset"] != "test", "test, " + split["known"].map({True: "known", False: "novel"})
+    )
+    rows = []
+    for part in dict.fromkeys(split["part"].sort_values(ascending=False)):
+        for subset, purpose in SUBSETS.items():
+            mine = split[(split["part"] == part) & (told == subset)]
+            counts = (len(mine), mine["identity"].nunique(), mine["encounter"].nunique())
+            rows.append({"part": part, "subset": subset, "purpose": purpose, "counts": counts})
+    return [row for row in rows if row["counts"][0]]
+
+
+def table_block(part: str, protocol: str, rows: pd.DataFrame) -> dict[str, Any]:
+    """Prepare a part and protocol of the leaderboard for the page: words, headings and cells.
+
+    A cell has its text, its interval, whether it is the best of its column, and, for the metric that orders the table,
+    where bar and whisker stand (percent).
+    """
+    shown = shown_metrics(rows)
+    best = {metric: rows[metric].max() for metric in shown}
+    lines = []
+    for _, row in rows.iterrows():
+        cells = []
+        for metric in shown:
+            value, low, high = row[metric], row.get(f"{metric}_low"), row.get(f"{metric}_high")
+            told = number(value) != "–"
+            ranged = told and number(low) != "–" and number(high) != "–"
+            cell = {
+                "text": number(value),
+                "interval": f"{number(low)} to {number(high)}" if ranged else "",
+                "best": told and value == best[metric],
+                "bar": None,
+            }
+            if metric == HEADLINE[protocol] and told:
+                start, end = (low, high) if ranged else (value, value)
+                cell["bar"] = tuple(f"{100 * share:.1f}" for share in (value, start, end - start))
+            cells.append(cell)
+        line = {"place": number(row["place"]), "method": row["method"], "kind": row["kind"], "note": row["note"]}
+        lines.append(line | {"told": ", ".join(filter(None, [KINDS[row["kind"]], row["view"]])), "cells": cells})
+    return {
+        "part": part,
+        "protocol": protocol,
+        "question": PROTOCOLS[protocol],
+        "verdict": verdict(rows),
+        "asked": asked(rows),
+        "columns": [METRIC_NAMES[metric] for metric in shown],
+        "lines": lines,
+    }
+
+
+def describe_run(
+    params: Mapping[str, Any],
+    shown: Mapping[str, Any],
+    clean: pd.DataFrame,
+    rejected: pd.DataFrame,
+    detections: pd.DataFrame,
+) -> dict[str, str]:
+    """Say in words what was run on what.
+
+    Args:
+        params: `params.yaml`.
+        shown: Row of the leaderboard whose matches are shown.
+        clean: Photos that were kept.
+        rejected: Photos that cleaning rejected.
+        detections: What was found on the photos that were kept.
+    """
+    kept, found = len(clean), detections["image_id"].nunique()
+    photos = f"Of {kept + len(rejected):,} photos {kept:,} were kept; on {found:,} of these an animal was found."
+    dataset = entry(params["datasets"], params["ingest"]["dataset"], "datasets")
+    sources = {
+        "synthetic": "A procedural survey: no photo is real, so the truth about every animal is known.",
+        "folder": f"Photos of the folder {dataset.get('path')}.",
+        "git": f"Photos of {dataset.get('url')} at commit {str(dataset.get('commit'))[:12]}.",
+        "camtrap_dp": f"Photos of the Camtrap Data Package {dataset.get('path')}.",
+    }
+    splits = {
+        "drawn": "The split was drawn by encounter: no burst of photos stands on two sides, "
+        "and no photo is compared with its own encounter.",
+        "column": f"The split is the published one (column {dataset.get('split_column')}); "
+        "what it leaks is counted below, and the closed and open protocols keep it as published.",
+    }
+    return {
+        "source": sources.get(dataset["source"], ""),
+        "split": splits[params["split"]["source"]],
+        "photos": photos,
+        "gap": f"{params['split']['burst_gap_s'] / 60:g}",
+        "confidence": f"{100 * params['evaluate']['confidence']:g}",
+        "bootstrap": f"{params['evaluate']['bootstrap']:,}",
+        "matches": f"Photos as {shown['method']} ranked them, {shown['part']}, {shown['protocol']} protocol.",
+    }
+
+
+def render(
+    dataset: str,
+    table: pd.DataFrame,
+    methods: Sequence[Method],
+    pictures: Mapping[str, bytes],
+    stages: Mapping[str, Mapping[str, Any]],
+    rejected: Mapping[str, pd.DataFrame],
+    split: pd.DataFrame,
+    words: Mapping[str, str],
+) -> str:
+    """Return the page.
+
+    Args:
+        dataset: Name of the data set.
+        table: `tables.leaderboard`.
+        methods: Its methods, in the order of the parameters.
+        pictures: PNG bytes by name: leaderboard, cmc, training, views, matches, counts, detections.
+        stages: Metrics by stage, those of training as `train/VARIANT`.
+        rejected: Tables of rejected rows by stage.
+        split: Rows of `data/split.csv`.
+        words: Words about the run, as `describe_run` gives them.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(
+        dataset=dataset,
+        blocks=[table_block(*block) for block in blocks(table)],
+        methods=methods,
+        kinds=KINDS,
+        pictures={name: data_uri(png) for name, png in pictures.items()},
+        stages={stage: facts(metrics) for stage, metrics in stages.items()},
+        rejected=rejected_counts(rejected),
+        split=split_counts(split),
+        words=words,
+        thousands=thousands,
+    )
+
+
+def thousands(values: Iterable[int]) -> list[str]:
+    """Return counts as text with thousands set off."""
+    return [f"{value:,}" for value in values]

@@ -1,0 +1,84 @@
+"""The table of a pull request: methods against metrics, with what changed in brackets.
+
+`dvc metrics diff` prints a row a number; a reviewer wants a row a method. Used as
+
+    python -m pelage.report.pivot origin/main
+
+which runs `dvc metrics diff --json --all origin/main`, or with that output on standard input and `-` as the argument.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from pelage.report.tables import HEADLINE, METRIC_NAMES, SHOWN, markdown_row
+
+FOLDER = "metrics/eval"
+
+
+def pivot(diff: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """Turn a difference of metrics into Markdown.
+
+    Args:
+        diff: Output of `dvc metrics diff --json --all`: path -> `protocol.metric` -> `{old, new, diff}`, where a side
+            that is missing is None.
+
+    Returns:
+        A table a protocol, best method first by its headline metric. A cell is `0.603 (+0.002)`, `0.603 (new)` or
+        `gone (0.603)`; a method without any number in a protocol has no row there.
+    """
+    files = {PurePosixPath(path): values for path, values in diff.items()}
+    methods = {path.stem: values for path, values in files.items() if str(path.parent) == FOLDER}
+    sections = [_section(methods, protocol, metrics) for protocol, metrics in SHOWN.items()]
+    return "\n\n".join(filter(None, sections)) or "No metrics of methods to compare."
+
+
+def _section(methods: Mapping[str, Mapping[str, Mapping[str, Any]]], protocol: str, metrics: Sequence[str]) -> str:
+    rows = {
+        name: [values.get(f"{protocol}.{metric}", {}) for metric in metrics] for name, values in sorted(methods.items())
+    }
+    rows = {name: cells for name, cells in rows.items() if any(map(_told, cells))}
+    if not rows:
+        return ""
+    headline = metrics.index(HEADLINE[protocol])
+    best_first = sorted(rows, key=lambda name: -(rows[name][headline].get("new") or -1.0))
+    lines = [
+        f"**{protocol}**\n",
+        markdown_row(["method", *(METRIC_NAMES[metric] for metric in metrics)]),
+        markdown_row(["---", *["---:"] * len(metrics)]),
+        *(markdown_row([name, *map(_cell, rows[name])]) for name in best_first),
+    ]
+    return "\n".join(lines)
+
+
+def _told(cell: Mapping[str, Any]) -> bool:
+    return cell.get("old") is not None or cell.get("new") is not None
+
+
+def _cell(cell: Mapping[str, Any]) -> str:
+    old, new = cell.get("old"), cell.get("new")
+    if new is None:
+        return "–" if old is None else f"gone ({old:.3f})"
+    if old is None:
+        return f"{new:.3f} (new)"
+    return f"{new:.3f}" if new == old else f"{new:.3f} ({new - old:+.3f})"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the table for a revision, or for a difference on standard input."""
+    revision = arguments[0] if arguments else "HEAD"
+    if revision == "-":
+        text = sys.stdin.read()
+    else:
+        command = [sys.executable, "-m", "dvc", "metrics", "diff", "--json", "--all", revision]
+        text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    print(pivot(json.loads(text or "{}")))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,286 @@
+"""Sheets of photos: crops through every view, ranked matches, detections. Plain pixels, drawn with Pillow.
+
+A sheet is a grid of tiles with captions; a frame in blue-green with a tick is right, one in vermilion with a cross is
+wrong, so that neither colour vision nor a grey printout loses the meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFont
+
+from pelage.common.errors import PelageError
+from pelage.common.images import read_image, to_rgb
+from pelage.common.seeds import generator
+from pelage.common.tables import UNKNOWN, crop_file
+
+INK, SOFT, PAPER, EMPTY = "#1f2328", "#6b7280", "#ffffff", "#f3f4f6"
+RIGHT, WRONG, QUERY = "#009e73", "#d55e00", "#1f2328"
+FOUND, TRUE = "#e69f00", "#56b4e9"
+EDGE_COLOUR = (0, 255, 208)
+BOX = dict.fromkeys(["x", "y", "w", "h"], float)
+FACE = dict.fromkeys(["face_x", "face_y", "face_w", "face_h"], float)
+VIEWS = ("crop", "nobg", "crop_edge", "nobg_edge")
+WIDTH = 1100
+GAP, MARGIN, LINE = 10, 14, 16
+PHOTO = (350, 250)
+MAX_BYTES = 380_000
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a sheet: RGB or None, lines of caption (the first in bold), and the colour of its frame."""
+
+    image: np.ndarray | None
+    lines: tuple[str, ...] = ()
+    frame: str | None = None
+
+
+@cache
+def _font(bold: bool, size: int) -> ImageFont.FreeTypeFont:
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(folder / name, size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def compose(rows: Sequence[Sequence[Tile]], height: int, titles: Sequence[str] = (), width: int = WIDTH) -> Image.Image:
+    """Lay tiles out as a grid.
+
+    Args:
+        rows: Tiles, row by row; shorter rows leave their end empty.
+        height: Pixels of a picture; pictures keep their shape inside `height` and their column.
+        titles: Headings of the columns.
+        width: Pixels of the sheet.
+    """
+    columns = max([len(row) for row in rows] + [len(titles), 1])
+    tile = (width - 2 * MARGIN - GAP * (columns - 1)) // columns
+    tops, top = [], MARGIN + (26 if titles else 0)
+    for row in rows:
+        tops.append(top)
+        top += height + 4 + LINE * max((len(cell.lines) for cell in row), default=0) + GAP
+    sheet = Image.new("RGB", (width, max(top - GAP + MARGIN, 60)), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    if not rows:
+        draw.text((MARGIN, 22), "no photos", fill=SOFT, font=_font(False, 14))
+    for column, title in enumerate(titles):
+        left = MARGIN + column * (tile + GAP)
+        draw.text((left, MARGIN), _fit(title, tile, True, 13), fill=INK, font=_font(True, 13))
+    for row, top in zip(rows, tops, strict=True):
+        for column, cell in enumerate(row):
+            _paste(sheet, draw, cell, MARGIN + column * (tile + GAP), top, tile, height)
+    return sheet
+
+
+def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, cell: Tile, left: int, top: int, w: int, h: int) -> None:
+    draw.rectangle((left, top, left + w - 1, top + h - 1), fill=EMPTY)
+    if cell.image is None:
+        draw.text((left + 8, top + h // 2 - 8), "no picture", fill=SOFT, font=_font(False, 12))
+    else:
+        picture = scaled(to_rgb(cell.image), w, h)
+        offset = (left + (w - picture.shape[1]) // 2, top + (h - picture.shape[0]) // 2)
+        sheet.paste(Image.fromarray(picture), offset)
+    if cell.frame:
+        draw.rectangle((left - 3, top - 3, left + w + 2, top + h + 2), outline=cell.frame, width=4)
+    for index, line in enumerate(cell.lines):
+        bold = index == 0
+        colour = (cell.frame or INK) if bold else SOFT
+        text = _fit(line, w, bold, 12)
+        draw.text((left, top + h + 5 + LINE * index), text, fill=colour, font=_font(bold, 12))
+
+
+def scaled(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Return `image` in its own shape, as large as fits into `width` x `height`."""
+    factor = min(width / image.shape[1], height / image.shape[0])
+    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+
+
+def _fit(text: str, width: int, bold: bool, size: int) -> str:
+    font = _font(bold, size)
+    if font.getlength(text) <= width:
+        return text
+    keep = len(text) - 1
+    while keep > 1 and font.getlength(text[: keep - keep // 2] + "…" + text[-(keep // 2) :]) > width:
+        keep -= 1
+    return text[: keep - keep // 2] + "…" + text[-(keep // 2) :]
+
+
+def to_png(sheet: Image.Image, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return a sheet as PNG bytes with a palette, with fewer colours and then fewer pixels until it is small enough."""
+    for colours, share in [(256, 1), (128, 1), (64, 1), (64, 0.85), (64, 0.7), (48, 0.55), (32, 0.4)]:
+        size = (round(sheet.width * share), round(sheet.height * share))
+        smaller = sheet if share == 1 else sheet.resize(size, Image.Resampling.LANCZOS)
+        buffer = BytesIO()
+        smaller.quantize(colours, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
+        if buffer.tell() <= max_bytes:
+            break
+    return buffer.getvalue()
+
+
+def picture(path: Path) -> np.ndarray | None:
+    """Read a picture, or None if it is not there or broken: one bad photo never stops a sheet."""
+    try:
+        return read_image(path)
+    except PelageError:
+        return None
+
+
+def edges_drawn(image: np.ndarray | None) -> np.ndarray | None:
+    """Return an RGBA view `(H, W, 4)` as RGB with the edge map of its fourth channel painted over it."""
+    if image is None or image.ndim != 3 or image.shape[2] != 4:
+        return image
+    alpha = image[:, :, 3:].astype(np.float32) / 255
+    return (image[:, :, :3] * (1 - alpha) + np.array(EDGE_COLOUR, np.float32) * alpha).round().astype(np.uint8)
+
+
+def edge_map(image: np.ndarray | None) -> np.ndarray | None:
+    """Return the fourth channel of an RGBA view as a grey picture, dark lines on white."""
+    if image is None or image.ndim != 3 or image.shape[2] != 4:
+        return None
+    return 255 - image[:, :, 3]
+
+
+def pick(table: pd.DataFrame, count: int, seed: int, name: str) -> pd.DataFrame:
+    """Draw `count` rows, of as many identities as there are, in an order that only `seed`, `name` and ids decide."""
+    rows = table.sort_values("crop_id", ignore_index=True)
+    rows = rows.iloc[generator(seed, "report", name).permutation(len(rows))]
+    again = rows.groupby("identity").cumcount()
+    return rows.iloc[again.argsort(kind="stable")].head(count)
+
+
+def views_sheet(views: Path, split: pd.DataFrame, parts: Sequence[str], count: int, seed: int) -> bytes:
+    """Show example crops of each part through every view.
+
+    Args:
+        views: Folder that holds `VIEW/PART/*.png`.
+        split: Rows of `data/split.csv`.
+        parts: Parts, each with at least one row if it has crops.
+        count: Rows of the sheet.
+        seed: Chooses the crops.
+    """
+    there = [part for part in parts if (split["part"] == part).any()]
+    rows = []
+    for index, part in enumerate(there):
+        share = count // len(there) + (index < count % len(there))
+        for _, crop in pick(split[split["part"] == part], share, seed, f"views {part}").iterrows():
+            crop_view, nobg, crop_edge, nobg_edge = (
+                picture(views / view / part / crop_file(crop["crop_id"])) for view in VIEWS
+            )
+            tiles = [crop_view, nobg, edge_map(nobg_edge), edges_drawn(crop_edge), edges_drawn(nobg_edge)]
+            rows.append([Tile(tiles[0], (f"{crop['identity']}, {part}, {side(crop)}",)), *map(Tile, tiles[1:])])
+    return to_png(compose(rows, 122, ["crop", "nobg", "edge map", "crop_edge", "nobg_edge"]))
+
+
+def side(crop: Mapping[str, str]) -> str:
+    """Return the side that a crop shows, in words."""
+    return "side unknown" if crop["orientation"] in ("", UNKNOWN) else crop["orientation"]
+
+
+def place_and_time(crop: Mapping[str, str]) -> str:
+    """Return camera (or station) and date of a crop, as far as they are told."""
+    date = crop["date"][:16].replace("T", " ") or "no date"
+    return f"{crop['camera'] or crop['station'] or 'no camera'} · {date}"
+
+
+def matches_sheet(
+    crops: Path, ranking: pd.DataFrame, split: pd.DataFrame, count: int, candidates: int, seed: int
+) -> bytes:
+    """Show queries with their best candidates: first queries that are answered at rank 1, then ones that are not.
+
+    Args:
+        crops: Folder of the part's crops.
+        ranking: Rows of one method and protocol: query, candidate, rank.
+        split: Rows of `data/split.csv`.
+        count: Queries; half of them hits, as far as there are.
+        candidates: Ranks shown.
+        seed: Chooses the queries.
+    """
+    known = split.set_index("crop_id", drop=False).rename_axis(None)
+    ranking = ranking.sort_values(["query", "rank"])
+    right = known["identity"].loc[ranking["query"]].to_numpy() == known["identity"].loc[ranking["candidate"]].to_numpy()
+    first = ranking[right].groupby("query")["rank"].first()
+    queries = known.loc[ranking["query"].unique()]
+    hits = pick(queries[queries["crop_id"].map(first).eq(1)], count, seed, "hits")
+    misses = pick(queries[queries["crop_id"].map(first).gt(1)], count, seed, "misses")
+    half = max(count - len(misses), (count + 1) // 2)
+    shown = pd.concat([hits.head(half), misses.head(count - len(hits.head(half)))])
+    rows = []
+    for _, query in shown.iterrows():
+        best = ranking[ranking["query"] == query["crop_id"]].head(candidates)
+        told = f"answered at rank {first[query['crop_id']]}"
+        tiles = [_match_tile(crops, query, query["identity"], QUERY, told)]
+        for candidate in best["candidate"]:
+            hit = known.at[candidate, "identity"] == query["identity"]
+            sign, colour = ("✓", RIGHT) if hit else ("✗", WRONG)
+            tiles.append(_match_tile(crops, known.loc[candidate], f"{sign} {known.at[candidate, 'identity']}", colour))
+        rows.append(tiles)
+    return to_png(compose(rows, 92, ["query", *(f"rank {rank}" for rank in range(1, candidates + 1))]))
+
+
+def _match_tile(crops: Path, crop: Mapping[str, str], title: str, colour: str, note: str = "") -> Tile:
+    lines = (
+        title if crop["orientation"] in ("", UNKNOWN) else f"{title}, {crop['orientation']}",
+        place_and_time(crop),
+        f"encounter {crop['encounter'] or '–'}",
+    )
+    return Tile(picture(crops / crop_file(crop["crop_id"])), lines + ((note,) if note else ()), colour)
+
+
+def detections_sheet(
+    photos: Path, clean: pd.DataFrame, detections: pd.DataFrame, truth: pd.DataFrame, count: int, seed: int
+) -> bytes:
+    """Show photos with the boxes that were found and, where they are known, the true ones.
+
+    Args:
+        photos: Folder that `clean["path"]` is relative to.
+        clean: Rows of `data/clean.csv`.
+        detections: Rows of `data/detections.csv`, with numbers.
+        truth: Rows of `data/truth/truth.csv`, with numbers; may be empty.
+        count: Photos; one with several animals and one with an animal that was missed come first, if there are such.
+        seed: Chooses the photos.
+    """
+    order = clean.iloc[generator(seed, "report", "detections").permutation(len(clean))]
+    animals = truth.groupby("image_id").size()
+    found = detections.groupby("image_id")["animal"].nunique()
+    true_count = order["image_id"].map(animals).fillna(0)
+    found_count = order["image_id"].map(found).fillna(0)
+    several = order[true_count.combine(found_count, max) > 1].head(1)
+    missed = order[true_count > found_count].head(1)
+    ordinary = order[found_count > 0]
+    chosen = pd.concat([ordinary, several, missed]).drop_duplicates("image_id", keep="last")
+    chosen = pd.concat([several, missed, chosen]).drop_duplicates("image_id").head(count)
+    tiles = [_detection_tile(photos, photo, detections, truth) for _, photo in chosen.iterrows()]
+    rows = [tiles[start : start + 3] for start in range(0, len(tiles), 3)]
+    titles = ["orange: found", "blue: true"] if len(truth) else ["orange: found"]
+    return to_png(compose(rows, PHOTO[1], titles))
+
+
+def _detection_tile(photos: Path, photo: pd.Series, detections: pd.DataFrame, truth: pd.DataFrame) -> Tile:
+    mine = detections[detections["image_id"] == photo["image_id"]]
+    real = truth[truth["image_id"] == photo["image_id"]]
+    image = picture(photos / photo["path"])
+    lines = (photo["image_id"], f"{mine['animal'].nunique()} found" + (f", {len(real)} there" if len(truth) else ""))
+    tile = Tile(image, (lines[0], f"{lines[1]} · {place_and_time(photo)}"))
+    if image is None:
+        return tile
+    image = to_rgb(image)
+    factor = scaled(image, *PHOTO).shape[1] / image.shape[1]
+    drawn = Image.fromarray(scaled(image, *PHOTO))
+    draw = ImageDraw.Draw(drawn)
+    boxes = [(box, TRUE) for box in real[[*BOX]].to_numpy(float)]
+    boxes += [(box, TRUE) for box in real[[*FACE]].dropna().to_numpy(float)]
+    boxes += [(box, FOUND) for box in mine[[*BOX]].to_numpy(float)]
+    for (x, y, w, h), colour in boxes:
+        corners = [x * factor, y * factor, (x + w) * factor, (y + h) * factor]
+        draw.rectangle([c + o for c, o in zip(corners, (-1, -1, 1, 1), strict=True)], outline=INK, width=1)
+        draw.rectangle(corners, outline=colour, width=2)
+    return replace(tile, image=np.asarray(drawn))

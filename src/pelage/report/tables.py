@@ -1,0 +1,287 @@
+"""The leaderboard as a table, as Markdown, and in words.
+
+It lays the metrics of all methods side by side, one block a part and protocol, and says in generated sentences what
+they show: which method leads, whether the local features beat the networks, whether anything beats the controls.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pelage.common.errors import PelageError
+from pelage.common.params import merged
+
+LOCAL = "sift_lnbnn"
+CONTROLS = ("random", "majority")
+KINDS = {"network": "network", "local": "local features", "control": "control"}
+
+PROTOCOLS = {
+    "closed": "Which of the known individuals is it?",
+    "open": "Is it a known individual at all, and which?",
+    "disjoint": "Does it hold for animals that training never saw?",
+}
+HEADLINE = {"closed": "top1", "open": "auroc", "disjoint": "top1"}
+"""The metric that a protocol's methods are ordered by."""
+
+METRIC_NAMES = {
+    "top1": "top-1",
+    "top3": "top-3",
+    "top5": "top-5",
+    "top10": "top-10",
+    "dynamic_top5_ap": "dynamic top-5 AP",
+    "top5_match": "top-5 match",
+    "map": "mAP",
+    "identity_balanced_map": "balanced mAP",
+    "map_at_r": "MAP@R",
+    "balanced_accuracy": "balanced accuracy",
+    "top1_encounter_free": "top-1, other encounters only",
+    "auroc": "AUROC",
+    "baks": "BAKS",
+    "baus": "BAUS",
+}
+SHOWN = {
+    "closed": ["top1", "top5", "top10", "dynamic_top5_ap", "map", "identity_balanced_map", "map_at_r"],
+    "open": ["auroc", "baks", "baus", "top1", "map"],
+    "disjoint": ["top1", "top5", "top10", "dynamic_top5_ap", "map", "identity_balanced_map", "map_at_r"],
+}
+COUNTS = ["queries", "queries_with_match", "query_identities", "gallery", "gallery_identities"]
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Read the metrics file of a stage."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise PelageError(f"{path} is missing: run `dvc repro` up to the stage that writes it.") from error
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the leaderboard: what ranked the photos, and from what."""
+
+    name: str
+    kind: str  # a key of KINDS
+    part: str
+    view: str
+    detail: str
+
+
+def list_methods(params: Mapping[str, Any]) -> list[Method]:
+    """Return the methods that `params.yaml` asks for: its variants, the local features and the two controls.
+
+    Files are not looked at, so a variant that was taken out of the parameters leaves no row behind.
+    """
+    methods = []
+    for name, variant in params["variants"].items():
+        loss = merged(params["loss"], variant.get("loss"), f"variants.{name}.loss")["name"]
+        backbone = merged(params["model"], variant.get("model"), f"variants.{name}.model")["backbone"]
+        methods.append(Method(name, "network", variant["part"], variant["view"], f"{backbone}, {loss}"))
+    methods.append(Method(LOCAL, "local", params["match"]["part"], "crop", "RootSIFT, LNBNN, spatial verification"))
+    details = {"random": "a ranking by chance", "majority": "the most photographed individuals first"}
+    methods.extend(Method(name, "control", params["naive"]["part"], "", details[name]) for name in CONTROLS)
+    return methods
+
+
+def leaderboard(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]], methods: Sequence[Method]) -> pd.DataFrame:
+    """Lay the metrics of all methods under one another.
+
+    Args:
+        metrics: What `evaluate` wrote: method -> protocol -> metric -> number or None.
+        methods: Rows, in the order that ties keep.
+
+    Returns:
+        One row a part, protocol and method; within a part and protocol best first by `HEADLINE`, then mAP. `place`
+        counts from 1 and is missing where the metric is. `note` says `no photos` where the data set does not show the
+        part, `no queries` where the protocol has none, and `no answer` where the gallery can answer none of them.
+    """
+    rows = []
+    for position, method in enumerate(methods):
+        seen = any(found.get("queries") or found.get("gallery") for found in metrics[method.name].values())
+        for order, protocol in enumerate(PROTOCOLS):
+            found = metrics[method.name].get(protocol) or {}
+            note = "" if found.get("queries_with_match") else "no answer" if found.get("queries") else "no queries"
+            described = {"part": method.part, "protocol": protocol, "place": None, "method": method.name}
+            described |= {"kind": method.kind, "view": method.view, "detail": method.detail}
+            described |= {"note": note if seen else "no photos"}
+            headline = found.get(HEADLINE[protocol])
+            rows.append((order, headline, found.get("map"), position, described | dict(found)))
+    parts = list(dict.fromkeys(method.part for method in methods))
+    rows.sort(key=lambda row: (parts.index(row[4]["part"]), row[0], _last(row[1]), _last(row[2]), row[3]))
+    table = pd.DataFrame([row[4] for row in rows])
+    if table.empty:
+        return table
+    scored = pd.Series([row[1] is not None for row in rows])
+    places = scored.groupby([table["part"], table["protocol"]]).cumsum()
+    table["place"] = places.where(scored).astype("Int64")
+    for column in COUNTS:
+        if column in table:
+            table[column] = table[column].astype("Int64")
+    return table
+
+
+def _last(value: float | None) -> tuple[bool, float]:
+    """Return a key that sorts large numbers first and missing ones last."""
+    return value is None, -(value or 0.0)
+
+
+def blocks(table: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """Cut a leaderboard into `(part, protocol, rows)`, in its own order."""
+    return [(part, protocol, rows) for (part, protocol), rows in table.groupby(["part", "protocol"], sort=False)]
+
+
+def leader(table: pd.DataFrame) -> pd.Series:
+    """Return the row whose matches are worth looking at: the first that is no control, closed before disjoint."""
+    able = table[(table["kind"] != "control") & table["place"].notna()]
+    for protocol in ("closed", "disjoint", "open"):
+        if (able["protocol"] == protocol).any():
+            return able[able["protocol"] == protocol].iloc[0]
+    return table[table["protocol"] == "closed"].iloc[0]
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """Write a number for people: `0.123`, `1,234`, a dash where there is none."""
+    if value is None or value is pd.NA or value != value:
+        return "–"
+    if isinstance(value, str | bool):
+        return {"True": "yes", "False": "no"}.get(str(value), str(value))
+    if float(value).is_integer() and not isinstance(value, float):
+        return f"{int(value):,}"
+    return f"{value:.{digits}f}"
+
+
+def with_interval(row: Mapping[str, Any], metric: str) -> str:
+    """Write a metric with its confidence interval where there is one: `0.612 [0.550, 0.670]`."""
+    low, high = row.get(f"{metric}_low"), row.get(f"{metric}_high")
+    if number(low) == "–" or number(high) == "–":
+        return number(row.get(metric))
+    return f"{number(row[metric])} [{number(low)}, {number(high)}]"
+
+
+def verdict(rows: pd.DataFrame) -> str:
+    """Say in words what one part and protocol shows.
+
+    Args:
+        rows: A block of `leaderboard`, best first.
+
+    Returns:
+        Sentences: who leads, local features against the best network (with the paired difference where there is one),
+        and whether the leader's interval lies above the controls'.
+    """
+    protocol = rows["protocol"].iloc[0]
+    metric = HEADLINE[protocol]
+    name = METRIC_NAMES[metric]
+    scored = rows[rows["place"].notna()]
+    if scored.empty:
+        return "No method could be scored: " + {
+            "no photos": "the data set has no such photos.",
+            "no queries": "no photo asks here.",
+            "no answer": "no query has an answer in the gallery.",
+        }.get(rows["note"].iloc[0], f"{name} is not defined for these queries.")
+    best = {kind: group.iloc[0] for kind, group in scored.groupby("kind", sort=False)}
+    network, local = best.get("network"), best.get("local")
+    able = network if network is not None else local
+    if network is not None and local is not None:
+        sentence = _duel(network, local, metric)
+    elif network is not None:
+        sentence = (
+            f"{network['method']} reaches {name} {with_interval(network, metric)}; {LOCAL} was not compared here."
+        )
+    elif local is not None:
+        sentence = f"{LOCAL} reaches {name} {with_interval(local, metric)}; no network could be compared here."
+    else:
+        sentence = ""
+    return f"{sentence} {_against_control(able, best.get('control'), metric)}".strip()
+
+
+def _duel(network: pd.Series, local: pd.Series, metric: str) -> str:
+    """Say whether the local features or the best network is ahead, and whether by more than chance."""
+    scores = [with_interval(row, metric) for row in (network, local)]
+    difference, low, high = (network.get(f"top1_minus_sift{end}") for end in ("", "_low", "_high"))
+    if metric == "top1" and number(low) != "–" and number(high) != "–":
+        apart = low > 0 or high < 0
+        told = f" (query by query, network less {LOCAL}: {difference:+.3f} [{low:+.3f}, {high:+.3f}])"
+    else:
+        low, high = (network.get(f"{metric}_low"), network.get(f"{metric}_high"))
+        other = (local.get(f"{metric}_low"), local.get(f"{metric}_high"))
+        known = "–" not in map(number, (low, high, *other))
+        apart, told = known and (low > other[1] or high < other[0]), ""
+    doubt = "" if apart else ", but these queries do not tell the two apart"
+    if network[metric] == local[metric]:
+        return f"{LOCAL} and the best network, {network['method']}, both have {METRIC_NAMES[metric]} {scores[1]}{told}."
+    verb = "beats" if apart else "is ahead of"
+    if local[metric] > network[metric]:
+        return (
+            f"{LOCAL} {verb} every network: {METRIC_NAMES[metric]} {scores[1]} against {scores[0]} "
+            f"for the best of them, {network['method']}{doubt}{told}."
+        )
+    return f"{network['method']} {verb} {LOCAL}: {METRIC_NAMES[metric]} {scores[0]} against {scores[1]}{doubt}{told}."
+
+
+def _against_control(leader: pd.Series | None, control: pd.Series | None, metric: str) -> str:
+    if control is None:
+        return "" if leader is None else "No control was run here."
+    score = f"{METRIC_NAMES[metric]} {with_interval(control, metric)}"
+    if leader is None:
+        return f"Only controls could be scored; the better is {control['method']} with {score}."
+    low, high = leader.get(f"{metric}_low"), control.get(f"{metric}_high")
+    if number(low) == "–" or number(high) == "–":
+        low, high = leader[metric], control[metric]
+    if low > high:
+        return f"{leader['method']} stands clear of the controls (the better one, {control['method']}: {score})."
+    return f"{leader['method']} has not been shown to beat the control {control['method']} ({score})."
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Write the leaderboard as Markdown: a heading, a verdict and a table for each part and protocol."""
+    sections = []
+    for part, protocol, rows in blocks(table):
+        shown = shown_metrics(rows)
+        header = ["", "method", "view", *[METRIC_NAMES[metric] for metric in shown]]
+        lines = [markdown_row(header), markdown_row([":--"] * 3 + ["--:"] * len(shown))]
+        for _, row in rows.iterrows():
+            values = [with_interval(row, metric) for metric in shown]
+            if row["note"]:
+                values = [row["note"]] + [""] * (len(shown) - 1)
+            name = f"**{row['method']}**" if row["place"] is not pd.NA and row["place"] == 1 else row["method"]
+            lines.append(markdown_row([number(row["place"]), name, row["view"] or "–", *values]))
+        sections.append(f"### {part.capitalize()}, {protocol}\n\n{verdict(rows)}\n{asked(rows)}\n\n" + "\n".join(lines))
+    return "\n\n".join(sections) + "\n"
+
+
+def shown_metrics(rows: pd.DataFrame) -> list[str]:
+    """Return the metrics that a block is shown with; queries of other encounters only where they differ."""
+    shown = [metric for metric in SHOWN[rows["protocol"].iloc[0]] if metric in rows]
+    apart = "top1_encounter_free"
+    if apart in rows and "top1" in shown and (rows[apart].notna() & (rows[apart] != rows["top1"])).any():
+        shown.insert(shown.index("top1") + 1, apart)
+    return shown
+
+
+def asked(rows: pd.DataFrame) -> str:
+    """Say how many queries and gallery photos a block stands on."""
+    counted = rows[rows["note"] == ""]
+    if counted.empty:
+        return ""
+    row = counted.iloc[0]
+    text = (
+        f"{number(row.get('queries'))} queries of {number(row.get('query_identities'))} individuals "
+        f"against {number(row.get('gallery'))} gallery crops of {number(row.get('gallery_identities'))} individuals"
+    )
+    answerable = row.get("queries_with_match")
+    if number(answerable) != "–" and answerable != row["queries"]:
+        text += f"; ranks are scored over the {number(answerable)} queries whose individual the gallery can show"
+    ceiling = row.get("ceiling_same_flank")
+    if number(ceiling) != "–" and ceiling < 1:
+        text += f"; for {100 * ceiling:.1f} % of these a gallery photo shows the same side"
+    return text + "."
+
+
+def markdown_row(cells: Sequence[str]) -> str:
+    """Write one row of a Markdown table."""
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,63 @@
+"""Report: what all stages found -> data/report/ (index.html, leaderboard.md), data/leaderboard.csv, plots/*.png."""
+
+from pathlib import Path
+
+import _path  # noqa: F401
+
+from pelage.common.files import fresh_folder, write_bytes, write_text
+from pelage.common.params import read_params
+from pelage.common.stage import run_stage
+from pelage.common.tables import read_parquet, read_table, write_table
+from pelage.report import figures, page, sheets
+from pelage.report.tables import leader, leaderboard, list_methods, markdown, read_metrics
+
+SPLIT = {"known": bool, "gallery": bool}
+
+
+def main() -> None:
+    """Lay out, draw and say what this run found; nothing is computed that is not in a table already."""
+    params = read_params()
+    wanted, parts = params["report"], params["parts"]
+    count, seed, candidates = wanted["examples"], wanted["seed"], wanted["candidates"]
+    methods = list_methods(params)
+    networks = [method.name for method in methods if method.kind == "network"]
+    per_part = [f"{stage}_{part}" for stage in ("crop", "background", "edges") for part in parts]
+    trained = [f"train/{name}" for name in networks]
+    stages = ["ingest", "clean", "detect", *per_part[len(parts) :], "split", "leakage", *trained, "match"]
+    metrics = {stage: read_metrics(Path(f"metrics/{stage}.json")) for stage in stages}
+    rejecting = ["clean", "detect", *per_part[: 2 * len(parts)]]
+    rejected = {stage: read_table(Path(f"data/rejected/{stage}.csv")) for stage in rejecting}
+
+    clean, split = read_table(Path("data/clean.csv")), read_table(Path("data/split.csv"), SPLIT)
+    found = read_table(Path("data/detections.csv"), sheets.BOX | {"animal": int})
+    truth = read_table(Path("data/truth/truth.csv"), sheets.BOX | sheets.FACE)
+    histories = {name: read_table(Path(f"plots/training/{name}.csv"), figures.HISTORY) for name in networks}
+    curves = {method.name: read_table(Path(f"plots/cmc/{method.name}.csv"), figures.CURVES) for method in methods}
+    table = leaderboard({m.name: read_metrics(Path(f"metrics/eval/{m.name}.json")) for m in methods}, methods)
+    first = leader(table)
+    ranking = read_parquet(Path(f"data/rankings/{first['method']}.parquet"))
+    ranking = ranking[ranking["protocol"] == first["protocol"]]
+    crops = Path("data/views/crop") / first["part"]
+
+    pictures = {
+        "leaderboard": figures.leaderboard_figure(table),
+        "cmc": figures.cmc_figure(curves, methods),
+        "training": figures.training_figure(histories, methods),
+        "counts": figures.counts_figure(split),
+        "views": sheets.views_sheet(Path("data/views"), split, parts, count, seed),
+        "matches": sheets.matches_sheet(crops, ranking, split, count, candidates, seed),
+        "detections": sheets.detections_sheet(Path("data/photos"), clean, found, truth, count, seed),
+    }
+    words = page.describe_run(params, first, clean, rejected["clean"], found)
+    html = page.render(params["ingest"]["dataset"], table, methods, pictures, metrics, rejected, split, words)
+    with fresh_folder(Path("data/report")) as folder:
+        write_text(folder / "index.html", html)
+        write_text(folder / "leaderboard.md", markdown(table))
+    write_table(Path("data/leaderboard.csv"), table)
+    for name, png in pictures.items():
+        write_bytes(Path(f"plots/{name}.png"), png)
+    print(f"report: {len(methods)} methods in data/report/index.html ({len(html) // 1024} kB)")
+
+
+if __name__ == "__main__":
+    run_stage(main)
