@@ -93,10 +93,10 @@ def rejected_table(rows: Iterable[tuple[str, str, str, str]]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=REJECTED_COLUMNS, dtype=str)
 
 
-def read_parquet(path: Path) -> pd.DataFrame:
-    """Read a Parquet table."""
+def read_parquet(path: Path, categories: Iterable[str] = ()) -> pd.DataFrame:
+    """Read a Parquet table; text columns named in `categories` become categorical, which saves time and memory."""
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(path, read_dictionary=list(categories))
     except FileNotFoundError as error:
         raise PelageError(f"{path} is missing: run the stage that writes it.") from error
 

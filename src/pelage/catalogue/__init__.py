@@ -1,0 +1,1 @@
+"""The catalogue: where photos come from, the one table that lists them, and which of them are one encounter."""

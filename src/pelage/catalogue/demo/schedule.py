@@ -1,0 +1,256 @@
+"""Who passes which station when, what every camera makes of it, and what goes wrong with the files.
+
+Everything has a random stream of its own, named by what it is; so a longer survey has all photos of a shorter one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from pelage.catalogue.demo.animal import Pose
+from pelage.common.errors import PelageError
+from pelage.common.seeds import derive, generator
+
+START = datetime(2025, 3, 1)
+RESET = datetime(2015, 1, 1)
+"""What the camera with the wrong clock took for the first day."""
+FEWEST_ENCOUNTERS, MOST_ENCOUNTERS = 4, 8
+HALF_WAY = 2.7
+"""Metres from either camera of a station to the trail between them."""
+
+_BLOCK = 100
+_DIRT = (
+    *("zero_byte", "truncated", "png", "duplicate", "near_duplicate"),
+    *("no_exif",) * 2,
+    *("blurred",) * 3,
+    *("over_exposed",) * 3,
+)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """An animal in one moment: metres along the trail and across it (0: half way), heading in radians, pose."""
+
+    individual: int
+    along: float
+    across: float
+    heading: float
+    pose: Pose
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One photo of one camera.
+
+    Attributes:
+        encounter: True encounter, empty when nothing came by.
+        station: From 0.
+        side: Camera of the station, 0 or 1; they face each other across the trail.
+        frame: Place in the burst, from 0.
+        time: When, in truth.
+        actors: Animals; the first is the one that the table names.
+        light: Seed of sun and leaves' shadows, one an encounter.
+        number: Number in the camera's file names.
+        dirt: What is wrong with the file, or empty.
+    """
+
+    encounter: str
+    station: int
+    side: int
+    frame: int
+    time: datetime
+    actors: tuple[Actor, ...]
+    light: int
+    number: int = 0
+    dirt: str = ""
+
+    @property
+    def camera(self) -> str:
+        """Name of the camera, such as `S03A`."""
+        return f"S{self.station + 1:02d}{'AB'[self.side]}"
+
+    @property
+    def image_id(self) -> str:
+        """Name of the file without its ending; a copy made by hand has a suffix."""
+        suffix = {"duplicate": "-1", "near_duplicate": "_edit"}.get(self.dirt, "")
+        return f"{self.camera}_{self.number:04d}{suffix}"
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The size of a survey, checked."""
+
+    seed: int
+    individuals: int
+    stations: int
+    days: int
+    photos: int
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Survey:
+        """Read an entry of `datasets` in params.yaml.
+
+        Raises:
+            PelageError: A number is missing or not a whole number of at least 1 (0 for the seed).
+        """
+        values = {}
+        for key, least in (("seed", 0), ("individuals", 1), ("stations", 1), ("days", 1), ("photos", 1)):
+            value = entry.get(key)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise PelageError(
+                    f"params.yaml: {key} of the synthetic data set is {value!r}; give a whole number from {least} up."
+                )
+            values[key] = value
+        return cls(**values)
+
+
+def plan_shots(survey: Survey) -> list[Shot]:
+    """Return the first `survey.photos` photos in the order in which they are made; a larger number only adds to them.
+
+    Raises:
+        PelageError: So few animals do not leave so many photos.
+    """
+    events = list(_events(survey))
+    numbers = _file_numbers([shot for event in events for shot in event])
+    numbered = [replace(shot, number=numbers[id(shot)]) for event in events for shot in event]
+    shots = list(islice(_with_dirt(survey.seed, numbered), survey.photos))
+    if len(shots) < survey.photos:
+        raise PelageError(
+            f"params.yaml: the synthetic survey cannot have {survey.photos} photos, because {survey.individuals} "
+            f"individuals with up to {MOST_ENCOUNTERS} encounters leave {len(shots)}. Lower photos or raise individuals."
+        )
+    return shots
+
+
+def wrong_clock_camera(survey: Survey) -> tuple[int, int]:
+    """Return station and side of the camera whose clock is wrong: the first that takes a photo."""
+    first = next(_events(survey))[0]
+    return first.station, first.side
+
+
+def _events(survey: Survey) -> Iterator[list[Shot]]:
+    """Yield all encounters that the survey could have, in a shuffled order, with empty frames between them.
+
+    First come four encounters of each animal, then up to four more of the busier ones.
+    """
+    for visit in range(MOST_ENCOUNTERS):
+        order = generator(survey.seed, "demo", "round", visit).permutation(survey.individuals)
+        for individual in map(int, order):
+            activity = generator(survey.seed, "demo", "activity", individual).uniform(0.25, 0.95)
+            rng = generator(survey.seed, "demo", "encounter", individual, visit)
+            if visit >= FEWEST_ENCOUNTERS and rng.random() > activity:
+                continue
+            yield _encounter(survey, individual, visit, rng)
+            rng = generator(survey.seed, "demo", "empty", individual, visit)
+            if rng.random() < 0.2:
+                yield _empty(survey, individual, visit, rng)
+
+
+def _encounter(survey: Survey, individual: int, visit: int, rng: np.random.Generator) -> list[Shot]:
+    home = generator(survey.seed, "demo", "home", individual).integers(survey.stations)
+    station = int((home + rng.choice([-1, 0, 0, 1, 2])) % survey.stations)
+    hour = rng.uniform(6.4, 17.8) if rng.random() < 0.45 else (rng.normal(0.0, 3.0) - 0.5) % 24
+    start = START + timedelta(days=int(rng.integers(survey.days)), seconds=round(hour * 3600))
+    mode = rng.choice(["pass", "approach", "stand"], p=[0.70, 0.20, 0.10])
+    direction = float(rng.choice([-1.0, 1.0]))
+    yaw = float(np.clip(rng.normal(0, 0.22), -0.5, 0.5))
+    base = Pose(
+        phase=float(rng.random()),
+        stride=float(rng.uniform(0.10, 0.16)) if mode != "stand" else 0.05,
+        head_drop=float(np.clip(rng.normal(0.05, 0.08), -0.05, 0.22)),
+        head_pitch=float(rng.normal(-0.05, 0.1)),
+        tail_lift=float(rng.uniform(-0.1, 0.45)),
+        tail_sway=float(rng.normal(0, 0.12)),
+        bulk=float(generator(survey.seed, "demo", "build", individual).uniform(0.92, 1.1)),
+    )
+    glance = int(rng.integers(2)) if rng.random() < 0.45 else None  # the camera that it looks at
+    lane = float(rng.uniform(-0.45, 0.45))
+    companion = None
+    if survey.individuals > 1 and rng.random() < 0.06:
+        companion = int((individual + 1 + rng.integers(survey.individuals - 1)) % survey.individuals)
+    turn = float(rng.choice([-1.0, 1.0])) * np.pi / 2 + rng.normal(0, 0.3)
+    light = derive(survey.seed, "demo", "light", individual, visit)
+    shots = []
+    triggered = [side for side in (0, 1) if rng.random() < 0.88] or [int(rng.integers(2))]
+    for side in triggered:
+        frames = int(rng.choice([1, 2, 3, 4, 5], p=[0.12, 0.2, 0.3, 0.22, 0.16]))
+        time = start + timedelta(seconds=int(rng.integers(3)))
+        phase = rng.uniform(-0.42, 0.42) - 0.11 * (frames - 1)
+        for frame in range(frames):
+            progress = phase + frame * 0.22 + rng.normal(0, 0.04)  # share of the way through the view, middle is 0
+            sway = rng.normal(0, 0.08, 3)
+            if mode == "pass":
+                heading, along, across = (0.0 if direction > 0 else np.pi) + yaw, direction * 1.3 * progress, lane
+            elif mode == "approach":
+                heading = turn
+                along, across = 0.5 * lane + np.cos(turn) * progress, np.sin(turn) * 1.5 * progress
+            else:
+                heading, along, across = (0.0 if direction > 0 else np.pi) + yaw, 0.6 * lane, lane
+            head_yaw = sway[0]
+            if glance is not None:
+                towards = _angle_to_camera(along, across, heading, glance)
+                head_yaw = float(np.clip(0.92 * towards, -1.35, 1.35)) + sway[0]
+            step = 0.0 if mode == "stand" else progress * 1.5 / 0.55
+            pose = replace(
+                base,
+                phase=base.phase + step,
+                head_yaw=float(head_yaw),
+                head_pitch=float(base.head_pitch + 0.5 * sway[1]),
+                tail_sway=float(base.tail_sway + 0.6 * sway[2]),
+            )
+            actors = [Actor(individual, float(along), float(across), float(heading), pose)]
+            if companion is not None:
+                behind = -1.05 if mode != "approach" else -0.9
+                shifted = (along + behind * np.cos(heading), across + behind * np.sin(heading) + 0.3)
+                other = replace(pose, phase=pose.phase + 0.37, head_yaw=0.0, head_drop=0.03)
+                actors.append(Actor(companion, float(shifted[0]), float(shifted[1]), float(heading), other))
+            name = f"E{individual + 1:02d}-{visit + 1}"
+            shots.append(Shot(name, station, side, frame, time, tuple(actors), light))
+            time += timedelta(seconds=int(rng.integers(1, 4)))
+    return shots
+
+
+def _angle_to_camera(along: float, across: float, heading: float, side: int) -> float:
+    """Return the angle between an animal's heading and a camera, to its left positive, from -pi to pi."""
+    camera = np.array([0.0, -HALF_WAY if side == 0 else HALF_WAY])
+    bearing = np.arctan2(camera[1] - across, camera[0] - along)
+    return float((bearing - heading + np.pi) % (2 * np.pi) - np.pi)
+
+
+def _empty(survey: Survey, individual: int, visit: int, rng: np.random.Generator) -> list[Shot]:
+    """Return frames that wind or sun released."""
+    station, side = int(rng.integers(survey.stations)), int(rng.integers(2))
+    time = START + timedelta(days=int(rng.integers(survey.days)), seconds=int(rng.integers(86400)))
+    light = derive(survey.seed, "demo", "empty light", individual, visit)
+    return [
+        Shot("", station, side, frame, time + timedelta(seconds=2 * frame), (), light)
+        for frame in range(int(rng.integers(1, 3)))
+    ]
+
+
+def _file_numbers(shots: list[Shot]) -> dict[int, int]:
+    """Return the number of each shot (by `id`) in its camera's files, in the order of time."""
+    numbers, last = {}, {}
+    for shot in sorted(shots, key=lambda s: (s.camera, s.time, s.encounter, s.frame)):
+        last[shot.camera] = numbers[id(shot)] = last.get(shot.camera, 0) + 1
+    return numbers
+
+
+def _with_dirt(seed: int, shots: list[Shot]) -> Iterator[Shot]:
+    """Yield the shots, each block of 100 photos with every kind of dirt; a copy follows its original."""
+    count = 0
+    for shot in shots:
+        block, place = divmod(count, _BLOCK)
+        places = generator(seed, "demo", "dirt", block).permutation(_BLOCK)[: len(_DIRT)].tolist()
+        dirt = _DIRT[places.index(place)] if place in places else ""
+        if dirt in ("duplicate", "near_duplicate"):
+            yield shot
+            count += 1
+        yield replace(shot, dirt=dirt)
+        count += 1

@@ -1,0 +1,1 @@
+"""From photos to views: clean, detect, crop, background, edges."""
