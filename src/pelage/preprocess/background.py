@@ -1,0 +1,225 @@
+"""Background: which pixels of a crop are animal, by a rembg model, and the crop without the rest.
+
+rembg's U^2-Net (Qin et al. 2020), after matching the crop's histogram to a reference photo if one is given, as in the
+leopard study (SpotID). A mask that covers almost nothing or everything is replaced by the whole crop and flagged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+import pandas as pd
+from PIL import Image
+from skimage.exposure import match_histograms
+
+from pelage.common.errors import PelageError
+from pelage.common.files import sha256_bytes, sha256_file
+from pelage.common.images import decode_image, encode_png, read_image, to_rgb, write_png
+from pelage.common.memo import Memo
+from pelage.common.parallel import parallel_map
+from pelage.common.params import choose
+from pelage.common.progress import track
+from pelage.preprocess.crop import Window, crop_window, shrink
+from pelage.preprocess.saliency import Saliency, stretch
+
+VERSION = 1
+FILLS = {"black": 0, "grey": 128, "white": 255, "alpha": 0}
+OTHER_MODELS = [
+    *("u2net", "u2net_human_seg", "silueta", "isnet-general-use", "isnet-anime", "bria-rmbg"),
+    *("birefnet-general", "birefnet-general-lite", "birefnet-portrait", "birefnet-dis"),
+    *("birefnet-hrsod", "birefnet-cod", "birefnet-massive"),
+]
+"""rembg's models that need no prompt and give one mask, other than u2netp."""
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A model by name: `alpha(image)` is the opacity `(H, W)` uint8 of an RGB image; `sha256` is of its weights."""
+
+    alpha: Callable[[np.ndarray], np.ndarray]
+    sha256: str
+
+
+def load_segmenter(model: str, u2netp: Path) -> Segmenter:
+    """Return a rembg model by name; nothing is ever downloaded.
+
+    Args:
+        model: `u2netp`, which is run by `Saliency` (rembg's opacity, without its threads), or one of
+            `OTHER_MODELS`, which is run by rembg and whose file must be in rembg's folder of models.
+        u2netp: ONNX file of u2netp.
+
+    Raises:
+        PelageError: The model is unknown, or its file is missing.
+    """
+    choose(model, ["u2netp", *OTHER_MODELS], "background.model")
+    if model != "u2netp":
+        return _rembg_segmenter(model)
+    saliency = Saliency(u2netp)
+
+    def alpha(image: np.ndarray) -> np.ndarray:
+        opacity = (stretch(saliency(image)) * 255).astype(np.uint8)
+        size = image.shape[1], image.shape[0]
+        return np.asarray(Image.fromarray(opacity).resize(size, Image.Resampling.LANCZOS))
+
+    return Segmenter(alpha, saliency.sha256)
+
+
+def _rembg_segmenter(model: str) -> Segmenter:
+    import rembg  # slow to import, and u2netp does without
+    from rembg.sessions import sessions
+
+    file = sessions[model].resolve_existing(f"{model}.onnx")
+    if file is None:
+        raise PelageError(
+            f"params.yaml: background.model is {model!r}, but {model}.onnx is not on this computer. Download it from "
+            f"https://github.com/danielgatis/rembg/releases into {sessions[model].model_dir()}, or set U2NET_HOME to "
+            "the folder that holds it."
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = rembg.new_session(model, sess_opts=options)
+
+    def alpha(image: np.ndarray) -> np.ndarray:
+        return np.asarray(session.predict(Image.fromarray(image))[0])
+
+    return Segmenter(alpha, sha256_file(Path(file)))
+
+
+def match_histogram(image: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Give each channel of an RGB image the histogram of the reference's, as the leopard study does before rembg."""
+    return np.clip(np.rint(match_histograms(image, reference, channel_axis=-1)), 0, 255).astype(np.uint8)
+
+
+def cut_out(image: np.ndarray, alpha: np.ndarray, fill: str) -> np.ndarray:
+    """Replace the background by a colour, blending where the opacity is partial (rembg's plain cut-out).
+
+    Args:
+        image: `(H, W, 3)` RGB.
+        alpha: `(H, W)` uint8, 255 is animal.
+        fill: `black`, `grey`, `white`; or `alpha`: black where nothing shows, and the opacity as fourth channel.
+
+    Returns:
+        `(H, W, 3)` RGB, or `(H, W, 4)` RGBA.
+    """
+    if fill == "alpha":
+        return np.dstack([np.where(alpha[:, :, None] > 0, image, 0).astype(np.uint8), alpha])
+    weight = alpha[:, :, None].astype(np.uint16)
+    return ((image * weight + FILLS[fill] * (255 - weight) + 127) // 255).astype(np.uint8)
+
+
+def flag(alpha: np.ndarray, min_cover: float, max_cover: float) -> tuple[float, str]:
+    """Return the share of the crop that is animal (opacity of at least 128), and `small`, `large` or nothing."""
+    cover = float((alpha >= 128).mean())
+    return cover, "small" if cover < min_cover else "large" if cover > max_cover else ""
+
+
+@dataclass(frozen=True)
+class Background:
+    """What `remove_backgrounds` found for one crop file: cover as segmented, and why the mask was replaced, if so."""
+
+    file: str
+    cover: float
+    fallback: str
+
+
+def remove_backgrounds(
+    crops: Path, masks: Path, views: Path, segmenter: Segmenter, params: dict, memo_root: Path | None = None
+) -> list[Background]:
+    """Write a mask and a background-free view for each crop; segmentation is memoised.
+
+    Args:
+        crops: Folder of RGB PNGs.
+        masks: Existing folder; takes 8-bit PNGs, 255 where the opacity is at least 128, else 0.
+        views: Existing folder; takes the crops without background (with the reference's histogram, if one is given).
+        segmenter: From `load_segmenter`.
+        params: `reference` (path or None), `fill`, `min_cover`, `max_cover`.
+        memo_root: Folder of memos, see `Memo`.
+
+    Returns:
+        One `Background` a crop, sorted by file name.
+
+    Raises:
+        PelageError: A parameter or the reference photo is wrong.
+    """
+    choose(params["fill"], FILLS, "background.fill")
+    reference, reference_sha = None, None
+    if params["reference"]:
+        reference = to_rgb(read_image(Path(params["reference"])))
+        reference_sha = sha256_bytes(reference.tobytes())
+    memo = Memo("background", VERSION, [segmenter.sha256, reference_sha], memo_root)
+
+    def remove(path: Path) -> Background:
+        data = path.read_bytes()
+        image = to_rgb(decode_image(data, str(path)))
+        if reference is not None:
+            image = match_histogram(image, reference)
+        key = memo.key(sha256_bytes(data))
+        known = memo.get(key)
+        if known is None:
+            alpha = segmenter.alpha(image)
+            memo.put(key, encode_png(alpha))
+        else:
+            alpha = decode_image(known)
+        cover, fallback = flag(alpha, params["min_cover"], params["max_cover"])
+        if fallback:
+            alpha = np.full_like(alpha, 255)
+        write_png(masks / path.name, np.where(alpha >= 128, 255, 0).astype(np.uint8))
+        write_png(views / path.name, cut_out(image, alpha, params["fill"]))
+        return Background(path.name, cover, fallback)
+
+    files = sorted(crops.glob("*.png"))
+    return list(track(parallel_map(remove, files), "background", len(files)))
+
+
+def mask_iou(mask: np.ndarray, truth: np.ndarray) -> float:
+    """Return intersection over union of two boolean masks of one shape (0 if both are empty)."""
+    union = np.count_nonzero(mask | truth)
+    return np.count_nonzero(mask & truth) / union if union else 0.0
+
+
+def truth_in_crop(truth: list[np.ndarray], window: Window, max_side: int) -> np.ndarray | None:
+    """Return the true mask, boolean, of the animal that most of a crop shows; None if it shows none.
+
+    Args:
+        truth: Mask of each animal of the photo, `(H, W)`, not 0 where it is.
+        window: The crop's place in the photo.
+        max_side: As the crop was scaled down.
+    """
+    shown = [window.of(mask) for mask in truth]
+    if not any(mask.any() for mask in shown):
+        return None
+    most = max(shown, key=np.count_nonzero)
+    return shrink(np.where(most, 255, 0).astype(np.uint8), max_side) >= 128
+
+
+def score_masks(
+    detections: pd.DataFrame, files: list[str], masks: Path, truth: pd.DataFrame, truth_masks: Path, params: dict
+) -> list[float]:
+    """Return the IoU with the truth of each crop's mask whose photo has true masks and whose crop shows an animal.
+
+    Args:
+        detections: Rows of `data/detections.csv`, one for each of `files`.
+        files: Name of each row's mask in `masks`.
+        masks: Folder of masks, as `remove_backgrounds` writes them.
+        truth: Rows of `data/truth/truth.csv` (image_id, mask).
+        truth_masks: Folder of the true masks, of the size of the photos.
+        params: `padding` and `max_side` of the crop.
+    """
+    names = truth.groupby("image_id")["mask"].agg(list).to_dict()
+    pairs = zip(detections.itertuples(), files, strict=True)
+
+    def score(pair: tuple) -> float | None:
+        row, file = pair
+        true = [cv2.imread(str(truth_masks / name), cv2.IMREAD_GRAYSCALE) for name in names[row.image_id]]
+        height, width = true[0].shape
+        window = crop_window((row.x, row.y, row.w, row.h), params["padding"], width, height)
+        shown = truth_in_crop(true, window, params["max_side"])
+        return None if shown is None else mask_iou(read_image(masks / file) > 0, shown)
+
+    scores = parallel_map(score, [pair for pair in pairs if pair[0].image_id in names])
+    return [value for value in scores if value is not None]

@@ -1,0 +1,113 @@
+"""Detection score: what detect found against a survey's truth, photo by photo. Scores only; decides nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+
+from pelage.preprocess.boxes import Box, iou
+from pelage.preprocess.detect import PARTS, Animal, Sighting
+
+HIT = 0.5
+FACE_HIT = 0.3
+"""Overlap from which on a box has found an animal, or a face (whose true extent is a matter of taste)."""
+
+
+def pair_boxes(found: Sequence[Box], true: Sequence[Box]) -> list[tuple[int, int, float]]:
+    """Return `(index of found, index of true, IoU)` of the pairs that overlap most in total, each box in one at most."""
+    overlaps = iou(np.array(found), np.array(true))
+    pairs = zip(*linear_sum_assignment(-overlaps), strict=True)
+    return [(int(i), int(j), float(overlaps[i, j])) for i, j in pairs if overlaps[i, j] > 0]
+
+
+def detection_metrics(photos: pd.DataFrame, sightings: Sequence[Sighting], truth: pd.DataFrame) -> dict[str, Any]:
+    """Return counts, and scores where `truth` has rows, with the same keys always.
+
+    Args:
+        photos: The rows of `clean.csv` that `sightings` belong to.
+        sightings: What `detect` returned.
+        truth: `truth.csv`, numbers as floats; rows of other photos are not looked at.
+    """
+    parts = Counter(row[0] for sighting in sightings for row in sighting.rows)
+    orientations = Counter(row[6] for sighting in sightings for row in sighting.rows if row[0] == "flank")
+    counts = {
+        "photos": len(photos),
+        "photos_without_animal": sum(sighting.reason == "no animal" for sighting in sightings),
+        "photos_unreadable": sum(sighting.reason == "unreadable" for sighting in sightings),
+        "animals": sum(len(sighting.animals) for sighting in sightings),
+        "detections": {part: parts[part] for part in PARTS},
+        "flank_orientation": {side: orientations[side] for side in ("left", "right", "unknown")},
+    }
+    rows = {image_id: table for image_id, table in truth.groupby("image_id")}
+    true = [rows.get(image_id, truth.iloc[:0]) for image_id in photos["image_id"]]
+    known = len(truth) > 0
+    with_background = box_metrics([sighting.animals for sighting in sightings], true, known)
+    without = box_metrics([sighting.alone for sighting in sightings], true, known)
+    without = {f"{name}_without_median": value for name, value in without.items()}
+    return {**counts, **with_background, **without, **side_metrics(sightings, true), **face_metrics(sightings, true)}
+
+
+def box_metrics(found: Sequence[Sequence[Animal]], true: Sequence[pd.DataFrame], known: bool) -> dict[str, Any]:
+    """Return how well animals' boxes were found; every value null unless the truth is `known`.
+
+    `mean_iou` and `share_over_half` are over true animals (one that was missed counts 0), `precision` over found ones.
+    """
+    best, found_count, hits = [], 0, 0
+    empty = empty_found = 0
+    for animals, table in zip(found, true, strict=True):
+        overlaps = np.zeros(len(table))
+        for _, j, overlap in pair_boxes([animal.box for animal in animals], table[["x", "y", "w", "h"]].to_numpy()):
+            overlaps[j] = overlap
+        best += list(overlaps)
+        hits += int((overlaps >= HIT).sum())
+        found_count += len(animals)
+        empty += len(table) == 0
+        empty_found += len(table) == 0 and len(animals) > 0
+    return {
+        "mean_iou": share(sum(best), len(best)) if known else None,
+        "share_over_half": share(sum(value >= HIT for value in best), len(best)) if known else None,
+        "precision": share(hits, found_count) if known else None,
+        "empty_photos_with_detection": share(empty_found, empty) if known else None,
+    }
+
+
+def side_metrics(sightings: Sequence[Sighting], true: Sequence[pd.DataFrame]) -> dict[str, Any]:
+    """Return how often a side that was told is true, and how often none was told of an animal that shows one."""
+    told = right = sided = undecided = 0
+    for sighting, table in zip(sightings, true, strict=True):
+        boxes = [animal.box for animal in sighting.animals]
+        for i, j, overlap in pair_boxes(boxes, table[["x", "y", "w", "h"]].to_numpy()):
+            if overlap < HIT:
+                continue
+            judged, actual = sighting.orientations[i], table["orientation"].iloc[j]
+            told += judged in ("left", "right")
+            right += judged in ("left", "right") and judged == actual
+            sided += actual in ("left", "right")
+            undecided += actual in ("left", "right") and judged not in ("left", "right")
+    return {"side_accuracy": share(right, told), "side_undecided": share(undecided, sided)}
+
+
+def face_metrics(sightings: Sequence[Sighting], true: Sequence[pd.DataFrame]) -> dict[str, Any]:
+    """Return recall and precision of face boxes at an overlap of `FACE_HIT`."""
+    hits = found_count = true_count = 0
+    for sighting, table in zip(sightings, true, strict=True):
+        found = [row[1:5] for row in sighting.rows if row[0] == "face"]
+        faces = table[["face_x", "face_y", "face_w", "face_h"]].dropna().to_numpy()
+        hits += sum(overlap >= FACE_HIT for _, _, overlap in pair_boxes(found, faces))
+        found_count += len(found)
+        true_count += len(faces)
+    known = true_count > 0
+    return {
+        "face_recall": share(hits, true_count) if known else None,
+        "face_precision": share(hits, found_count) if known else None,
+    }
+
+
+def share(part: float, whole: int) -> float | None:
+    """Return `part / whole` to 4 decimals, or None of nothing."""
+    return round(float(part) / whole, 4) if whole else None

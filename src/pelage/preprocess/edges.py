@@ -1,0 +1,146 @@
+"""Edges: the outline of every spot, as the fourth channel of a view.
+
+Canny as in the leopard study (SpotID: grey, 5x5 Gaussian, thresholds 55 and 160, on the background-free crop, whose
+outline therefore shows too, as in the authors' published maps), or the network HED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from pelage.common.files import sha256_file
+from pelage.common.images import decode_image, encode_png, read_image, to_rgb, write_png
+from pelage.common.memo import Memo
+from pelage.common.parallel import parallel_map
+from pelage.common.params import choose
+from pelage.common.progress import track
+
+if TYPE_CHECKING:
+    from pelage.preprocess.hed import HED
+
+VERSION = 1
+GPU_BATCH = 16
+SPREAD = 0.33
+
+
+def automatic_thresholds(grey: np.ndarray) -> tuple[float, float]:
+    """Return Canny thresholds a third below and above the median of some grey values (Rosebrock, 2015)."""
+    median = float(np.median(grey)) if grey.size else 0.0
+    return (1 - SPREAD) * median, min((1 + SPREAD) * median, 255.0)
+
+
+def canny_edges(image: np.ndarray, mask: np.ndarray, low: float, high: float, automatic: bool = False) -> np.ndarray:
+    """Return Canny's edges of a background-free crop.
+
+    Args:
+        image: `(H, W, 3)` RGB.
+        mask: `(H, W)`, not 0 on the animal.
+        low: Gradient above which a pixel continues an edge (sum of the two Sobel derivatives' sizes).
+        high: Gradient above which a pixel starts an edge.
+        automatic: Take both thresholds from the animal's grey values instead.
+
+    Returns:
+        `(H, W)` uint8, 255 on edges, else 0.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    if automatic:
+        low, high = automatic_thresholds(grey[mask > 0])
+    return cv2.Canny(cv2.GaussianBlur(grey, (5, 5), 0), low, high)
+
+
+@dataclass
+class _Views:
+    file: str
+    crop: np.ndarray
+    nobg: np.ndarray
+    key: str
+    edges: np.ndarray | None = None
+
+
+def draw_edges(
+    crops: Path,
+    nobg: Path,
+    masks: Path,
+    crop_edge: Path,
+    nobg_edge: Path,
+    params: dict,
+    hed_weights: Path,
+    memo_root: Path | None = None,
+) -> list[float]:
+    """Write, for each crop, the crop and its background-free view with the latter's edge map as fourth channel.
+
+    Args:
+        crops: Folder of RGB PNGs.
+        nobg: Folder of the crops without background, same names (one with opacity is laid on black first).
+        masks: Folder of masks, same names.
+        crop_edge: Existing folder; takes RGBA PNGs: the crop, and the edge map 0 to 255.
+        nobg_edge: Existing folder; takes RGBA PNGs: the background-free view, and the edge map.
+        params: `method` (`canny` or `hed`), `low`, `high`, `automatic`.
+        hed_weights: Weights of HED, read only if it is the method.
+        memo_root: Folder of memos, see `Memo`.
+
+    Returns:
+        Mean of each edge map, 0..1, by file name.
+
+    Raises:
+        PelageError: A parameter or the weights are wrong.
+    """
+    model, depends = None, [params["low"], params["high"], params["automatic"]]
+    if choose(params["method"], ["canny", "hed"], "edges.method") == "hed":
+        from pelage.preprocess.hed import load_hed  # torch is slow to import, and Canny does without
+
+        model, depends = load_hed(hed_weights), [sha256_file(hed_weights)]
+    memo = Memo(f"edges_{params['method']}", VERSION, depends, memo_root)
+
+    def load(path: Path) -> _Views:
+        data, mask_data = (nobg / path.name).read_bytes(), (masks / path.name).read_bytes()
+        view = on_black(decode_image(data))
+        views = _Views(path.name, to_rgb(read_image(path)), view, memo.key(data, mask_data))
+        known = memo.get(views.key)
+        if known is not None:
+            views.edges = decode_image(known)
+        elif model is None:
+            mask = decode_image(mask_data)
+            views.edges = canny_edges(view, mask, params["low"], params["high"], params["automatic"])
+            memo.put(views.key, encode_png(views.edges))
+        return views
+
+    def write(views: _Views) -> float:
+        write_png(crop_edge / views.file, np.dstack([views.crop, views.edges]))
+        write_png(nobg_edge / views.file, np.dstack([views.nobg, views.edges]))
+        return float(views.edges.mean()) / 255
+
+    files = sorted(crops.glob("*.png"))
+    views: Iterable[_Views] = parallel_map(load, files)
+    if model is not None:
+        views = _with_hed(views, model, memo)
+    return list(track(parallel_map(write, views), "edges", len(files)))
+
+
+def on_black(view: np.ndarray) -> np.ndarray:
+    """Return an RGB image as it is, and an RGBA one laid on black."""
+    if view.shape[2] == 3:
+        return view
+    return (view[:, :, :3].astype(np.uint16) * view[:, :, 3:] // 255).astype(np.uint8)
+
+
+def _with_hed(views: Iterable[_Views], model: HED, memo: Memo) -> Iterator[_Views]:
+    """Fill in the edge maps that the memo lacks: in batches on a GPU, one by one on a CPU, which gains nothing."""
+    from pelage.preprocess.hed import hed_edges
+
+    views = iter(views)
+    size = GPU_BATCH if model.fuse.weight.is_cuda else 1
+    while batch := list(islice(views, size)):
+        missing = [view for view in batch if view.edges is None]
+        if missing:
+            for view, edges in zip(missing, hed_edges(model, [view.nobg for view in missing]), strict=True):
+                view.edges = edges
+                memo.put(view.key, encode_png(edges))
+        yield from batch

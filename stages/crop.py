@@ -1,0 +1,30 @@
+"""Crop: data/photos, data/clean.csv, data/detections.csv -> data/views/crop/PART, data/rejected/crop_PART.csv."""
+
+import sys
+from pathlib import Path
+
+import _path  # noqa: F401
+
+from pelage.common.files import fresh_folder
+from pelage.common.params import choose, read_params
+from pelage.common.stage import run_stage
+from pelage.common.tables import read_table, rejected_table, write_table
+from pelage.preprocess.crop import crop_photos
+
+
+def main() -> None:
+    params = read_params()
+    part = choose(sys.argv[1], params["parts"], "parts")
+    photos = read_table(Path("data/clean.csv"), required=["image_id", "path"])
+    numbers = {"x": float, "y": float, "w": float, "h": float}
+    detections = read_table(Path("data/detections.csv"), numbers, ["crop_id", "image_id", "part", *numbers])
+    detections = detections[detections.part == part]
+    paths = dict(zip(photos.image_id, photos.path, strict=True))
+    with fresh_folder(Path(f"data/views/crop/{part}")) as folder:
+        rejected = crop_photos(detections, paths, Path("data/photos"), folder, **params["crop"])
+    write_table(Path(f"data/rejected/crop_{part}.csv"), rejected_table(rejected))
+    print(f"crop {part}: {len(detections) - len(rejected)} crops, {len(rejected)} detections rejected")
+
+
+if __name__ == "__main__":
+    run_stage(main)

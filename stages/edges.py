@@ -1,0 +1,38 @@
+"""Edges: data/views/{crop,nobg}/PART, data/masks/PART -> data/views/{crop_edge,nobg_edge}/PART, metrics."""
+
+import sys
+from pathlib import Path
+
+import _path  # noqa: F401
+import numpy as np
+
+from pelage.common.files import fresh_folder, write_json
+from pelage.common.params import choose, read_params
+from pelage.common.stage import run_stage
+from pelage.preprocess.edges import draw_edges
+
+
+def main() -> None:
+    params = read_params()
+    part = choose(sys.argv[1], params["parts"], "parts")
+    views = Path("data/views")
+    with (
+        fresh_folder(views / "crop_edge" / part) as crop_edge,
+        fresh_folder(views / "nobg_edge" / part) as nobg_edge,
+    ):
+        densities = draw_edges(
+            views / "crop" / part,
+            views / "nobg" / part,
+            Path("data/masks") / part,
+            crop_edge,
+            nobg_edge,
+            params["edges"],
+            Path("data/weights/hed.safetensors"),
+        )
+    density = round(float(np.mean(densities)), 4) if densities else None
+    write_json(Path(f"metrics/edges_{part}.json"), {"maps": len(densities), "mean_density": density})
+    print(f"edges {part}: {len(densities)} maps by {params['edges']['method']}, mean density {density}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

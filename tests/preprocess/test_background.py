@@ -1,0 +1,218 @@
+"""Background: agreement with rembg, cut-outs by hand, fall-backs, the memo, and scores against planted truth."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pelage.common.errors import PelageError
+from pelage.common.images import read_image, write_png
+from pelage.model.weights import provide_weight, read_weights
+from pelage.preprocess.background import (
+    Segmenter,
+    cut_out,
+    flag,
+    load_segmenter,
+    mask_iou,
+    match_histogram,
+    remove_backgrounds,
+    score_masks,
+    truth_in_crop,
+)
+from pelage.preprocess.crop import Window
+
+ROOT = Path(__file__).resolve().parents[2]
+LEOPARDS = ROOT.parent / "shared/data/leopard/images"
+PARAMS = {"reference": None, "fill": "black", "min_cover": 0.05, "max_cover": 0.98}
+
+
+@pytest.fixture(scope="module")
+def u2netp():
+    try:
+        return provide_weight(next(weight for weight in read_weights() if weight.name == "u2netp.onnx"))
+    except PelageError as error:
+        pytest.skip(str(error))
+
+
+def _spot(height=60, width=90):
+    """A bright ellipse on a dark, noisy ground, and where it is."""
+    rows, columns = np.mgrid[:height, :width]
+    inside = ((rows - height / 2) / (height / 3)) ** 2 + ((columns - width / 2) / (width / 3)) ** 2 < 1
+    image = np.random.default_rng(1).integers(0, 60, (height, width, 3), np.uint8)
+    image[inside] += 150
+    return image, inside
+
+
+def _brightness(image):
+    return np.where(image.mean(2) > 128, 255, 0).astype(np.uint8)
+
+
+def _folders(tmp_path, *images):
+    for name in ("crops", "masks", "views"):
+        (tmp_path / name).mkdir(exist_ok=True)
+    for number, image in enumerate(images):
+        write_png(tmp_path / "crops" / f"{number}.png", image)
+    return tmp_path / "crops", tmp_path / "masks", tmp_path / "views"
+
+
+def test_u2netp_agrees_with_rembg(u2netp, monkeypatch):
+    import rembg
+
+    monkeypatch.setenv("U2NET_HOME", str(u2netp.parent))
+    session = rembg.new_session("u2netp")
+    ours = load_segmenter("u2netp", u2netp)
+    photos = [read_image(path) for path in sorted(LEOPARDS.glob("*/*.jpg"))[8::9]] if LEOPARDS.exists() else []
+    for image in [_spot(200, 480)[0], *photos]:
+        theirs = rembg.remove(image, session=session, only_mask=True).astype(int)
+        mine = ours.alpha(image).astype(int)
+        assert mask_iou(mine >= 128, theirs >= 128) > 0.99
+        assert np.abs(mine - theirs).max() <= 2
+
+
+def test_rembg_by_name_runs_the_model_in_its_folder(u2netp, tmp_path, monkeypatch):
+    monkeypatch.setenv("U2NET_HOME", str(tmp_path))
+    (tmp_path / "silueta.onnx").symlink_to(u2netp)  # same inputs and outputs, so u2netp may stand in for it
+    image, inside = _spot()
+    segmenter = load_segmenter("silueta", u2netp)
+    alpha = segmenter.alpha(image)
+    assert alpha.shape == inside.shape and alpha.dtype == np.uint8
+    assert segmenter.sha256 == load_segmenter("u2netp", u2netp).sha256
+
+
+def test_a_model_that_is_not_there_is_named_and_not_fetched(tmp_path, monkeypatch):
+    monkeypatch.setenv("U2NET_HOME", str(tmp_path))
+    with pytest.raises(PelageError, match=r"u2net\.onnx is not on this computer.*U2NET_HOME"):
+        load_segmenter("u2net", Path("unused"))
+    with pytest.raises(PelageError, match=r"background\.model is 'u3net'"):
+        load_segmenter("u3net", Path("unused"))
+
+
+def test_cut_out_blends_with_the_fill():
+    image = np.array([[[200, 100, 0], [200, 100, 0], [200, 100, 0]]], np.uint8)
+    alpha = np.array([[255, 51, 0]], np.uint8)  # whole, a fifth, nothing
+    assert cut_out(image, alpha, "black").tolist() == [[[200, 100, 0], [40, 20, 0], [0, 0, 0]]]
+    assert cut_out(image, alpha, "white").tolist() == [[[200, 100, 0], [244, 224, 204], [255, 255, 255]]]
+    assert cut_out(image, alpha, "grey")[0, 2].tolist() == [128, 128, 128]
+    assert cut_out(image, alpha, "alpha").tolist() == [[[200, 100, 0, 255], [200, 100, 0, 51], [0, 0, 0, 0]]]
+
+
+def test_black_cut_out_is_rembgs():
+    from PIL import Image
+    from rembg.bg import naive_cutout
+
+    generator = np.random.default_rng(2)
+    image, alpha = generator.integers(0, 256, (30, 40, 3), np.uint8), generator.integers(0, 256, (30, 40), np.uint8)
+    theirs = np.asarray(naive_cutout(Image.fromarray(image), Image.fromarray(alpha)))[:, :, :3]
+    assert np.abs(cut_out(image, alpha, "black").astype(int) - theirs).max() <= 1
+
+
+def test_histogram_matching_takes_the_references_greys():
+    generator = np.random.default_rng(3)
+    dark = generator.integers(0, 40, (50, 60, 3), np.uint8)
+    reference = generator.integers(60, 240, (80, 70, 3), np.uint8)
+    matched = match_histogram(dark, reference)
+    assert matched.dtype == np.uint8
+    for share in (10, 50, 90):
+        assert abs(np.percentile(matched, share) - np.percentile(reference, share)) < 6
+    assert np.array_equal(match_histogram(dark, dark), dark)
+
+
+def test_flags():
+    alpha = np.zeros((10, 10), np.uint8)
+    assert flag(alpha, 0.05, 0.98) == (0.0, "small")
+    alpha[:3] = 128
+    assert flag(alpha, 0.05, 0.98) == (0.3, "")
+    alpha[:] = 200
+    assert flag(alpha, 0.05, 0.98) == (1.0, "large")
+
+
+def test_masks_views_and_fallbacks(tmp_path):
+    image, inside = _spot()
+    folders = _folders(tmp_path, image, np.zeros_like(image), np.full_like(image, 220))
+    found = remove_backgrounds(*folders, Segmenter(_brightness, "s"), PARAMS, tmp_path / "memo")
+    assert [one.fallback for one in found] == ["", "small", "large"]
+    assert found[0].cover == pytest.approx(inside.mean())
+    assert np.array_equal(read_image(tmp_path / "masks/0.png"), np.where(inside, 255, 0))
+    assert np.array_equal(read_image(tmp_path / "views/0.png"), np.where(inside[:, :, None], image, 0))
+    assert (read_image(tmp_path / "masks/1.png") == 255).all()
+    assert (read_image(tmp_path / "views/2.png") == 220).all()
+
+
+def test_segmentation_runs_once_a_content_and_reference(tmp_path):
+    calls = []
+
+    def alpha(image):
+        calls.append(image.mean())
+        return _brightness(image)
+
+    image, _ = _spot()
+    folders = _folders(tmp_path, image, image.copy())
+    first = remove_backgrounds(*folders, Segmenter(alpha, "s"), PARAMS, tmp_path / "memo")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "views").iterdir()}
+    assert len(calls) <= 2
+    calls.clear()
+    again = remove_backgrounds(*folders, Segmenter(alpha, "s"), {**PARAMS, "min_cover": 0.01}, tmp_path / "memo")
+    assert calls == [] and again == first
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "views").iterdir()}
+    write_png(tmp_path / "crops/2.png", 255 - image)
+    remove_backgrounds(*folders, Segmenter(alpha, "s"), PARAMS, tmp_path / "memo")
+    assert len(calls) == 1
+    remove_backgrounds(*folders, Segmenter(alpha, "other weights"), PARAMS, tmp_path / "memo")
+    assert len(calls) >= 3
+
+
+def test_the_matched_crop_is_segmented_and_shown(tmp_path):
+    image, _ = _spot()
+    brighter = np.clip(image.astype(int) + 40, 0, 255).astype(np.uint8)
+    write_png(tmp_path / "reference.png", brighter)
+    folders = _folders(tmp_path, image)
+    seen = []
+
+    def alpha(matched):
+        seen.append(matched)
+        return np.full(matched.shape[:2], 255, np.uint8)
+
+    params = {**PARAMS, "reference": str(tmp_path / "reference.png"), "max_cover": 1.0}
+    remove_backgrounds(*folders, Segmenter(alpha, "s"), params, tmp_path / "memo")
+    assert np.array_equal(seen[0], brighter)
+    assert np.array_equal(read_image(tmp_path / "views/0.png"), brighter)
+
+
+def test_no_crops_and_wrong_params(tmp_path):
+    folders = _folders(tmp_path)
+    assert remove_backgrounds(*folders, Segmenter(_brightness, "s"), PARAMS, tmp_path / "memo") == []
+    with pytest.raises(PelageError, match=r"background\.fill"):
+        remove_backgrounds(*folders, Segmenter(_brightness, "s"), {**PARAMS, "fill": "pink"}, tmp_path)
+    with pytest.raises(PelageError, match=r"nowhere\.jpg"):
+        remove_backgrounds(*folders, Segmenter(_brightness, "s"), {**PARAMS, "reference": "nowhere.jpg"}, tmp_path)
+
+
+def test_mask_iou_by_hand():
+    left, right = np.array([[1, 1, 0, 0]], bool), np.array([[0, 1, 1, 0]], bool)
+    assert mask_iou(left, right) == pytest.approx(1 / 3)
+    assert mask_iou(left, left) == 1
+    assert mask_iou(left & ~left, right & ~right) == 0
+
+
+def test_truth_is_that_of_the_animal_most_shown():
+    one, two = np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8)
+    one[:10, :10], two[:, 12:] = 255, 255
+    assert truth_in_crop([one, two], Window(0, 0, 14, 10), 512).sum() == 100
+    assert truth_in_crop([one, two], Window(0, 0, 14, 10), 7).sum() == 25
+    assert truth_in_crop([one], Window(10, 10, 20, 20), 512) is None
+
+
+def test_scores_are_taken_in_the_crops_own_pixels(tmp_path):
+    truth_mask = np.zeros((60, 80), np.uint8)
+    truth_mask[20:40, 30:60] = 255
+    write_png(tmp_path / "true.png", truth_mask)
+    write_png(tmp_path / "a~0.png", np.pad(np.full((10, 15), 255, np.uint8), 5))  # the truth, at half size
+    write_png(tmp_path / "a~1.png", np.full((20, 25), 255, np.uint8))  # the whole crop
+    columns = ["crop_id", "image_id", "x", "y", "w", "h"]
+    detections = pd.DataFrame([("a#0", "a", 30, 20, 30, 20), ("a#1", "a", 30, 20, 30, 20)], columns=columns)
+    truth = pd.DataFrame({"image_id": ["a"], "mask": ["true.png"]})
+    params = {"padding": 1 / 3, "max_side": 25}
+    scores = score_masks(detections, ["a~0.png", "a~1.png"], tmp_path, truth, tmp_path, params)
+    assert scores == [1.0, pytest.approx(150 / 500)]
+    assert score_masks(detections, ["a~0.png", "a~1.png"], tmp_path, truth[:0], tmp_path, params) == []

@@ -1,0 +1,98 @@
+"""Crop: windows by hand and by property, scaling, and a table with bad rows."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pelage.common.errors import PelageError
+from pelage.common.images import read_image, write_png
+from pelage.preprocess.crop import Window, crop_photos, crop_window, shrink
+
+
+def test_padding_is_a_share_of_the_longer_side():
+    assert crop_window((20, 30, 50, 10), 0.1, 200, 100) == Window(15, 25, 75, 45)
+
+
+def test_window_is_clipped_and_rounded_outwards():
+    assert crop_window((-5.5, 90.5, 20.2, 30), 0.0, 200, 100) == Window(0, 90, 15, 100)
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 0, 5), (0, 0, 5, -1), (200, 0, 5, 5), (0, 100, 5, 5), (-9, 0, 9, 5), (float("nan"), 0, 5, 5)]
+)
+def test_empty_or_outside_has_no_window(box):
+    assert crop_window(box, 0.5, 200, 100) is None
+
+
+number = st.floats(-300, 300, allow_nan=False)
+
+
+@given(number, number, number, number, st.floats(0, 1), st.integers(1, 200), st.integers(1, 200))
+def test_a_window_is_inside_the_photo_and_not_empty(x, y, w, h, padding, width, height):
+    window = crop_window((x, y, w, h), padding, width, height)
+    if window is not None:
+        assert 0 <= window.left < window.right <= width
+        assert 0 <= window.top < window.bottom <= height
+
+
+def test_window_of_an_image():
+    image = np.arange(12).reshape(3, 4)
+    assert Window(1, 0, 3, 2).of(image).tolist() == [[1, 2], [5, 6]]
+
+
+def test_shrink_averages_areas_and_never_enlarges():
+    image = np.array([[0, 100, 10, 30], [50, 50, 20, 20]], np.uint8)
+    assert shrink(image, 2).tolist() == [[50, 20]]
+    assert shrink(image, 4) is image
+    assert shrink(np.zeros((1000, 3, 3), np.uint8), 10).shape == (10, 1, 3)
+
+
+def _table(*rows):
+    return pd.DataFrame(rows, columns=["crop_id", "image_id", "x", "y", "w", "h"])
+
+
+def test_bad_rows_are_rejected_and_the_others_are_cropped(tmp_path):
+    photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    write_png(tmp_path / "a.png", photo)
+    (tmp_path / "b.jpg").write_bytes(b"no image")
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    table = _table(
+        ("a#0", "a", 10, 5, 20, 10), ("a#1", "a", 70, 5, 20, 10), ("a#2", "a", 0, 0, 60, 40), ("b#0", "b", 0, 0, 9, 9)
+    )
+    rejected = crop_photos(table, {"a": "a.png", "b": "b.jpg"}, tmp_path, folder, 0.0, 30)
+    assert [(row[0], row[1], row[2]) for row in rejected] == [("a", "a.png", "box"), ("b", "b.jpg", "unreadable")]
+    assert "a#1" in rejected[0][3] and "60 x 40" in rejected[0][3]
+    assert sorted(path.name for path in folder.iterdir()) == ["a~0.png", "a~2.png"]
+    assert np.array_equal(read_image(folder / "a~0.png"), photo[5:15, 10:30])
+    assert read_image(folder / "a~2.png").shape == (20, 30, 3)
+
+
+def test_grey_and_rgba_photos_give_rgb_crops(tmp_path):
+    write_png(tmp_path / "grey.png", np.full((8, 8), 7, np.uint8))
+    write_png(tmp_path / "rgba.png", np.full((8, 8, 4), 9, np.uint8))
+    table = _table(("g#0", "g", 0, 0, 8, 8), ("r#0", "r", 0, 0, 8, 8))
+    assert crop_photos(table, {"g": "grey.png", "r": "rgba.png"}, tmp_path, tmp_path, 0.0, 8) == []
+    assert np.array_equal(read_image(tmp_path / "g~0.png"), np.full((8, 8, 3), 7))
+    assert np.array_equal(read_image(tmp_path / "r~0.png"), np.full((8, 8, 3), 9))
+
+
+def test_a_path_that_leaves_the_folder_is_never_read(tmp_path):
+    write_png(tmp_path / "secret.png", np.zeros((8, 8, 3), np.uint8))
+    root = tmp_path / "photos"
+    root.mkdir()
+    table = _table(("a#0", "a", 0, 0, 8, 8))
+    with pytest.raises(PelageError, match="leaves its folder"):
+        crop_photos(table, {"a": "../secret.png"}, root, root, 0.0, 8)
+
+
+def test_a_detection_without_photo_is_an_error(tmp_path):
+    with pytest.raises(PelageError, match="x#0"):
+        crop_photos(_table(("x#0", "x", 0, 0, 8, 8)), {}, tmp_path, tmp_path, 0.0, 8)
+
+
+def test_no_detections_no_crops(tmp_path):
+    assert crop_photos(_table(), {}, tmp_path, tmp_path, 0.0, 8) == []
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,132 @@
+"""Edges: Canny by hand and as the leopard study computes it, views, opacity, memo, and both methods end to end."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from safetensors.torch import save_file
+
+from pelage.common.errors import PelageError
+from pelage.common.images import read_image, write_png
+from pelage.preprocess import edges as module
+from pelage.preprocess.edges import automatic_thresholds, canny_edges, draw_edges, on_black
+from pelage.preprocess.hed import HED, hed_edges
+
+ROOT = Path(__file__).resolve().parents[2]
+LEOPARDS = ROOT.parent / "shared/data/leopard"
+PARAMS = {"method": "canny", "low": 55, "high": 160, "automatic": False}
+
+
+def _square(side=40, level=200):
+    image = np.zeros((side, side, 3), np.uint8)
+    image[10:30, 10:30] = level
+    return image
+
+
+def test_edges_of_a_square_are_its_outline():
+    edges = canny_edges(_square(), np.full((40, 40), 255, np.uint8), 55, 160)
+    assert set(np.unique(edges)) == {0, 255}
+    rows = np.nonzero(edges)[0]
+    assert abs(rows.min() - 9.5) < 2 and abs(rows.max() - 29.5) < 2
+    assert edges[13:27, 13:27].max() == 0 and edges[:8].max() == 0
+    assert all(edges[row].any() for row in range(11, 29))
+
+
+def test_canny_is_the_leopard_studys():
+    image = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    theirs = cv2.Canny(cv2.GaussianBlur(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), (5, 5), 0), 55, 160)
+    assert np.array_equal(canny_edges(image, np.ones((64, 80), np.uint8), 55, 160), theirs)
+
+
+def test_automatic_thresholds_look_at_the_animal_only():
+    assert automatic_thresholds(np.array([90, 100, 110])) == pytest.approx((67, 133))
+    assert automatic_thresholds(np.array([255])) == pytest.approx((0.67 * 255, 255))
+    assert automatic_thresholds(np.array([])) == (0, 0)
+    faint = _square(level=25)  # its largest gradient is below 55
+    mask = np.where(faint[:, :, 0] > 0, 255, 0)
+    assert not canny_edges(faint, mask, 55, 160).any()
+    assert canny_edges(faint, mask, 55, 160, automatic=True).any()
+
+
+def test_on_black():
+    image = np.array([[[200, 100, 50, 255], [200, 100, 50, 51], [9, 9, 9, 0]]], np.uint8)
+    assert on_black(image).tolist() == [[[200, 100, 50], [40, 20, 10], [0, 0, 0]]]
+    assert on_black(image[:, :, :3]).tolist() == image[:, :, :3].tolist()
+
+
+def _folders(tmp_path, crops, nobg):
+    names = ["crop", "nobg", "masks", "crop_edge", "nobg_edge"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    for number, (crop, view) in enumerate(zip(crops, nobg, strict=True)):
+        write_png(tmp_path / "crop" / f"{number}.png", crop)
+        write_png(tmp_path / "nobg" / f"{number}.png", view)
+        write_png(tmp_path / "masks" / f"{number}.png", np.full(crop.shape[:2], 255, np.uint8))
+    return [tmp_path / name for name in names]
+
+
+def test_both_views_carry_the_background_free_edges(tmp_path):
+    crop = np.random.default_rng(1).integers(0, 256, (40, 40, 3), np.uint8)
+    nobg = _square()
+    folders = _folders(tmp_path, [crop], [nobg])
+    densities = draw_edges(*folders, PARAMS, Path("unused"), tmp_path / "memo")
+    edges = canny_edges(nobg, np.ones((40, 40)), 55, 160)
+    assert np.array_equal(read_image(tmp_path / "crop_edge/0.png"), np.dstack([crop, edges]))
+    assert np.array_equal(read_image(tmp_path / "nobg_edge/0.png"), np.dstack([nobg, edges]))
+    assert densities == [pytest.approx((edges > 0).mean())]
+
+
+def test_opacity_is_laid_on_black(tmp_path):
+    crop = np.full((40, 40, 3), 220, np.uint8)
+    alpha = _square(level=255)[:, :, 0]
+    folders = _folders(tmp_path, [crop], [np.dstack([crop, alpha])])
+    draw_edges(*folders, PARAMS, Path("unused"), tmp_path / "memo")
+    view = read_image(tmp_path / "nobg_edge/0.png")
+    assert np.array_equal(view[:, :, :3], np.where(alpha[:, :, None] > 0, crop, 0))
+    assert view[:, :, 3].any()
+
+
+def test_memo_spares_the_work_and_keeps_the_bytes(tmp_path, monkeypatch):
+    folders = _folders(tmp_path, [_square()], [_square()])
+    draw_edges(*folders, PARAMS, Path("unused"), tmp_path / "memo")
+    first = (tmp_path / "crop_edge/0.png").read_bytes()
+    monkeypatch.setattr(module, "canny_edges", lambda *_: pytest.fail("computed again"))
+    draw_edges(*folders, PARAMS, Path("unused"), tmp_path / "memo")
+    assert (tmp_path / "crop_edge/0.png").read_bytes() == first
+    with pytest.raises(pytest.fail.Exception):
+        draw_edges(*folders, {**PARAMS, "low": 20}, Path("unused"), tmp_path / "memo")
+
+
+def test_nothing_in_nothing_out_and_wrong_method(tmp_path):
+    folders = _folders(tmp_path, [], [])
+    assert draw_edges(*folders, PARAMS, Path("unused"), tmp_path / "memo") == []
+    with pytest.raises(PelageError, match=r"edges\.method is 'sobel'"):
+        draw_edges(*folders, {**PARAMS, "method": "sobel"}, Path("unused"))
+    with pytest.raises(PelageError, match=r"hed\.safetensors is missing"):
+        draw_edges(*folders, {**PARAMS, "method": "hed"}, tmp_path / "hed.safetensors")
+
+
+def test_hed_views_and_memo(tmp_path, monkeypatch):
+    model = HED().eval()
+    save_file(model.state_dict(), tmp_path / "hed.safetensors")
+    big, small = _square(), _square()[:33, :21]
+    folders = _folders(tmp_path, [big, small], [big, small])
+    params = {**PARAMS, "method": "hed"}
+    draw_edges(*folders, params, tmp_path / "hed.safetensors", tmp_path / "memo")
+    for name, image in [("0.png", big), ("1.png", small)]:
+        expected = hed_edges(model, [image])[0].astype(int)
+        assert np.abs(read_image(tmp_path / "crop_edge" / name)[:, :, 3] - expected).max() <= 1
+    monkeypatch.setattr("pelage.preprocess.hed.hed_edges", lambda *_: pytest.fail("computed again"))
+    draw_edges(*folders, params, tmp_path / "hed.safetensors", tmp_path / "memo")
+
+
+@pytest.mark.skipif(not LEOPARDS.exists(), reason="no shared photos")
+def test_edges_lie_on_the_published_ones():
+    """A well-lit flank: of the authors' edge pixels, nearly all have one of ours within two pixels."""
+    name = "BRL17_Left/0_0_BR-217A-2018-03-18_05-00-27"
+    published = read_image(LEOPARDS / "published_edges" / f"{name}.png") > 0
+    ours = canny_edges(read_image(LEOPARDS / "images" / f"{name}.jpg"), np.ones(published.shape), 55, 160) > 0
+    distance = cv2.distanceTransform(np.where(ours, 0, 255).astype(np.uint8), cv2.DIST_L2, 5)
+    assert (distance[published] <= 2).mean() > 0.9
