@@ -48,7 +48,7 @@ def main() -> None:
     for protocol in ("closed", "open", "disjoint"):
         top = {method: scores[protocol]["top1"] for method, (scores, *_) in results.items()}
         best = max(top, key=lambda method: -1.0 if top[method] is None else top[method])
-        print(f"evaluate: {protocol} {results[best][0][protocol]['queries']} queries, best top-1 {top[best]} ({best})")
+        print(f"evaluate: {protocol}, best top-1 {top[best]} ({best}, {results[best][0][protocol]['queries']} queries)")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Losses: what a good embedding is, as a number to lower."""

@@ -1,0 +1,1 @@
+"""Matching: what ranks gallery photos for a query."""

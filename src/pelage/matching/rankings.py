@@ -1,0 +1,84 @@
+"""Rankings: the one table that every method writes and `evaluate` reads.
+
+A row says that `candidate` is the `rank`-th most alike gallery crop of `query` under a protocol. Equal scores are
+ordered by the candidate's id, so that a ranking never depends on the order of a gallery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+RANKING_COLUMNS = ["protocol", "query", "candidate", "rank", "score"]
+
+
+def rankings_table(
+    protocol: str,
+    queries: Sequence[str],
+    gallery: Sequence[str],
+    scores: np.ndarray,
+    allowed: np.ndarray,
+    depth: int,
+) -> pd.DataFrame:
+    """Return the best `depth` allowed candidates of each query, best first, queries in the order given.
+
+    Args:
+        protocol: Name of the protocol, repeated in each row.
+        queries: Q crop ids.
+        gallery: G crop ids, each different.
+        scores: `(Q, G)`, higher is more alike; compared and kept as float32.
+        allowed: `(Q, G)` bool; candidates that are not allowed have no row.
+        depth: Most rows a query.
+
+    Raises:
+        ValueError: The shapes disagree or an allowed score is NaN.
+    """
+    queries, gallery = list(queries), list(gallery)
+    scores = np.asarray(scores, np.float32)
+    allowed = np.asarray(allowed, bool)
+    if scores.shape != (len(queries), len(gallery)) or allowed.shape != scores.shape:
+        raise ValueError(f"scores {scores.shape} and allowed {allowed.shape} must be ({len(queries)}, {len(gallery)}).")
+    if np.isnan(scores[allowed]).any():
+        raise ValueError("a score is NaN.")
+    by_id = sorted(range(len(gallery)), key=gallery.__getitem__)
+    names = np.array(gallery, object)[by_id]
+    found: list[np.ndarray] = []
+    values: list[np.ndarray] = []
+    for row, permitted in zip(scores[:, by_id], allowed[:, by_id], strict=True):
+        places = np.flatnonzero(permitted)
+        if 0 < depth < len(places):  # all that tie with the last place stay, then the stable sort decides
+            least = np.partition(row[places], len(places) - depth)[len(places) - depth]
+            places = places[row[places] >= least]
+        order = places[np.argsort(-row[places], kind="stable")][:depth]
+        found.append(order)
+        values.append(row[order])
+    if not found:
+        return empty_rankings()
+    counts = [len(order) for order in found]
+    return _typed(
+        {
+            "protocol": np.full(sum(counts), protocol, object),
+            "query": np.repeat(np.array(queries, object), counts),
+            "candidate": names[np.concatenate(found)],
+            "rank": np.concatenate([np.arange(1, count + 1) for count in counts]),
+            "score": np.concatenate(values),
+        }
+    )
+
+
+def empty_rankings() -> pd.DataFrame:
+    """Return a table without rows, with the columns and types of `rankings_table`."""
+    return _typed({name: [] for name in RANKING_COLUMNS})
+
+
+def join_rankings(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the tables of several protocols as one, of the right types also when none has a row."""
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else empty_rankings()
+
+
+def _typed(columns: dict) -> pd.DataFrame:
+    table = pd.DataFrame(columns, columns=RANKING_COLUMNS)
+    return table.astype({"protocol": str, "query": str, "candidate": str, "rank": np.int32, "score": np.float32})

@@ -1,0 +1,1 @@
+"""Training: sampler, augmentation, loop, early stopping and checkpoints."""

@@ -1,0 +1,26 @@
+"""Summary: the numbers of one training that are committed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pelage.training.loop import Trained, TrainingData
+
+
+def summary(data: TrainingData | None, trained: Trained | None, reason: str = "") -> dict[str, Any]:
+    """Return the metrics of a training, or why there was none, under the same keys."""
+    if data is None or trained is None:
+        return {"trained": False, "reason": reason}
+    best = trained.history[trained.best_epoch - 1]
+    return {
+        "trained": True,
+        "epochs_run": len(trained.history),
+        "best_epoch": trained.best_epoch,
+        "val_top1": best["val_top1"],
+        "val_map": best["val_map"],
+        "loss": round(best["loss"], 4),
+        "photos": len(data.train),
+        "labels": int(data.labels.max()) + 1,
+        "val_queries": 0 if data.validation is None else len(data.validation.queries),
+        "parameters": trained.parameters,
+    }

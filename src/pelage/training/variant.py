@@ -1,0 +1,62 @@
+"""Variants: one training each. A part, a view, and what differs from the default sections of the parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pelage.common.errors import PelageError
+from pelage.common.params import choose, entry, merged
+from pelage.losses.registry import LOSSES
+from pelage.model.crops import view_channels
+
+SECTIONS = ("model", "loss", "train", "augment")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One training, with every parameter in its place.
+
+    Attributes:
+        name: Key below `variants`.
+        part: Part of the animal.
+        view: View of its crops.
+        channels: 3, or 4 with edges.
+        model: Section `model` with the variant's own values laid over it; so are the others.
+    """
+
+    name: str
+    part: str
+    view: str
+    channels: int
+    model: Mapping[str, Any]
+    loss: Mapping[str, Any]
+    train: Mapping[str, Any]
+    augment: Mapping[str, Any]
+
+
+def read_variant(params: Mapping[str, Any], name: str) -> Variant:
+    """Return the variant `name` of `params.yaml`.
+
+    Raises:
+        PelageError: There is no such variant, or its part, view, loss or one of its fields is unknown.
+    """
+    own = entry(params["variants"], name, "variants")
+    where = f"variants.{name}"
+    known = ("part", "view", *SECTIONS)
+    for field in own:
+        if field not in known:
+            raise PelageError(f"params.yaml: {where} has the unknown field {field!r}; known are {', '.join(known)}.")
+    for field in ("part", "view"):
+        if field not in own:
+            raise PelageError(f"params.yaml: {where} does not say its {field}.")
+    sections = {section: merged(params[section], own.get(section), f"{where}.{section}") for section in SECTIONS}
+    choose(sections["loss"]["name"], LOSSES, f"loss.name of {where}")
+    return Variant(
+        name=name,
+        part=choose(own["part"], params["parts"], f"{where}.part"),
+        view=own["view"],
+        channels=view_channels(own["view"], f"{where}.view"),
+        **sections,
+    )

@@ -1,0 +1,29 @@
+"""Search VARIANT: embeddings and split -> data/rankings/VARIANT.parquet."""
+
+import sys
+from pathlib import Path
+
+import _path  # noqa: F401
+
+from pelage.common.params import entry, read_params
+from pelage.common.stage import run_stage
+from pelage.common.tables import read_parquet, write_parquet
+from pelage.matching.cosine import search
+from pelage.split.protocols import protocol_sets, read_split
+
+
+def main() -> None:
+    name = sys.argv[1]
+    params = read_params()
+    part = entry(params["variants"], name, "variants")["part"]
+    embeddings = read_parquet(Path(f"data/embeddings/{name}.parquet"))
+    sets = protocol_sets(read_split(Path("data/split.csv")), part)
+    rankings = search(embeddings, sets, params["search"]["depth"])
+
+    write_parquet(Path(f"data/rankings/{name}.parquet"), rankings)
+    counts = rankings.groupby("protocol", sort=False)["query"].nunique()
+    print(f"search {name}: queries " + (", ".join(f"{k} {n}" for k, n in counts.items()) or "none"))
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pelage.common.tables import read_parquet, write_parquet
+from pelage.matching.rankings import RANKING_COLUMNS, empty_rankings, join_rankings, rankings_table
+
+
+def test_hand_made_ranking():
+    scores = np.array([[0.1, 0.9, 0.5], [0.7, 0.7, 0.7]])
+    allowed = np.array([[True, True, True], [True, False, True]])
+    table = rankings_table("closed", ["q2", "q1"], ["c", "a", "b"], scores, allowed, depth=2)
+    assert list(table.columns) == RANKING_COLUMNS
+    assert table[["query", "candidate", "rank"]].to_numpy().tolist() == [
+        ["q2", "a", 1],
+        ["q2", "b", 2],
+        ["q1", "b", 1],  # a is not allowed; b and c tie
+        ["q1", "c", 2],
+    ]
+    np.testing.assert_allclose(table["score"], [0.9, 0.5, 0.7, 0.7], rtol=1e-6)
+    assert set(table["protocol"]) == {"closed"}
+    assert table["rank"].dtype == np.int32 and table["score"].dtype == np.float32
+
+
+@given(st.data())
+def test_agrees_with_a_plain_sort_in_any_order_of_the_gallery(data):
+    size = data.draw(st.integers(1, 8))
+    values = data.draw(st.lists(st.integers(0, 3), min_size=size, max_size=size))
+    permitted = data.draw(st.lists(st.booleans(), min_size=size, max_size=size))
+    depth = data.draw(st.integers(1, 9))
+    order = data.draw(st.permutations(range(size)))
+    names = [f"g{i}" for i in range(size)]
+    table = rankings_table(
+        "open",
+        ["q"],
+        [names[i] for i in order],
+        np.array([[values[i] for i in order]], np.float32),
+        np.array([[permitted[i] for i in order]]),
+        depth,
+    )
+    expected = sorted((-values[i], names[i]) for i in range(size) if permitted[i])[:depth]
+    assert list(zip(-table["score"], table["candidate"], strict=True)) == expected
+    assert table["rank"].tolist() == list(range(1, len(expected) + 1))
+
+
+def test_nothing_to_rank_keeps_columns_and_types(tmp_path):
+    nothing = rankings_table("open", [], ["a"], np.zeros((0, 1)), np.zeros((0, 1), bool), 5)
+    forbidden = rankings_table("open", ["q"], ["a"], np.zeros((1, 1)), np.zeros((1, 1), bool), 5)
+    full = rankings_table("open", ["q"], ["a"], np.zeros((1, 1)), np.ones((1, 1), bool), 5)
+    for table in (nothing, forbidden, join_rankings([nothing, forbidden])):
+        assert len(table) == 0
+        assert table.dtypes.tolist() == empty_rankings().dtypes.tolist() == full.dtypes.tolist()
+    write_parquet(tmp_path / "r.parquet", empty_rankings())
+    assert read_parquet(tmp_path / "r.parquet")["rank"].dtype == np.int32
+    assert len(join_rankings([nothing, full, full])) == 2
+
+
+def test_wrong_shapes_and_nan_are_refused():
+    with pytest.raises(ValueError, match=r"\(1, 2\)"):
+        rankings_table("open", ["q"], ["a", "b"], np.zeros((1, 1)), np.ones((1, 1), bool), 5)
+    with pytest.raises(ValueError, match="NaN"):
+        rankings_table("open", ["q"], ["a"], np.full((1, 1), np.nan), np.ones((1, 1), bool), 5)
