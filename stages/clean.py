@@ -9,15 +9,15 @@ from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_table, write_table
-from pelage.preprocess.clean import clean_photos, content_keys, look_at_photos
+from pelage.preprocess.clean import clean_photos, content_keys, look_at_photos, looks_memo
 
 
 def main() -> None:
     params = read_params()
     dataset, gap_s = params["datasets"][params["ingest"]["dataset"]], params["split"]["burst_gap_s"]
-    photos = read_table(Path("data/photos.csv"), required=["image_id", "path", "identity", "date", "bbox"])
+    photos = read_table(Path("data/photos.csv"), required=["image_id", "path", "identity", "date", "bbox", "sha256"])
 
-    looks = look_at_photos(photos, Path("data/photos"))
+    looks = look_at_photos(photos, Path("data/photos"), looks_memo())
     encounter = encounters(photos, gap_s, content_keys(looks))
     clocks = clock_offsets(photos, gap_s)
     cleaned = clean_photos(photos, looks, encounter, params["clean"], bool(dataset.get("curated")))

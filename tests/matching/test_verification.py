@@ -104,7 +104,7 @@ def test_a_proposal_uses_position_size_and_direction_of_its_match(name):
     """One match alone places everything: changing what it says moves the other matches out."""
     query = features(SQUARE)
     candidate = {
-        "xy": features(SQUARE + [[40, 0], [0, 0], [0, 0], [0, 0]]),
+        "xy": features(SQUARE + np.array([[40, 0], [0, 0], [0, 0], [0, 0]])),
         "scale": features(SQUARE, [16, 4, 4, 4]),
         "angle": features(SQUARE, angle=[np.pi, 0, 0, 0]),
     }[name]

@@ -60,6 +60,7 @@ def test_u2netp_agrees_with_rembg(u2netp, monkeypatch):
     import rembg
 
     monkeypatch.setenv("U2NET_HOME", str(u2netp.parent))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # rembg would fill all cores
     session = rembg.new_session("u2netp")
     ours = load_segmenter("u2netp", u2netp)
     photos = [read_image(path) for path in sorted(LEOPARDS.glob("*/*.jpg"))[8::9]] if LEOPARDS.exists() else []

@@ -45,7 +45,7 @@ def encounters(photos: pd.DataFrame, gap_s: float, content: pd.Series | None = N
         Names: those of the source, joined by `+` where several are one visit; else `station@time` of the first photo;
         else the image_id. They do not depend on the order of rows.
     """
-    photos = photos.reset_index(drop=True)
+    index, photos = photos.index, photos.reset_index(drop=True)
     place, time = _places(photos), _seconds(photos["date"])
     shifts = clock_offsets(photos, gap_s)
     offsets = photos[["station", "camera"]].merge(shifts, "left", ["station", "camera"])["offset_s"]
@@ -64,7 +64,7 @@ def encounters(photos: pd.DataFrame, gap_s: float, content: pd.Series | None = N
     order = photos.assign(place=place, visit=visit, timeless=time.isna())
     order = order.sort_values(["timeless", "date", "place", "image_id"]).drop_duplicates("visit").set_index("visit")
     named = (order["place"] + "@" + order["date"]).where(~order["timeless"], order["image_id"])
-    return visit.map(named.where(~named.index.isin(told.index), told))
+    return visit.map(named.where(~named.index.isin(told.index), told)).set_axis(index)
 
 
 def clock_offsets(photos: pd.DataFrame, gap_s: float) -> pd.DataFrame:

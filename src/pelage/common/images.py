@@ -13,7 +13,7 @@ import numpy as np
 from pelage.common.errors import PelageError
 from pelage.common.files import write_bytes
 
-PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 4, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FILTERED]
+PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
 
 def decode_image(data: bytes, name: str = "image") -> np.ndarray:

@@ -37,7 +37,5 @@ def search(embeddings: pd.DataFrame, sets: Mapping[str, ProtocolSet], depth: int
             block = queries.iloc[start : start + BLOCK]
             scores = np.round(points[places.loc[block["crop_id"]]] @ candidates.T, 6)
             permitted = allowed(block, gallery, chosen.same_encounter)
-            tables.append(
-                rankings_table(protocol, block["crop_id"], gallery["crop_id"], scores, permitted, depth)
-            )
+            tables.append(rankings_table(protocol, block["crop_id"], gallery["crop_id"], scores, permitted, depth))
     return join_rankings(tables)

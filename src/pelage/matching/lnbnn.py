@@ -1,6 +1,6 @@
 """Local naive-Bayes nearest neighbours: which gallery crops a query's keypoints speak for, and how strongly.
 
-LNBNN after McCann and Lowe (CVPR 2012), as HotSpotter uses it (Crall et al., WACV 2013; WBIA's `normalizer_rule: last`):
+LNBNN after McCann and Lowe (CVPR 2012), as HotSpotter uses it (Crall et al., WACV 2013, equation 3; WBIA `lnbnn_fn`):
 each keypoint gives its nearest gallery keypoints the distance by which they are nearer than the next one.
 """
 
@@ -103,6 +103,7 @@ def nearest_rows(index: Index, descriptors: np.ndarray, allowed: np.ndarray, k: 
         Rows `(N, k)` and squared distances `(N, k)` by rising distance; row -1 and distance infinity where there are
         too few.
     """
+    faiss.omp_set_num_threads(1)  # of this thread: callers work on several blocks of queries at once
     wanted = np.ascontiguousarray(descriptors, np.float32)
     allowed = np.broadcast_to(allowed, (len(wanted), allowed.shape[1]))
     rows = np.full((len(wanted), k), -1)
@@ -129,7 +130,7 @@ def nearest_rows(index: Index, descriptors: np.ndarray, allowed: np.ndarray, k: 
 
 
 def lnbnn(distances: np.ndarray) -> np.ndarray:
-    """Return `|q - d_last| - |q - d_j|` for each neighbour, in [0, 1] (WBIA `lnbnn_fn`; hotspotter paper, equation 3).
+    """Return `|q - d_last| - |q - d_j|` for each neighbour, in [0, 1] (WBIA, `normalizer_rule` last).
 
     Args:
         distances: `(N, k)` squared distances by rising distance, infinity where there is no neighbour.

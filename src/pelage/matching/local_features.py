@@ -6,10 +6,18 @@ SIFT after Lowe (IJCV 2004), its square-root form after Arandjelović and Zisser
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
 
 import cv2
 import numpy as np
+
+from pelage.common.images import decode_image, to_rgb
+from pelage.common.memo import Memo
+from pelage.common.parallel import parallel_map
+from pelage.common.progress import track
 
 DESCRIPTOR_DIM = 128
 DESCRIPTOR_NORM = 512.0
@@ -17,6 +25,8 @@ DESCRIPTOR_NORM = 512.0
 
 VERSION = 1
 """Raised whenever `extract` computes something else."""
+
+ARRAYS = ("xy", "scale", "angle", "weight", "descriptors")
 
 
 @dataclass(frozen=True)
@@ -95,14 +105,52 @@ def extract(
         found = list({(point.pt, point.size): point for point in found}.values())
         for point in found:
             point.angle = 0.0
-    found = sorted(found, key=lambda point: (-point.response, point.pt, point.size, point.angle))[:keypoints]
+    found = sorted(found, key=lambda point: (-point.response, point.pt, point.size, point.angle))
     descriptors = np.zeros((0, DESCRIPTOR_DIM), np.float32)
-    if found:
+    if found:  # all are described, because the blur of OpenCV's descriptors depends on the finest keypoint given
         found, descriptors = sift.compute(grey, found)
+        found, descriptors = found[:keypoints], descriptors[:keypoints]
     xy = np.array([point.pt for point in found], np.float32).reshape(-1, 2)
     scale = np.array([point.size for point in found], np.float32)
     angle = np.radians(np.array([point.angle for point in found], np.float32))
     return LocalFeatures(xy, scale, angle, _cover(animal, xy, scale), root_sift(descriptors), size)
+
+
+def read_features(crops: Path, masks: Path, names: Sequence[str], **settings: float) -> list[LocalFeatures]:
+    """Extract the features of crops in files, or recall them from the memo.
+
+    Args:
+        crops: Folder of crops.
+        masks: Folder of masks with the same names.
+        names: File names that are in both.
+        **settings: As in `extract`.
+    """
+    memo = Memo("sift", VERSION, {**settings, "opencv": cv2.__version__})
+
+    def features_of(name: str) -> LocalFeatures:
+        crop, mask = (crops / name).read_bytes(), (masks / name).read_bytes()
+        key = memo.key(crop, mask)
+        stored = memo.get(key)
+        if stored is not None:
+            return _unpack(stored)
+        image = to_rgb(decode_image(crop, str(crops / name)))
+        features = extract(image, decode_image(mask, str(masks / name)), **settings)
+        memo.put(key, _pack(features))
+        return features
+
+    return list(track(parallel_map(features_of, names), "keypoints", len(names)))
+
+
+def _pack(features: LocalFeatures) -> bytes:
+    buffer = BytesIO()
+    np.savez(buffer, size=features.size, **{name: getattr(features, name) for name in ARRAYS})
+    return buffer.getvalue()
+
+
+def _unpack(data: bytes) -> LocalFeatures:
+    with np.load(BytesIO(data)) as stored:
+        width, height = stored["size"].tolist()
+        return LocalFeatures(size=(width, height), **{name: stored[name] for name in ARRAYS})
 
 
 def _cover(animal: np.ndarray, xy: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Spatial verification: which matches of two crops agree on one placement of the animal.
 
-HotSpotter's way (Crall et al., WACV 2013; WBIA's `spatial_verification.py`), with the similarity that position, size and
+HotSpotter's way (Crall et al., WACV 2013; WBIA `spatial_verification.py`), with the similarity that position, size and
 direction of a SIFT keypoint give in the place of an affine shape: every match proposes one. Nothing is drawn at random.
 """
 
@@ -53,7 +53,7 @@ def inliers(
         & (np.abs(np.log(scale[:, None] / scale[None, :])) < np.log(area) / 2)
         & (np.abs(np.angle(a[:, None] / a[None, :])) < turn)
     )
-    return agree[np.argmax(agree @ score)]
+    return agree[np.argmax(np.where(agree, score, 0.0).sum(axis=1))]
 
 
 def _complex(points: np.ndarray) -> np.ndarray:

@@ -145,7 +145,8 @@ def efficientnet_lite0_to_timm(checkpoint: bytes) -> bytes:
     shapes = [tuple(tensor.shape) for tensor in theirs.values()], [tuple(tensor.shape) for tensor in ours.values()]
     if shapes[0] != shapes[1]:
         raise PelageError("the EfficientNet-Lite0 checkpoint has other tensors than timm's tf_efficientnet_lite0.")
-    return save({key: tensor.numpy() for key, tensor in zip(ours, theirs.values(), strict=True)})
+    # safetensors writes memory as it lies, and the convolutions of this checkpoint lie in another order
+    return save({key: tensor.contiguous().numpy() for key, tensor in zip(ours, theirs.values(), strict=True)})
 
 
 def keras_hed_to_torch(hdf5: bytes) -> bytes:

@@ -1,7 +1,8 @@
 """Background model: what a fixed camera sees when nothing is there, and how far a photo departs from it.
 
-The median over a camera's photos (per light: colour or infrared), the oldest trick of video surveillance; photos are
-compared by the logarithm of brightness, in which another exposure or flash is a constant that the median takes away.
+The median over a camera's photos (per light: colour or infrared), the oldest trick of video surveillance, with two
+twists for camera traps: a burst counts as one photo, and a pixel that saliency gives to an animal hardly counts.
+Photos are compared by the logarithm of brightness, in which another exposure is a constant that a median takes away.
 """
 
 from __future__ import annotations
@@ -12,13 +13,27 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-SIDE = 320
+SIDE = 160
 COLOUR = 6.0  # mean spread of a pixel's channels from which on a photo counts as colour, in grey values
+HARDLY = 0.02  # weight of a pixel that surely shows an animal
+NOISE = 0.1  # departure in log brightness that is never news
 
 
-def thumbnail(image: np.ndarray, side: int = SIDE) -> np.ndarray:
-    """Squeeze an RGB image to `(side, side, 3)` uint8."""
-    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+@dataclass(frozen=True)
+class Background:
+    """Median and spread of `log_brightness` of one camera in one light `(S, S, 3)`, and where they can be trusted.
+
+    `seen` `(S, S)` is the number of bursts that showed the background at a pixel.
+    """
+
+    median: np.ndarray
+    spread: np.ndarray
+    seen: np.ndarray
+
+
+def thumbnail(image: np.ndarray) -> np.ndarray:
+    """Squeeze an RGB image to `(S, S, 3)` uint8."""
+    return cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
 def light(thumb: np.ndarray) -> str:
@@ -28,29 +43,51 @@ def light(thumb: np.ndarray) -> str:
 
 
 def log_brightness(thumb: np.ndarray) -> np.ndarray:
-    """Return the logarithm of a thumbnail's smoothed channels less their median, `(S, S, 3)` float32."""
-    logarithm = np.log(cv2.GaussianBlur(thumb, (0, 0), 1.5).astype(np.float32) + 8.0)
+    """Return the logarithm of a thumbnail's channels less their median, `(S, S, 3)` float32."""
+    logarithm = np.log(cv2.GaussianBlur(thumb, (0, 0), 1.0).astype(np.float32) + 8.0)
     return logarithm - np.median(logarithm, axis=(0, 1))
 
 
-@dataclass(frozen=True)
-class Background:
-    """Median and spread of `log_brightness` over photos of one camera in one light, each `(S, S, 3)` float32."""
+def learn_background(
+    thumbs: Sequence[np.ndarray], saliencies: Sequence[np.ndarray], bursts: Sequence[str]
+) -> Background:
+    """Learn the background from photos of one camera in one light.
 
-    median: np.ndarray
-    spread: np.ndarray
-
-
-def learn_background(thumbs: Sequence[np.ndarray]) -> Background:
-    """Learn the background from thumbnails `(S, S, 3)` of one camera in one light."""
+    Args:
+        thumbs: Thumbnails `(S, S, 3)` uint8.
+        saliencies: Their saliency maps in 0..1, of any size.
+        bursts: Name of the burst that each belongs to.
+    """
     stack = np.stack([log_brightness(thumb) for thumb in thumbs])
-    median = np.median(stack, axis=0)
-    spread = 1.4826 * np.median(np.abs(stack - median, out=stack), axis=0)
-    return Background(median, spread)
+    weights = np.stack([_shows_background(saliency) for saliency in saliencies])
+    sizes = {burst: list(bursts).count(burst) for burst in bursts}
+    weights /= np.array([sizes[burst] for burst in bursts], np.float32)[:, None, None]
+    median = weighted_median(stack, weights[..., None])
+    spread = 1.4826 * weighted_median(np.abs(stack - median), weights[..., None])
+    return Background(median, spread, weights.sum(0))
+
+
+def _shows_background(saliency: np.ndarray) -> np.ndarray:
+    small = cv2.resize(saliency, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return np.where(cv2.dilate(small, np.ones((9, 9), np.uint8)) > 0.2, np.float32(HARDLY), np.float32(1.0))
+
+
+def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted median over the first axis of `(N, ...)` values: the first that half of the weight reaches."""
+    order = np.argsort(values, axis=0, kind="stable")
+    values = np.take_along_axis(values, order, axis=0)
+    total = np.cumsum(np.take_along_axis(np.broadcast_to(weights, values.shape), order, axis=0), axis=0)
+    middle = np.argmax(total >= 0.5 * total[-1:] * (1 - 1e-6), axis=0)
+    return np.take_along_axis(values, middle[None], axis=0)[0]
 
 
 def departure(thumb: np.ndarray, background: Background) -> np.ndarray:
-    """Return by how many standard deviations each pixel departs from the background, `(S, S)` float32."""
+    """Return how far each pixel departs from the background `(S, S)` float32: 1 is what the spread explains.
+
+    Where fewer than two bursts showed the background, nothing is known and the departure is 0.
+    """
     difference = log_brightness(thumb) - background.median
     difference -= np.median(difference, axis=(0, 1))
-    return np.sqrt(np.mean(np.square(difference / (background.spread + 0.08)), axis=2))
+    far = np.sqrt(np.mean(np.square(difference / (background.spread + NOISE)), axis=2))
+    far /= max(1.0, 1.5 * float(np.median(far)))
+    return np.where(background.seen >= 2, far, 0.0).astype(np.float32)

@@ -7,10 +7,11 @@ Gaussian at two scales (Elder and Zucker 1998 estimate local blur from such a pa
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from scipy.fft import dctn
 
 from pelage.common.errors import PelageError
 from pelage.common.images import decode_image, to_rgb
+from pelage.common.memo import Memo
 from pelage.common.parallel import parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
@@ -53,17 +55,17 @@ class Look:
 
     Attributes:
         fault: Reason and sentence why it cannot be read, or None.
-        wrong_extension: Whether the file's content is of another kind than its name says.
+        kind: What its content is, whatever its name says: see `sniff`.
         width, height: Pixels, upright.
         sharpness: See `sharpness`.
         bright, dark: Shares of nearly white and nearly black pixels, 0..1.
         pixels: Hash of the decoded pixels.
         phash: Perceptual hash, 16 hex digits.
-        thumb: `(32, 32)` float32 grey miniature.
+        thumb: `(32, 32)` uint8 grey miniature, as hex digits.
     """
 
     fault: tuple[str, str] | None
-    wrong_extension: bool = False
+    kind: str = ""
     width: int = 0
     height: int = 0
     sharpness: float = 0.0
@@ -71,7 +73,12 @@ class Look:
     dark: float = 0.0
     pixels: str = ""
     phash: str = ""
-    thumb: np.ndarray | None = None
+    thumb: str = ""
+
+    @property
+    def miniature(self) -> np.ndarray:
+        """The miniature as an array `(32, 32)` uint8."""
+        return np.frombuffer(bytes.fromhex(self.thumb), np.uint8).reshape(32, 32)
 
 
 @dataclass(frozen=True)
@@ -83,13 +90,8 @@ class Cleaned:
     counts: dict[str, Any]
 
 
-def look_at(data: bytes, suffix: str) -> Look:
-    """Decode a photo once and measure what cleaning asks for.
-
-    Args:
-        data: Bytes of the file.
-        suffix: Ending of its name, such as `.JPG`.
-    """
+def look_at(data: bytes) -> Look:
+    """Decode a photo (the bytes of its file) once and measure what cleaning asks for."""
     if not data:
         return Look(("empty", "The file has no bytes."))
     kind = sniff(data)
@@ -101,20 +103,21 @@ def look_at(data: bytes, suffix: str) -> Look:
         image = decode_image(data)
     except (PelageError, cv2.error):
         return Look(("unreadable", f"The {kind.upper()} of {len(data)} bytes cannot be decoded."))
-    pixels = hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()
+    pixels = hashlib.sha256(str(image.shape).encode())
+    pixels.update(np.ascontiguousarray(image))
     grey = cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2GRAY)
     thumb = miniature(grey)
     return Look(
         None,
-        suffix.lower() not in _SUFFIXES[kind],
+        kind,
         grey.shape[1],
         grey.shape[0],
         sharpness(grey),
         float((grey >= 240).mean()),
         float((grey <= 5).mean()),
-        pixels,
+        pixels.hexdigest(),
         perceptual_hash(thumb),
-        thumb,
+        thumb.tobytes().hex(),
     )
 
 
@@ -166,8 +169,8 @@ def _pillow_finds_all(data: bytes) -> bool:
 
 
 def miniature(grey: np.ndarray) -> np.ndarray:
-    """Return an image `(H, W)` uint8 as `(32, 32)` float32, each cell the mean of its pixels."""
-    return cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
+    """Return an image `(H, W)` uint8 as `(32, 32)` uint8, each cell the mean of its pixels."""
+    return cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA)
 
 
 def perceptual_hash(thumb: np.ndarray) -> str:
@@ -184,9 +187,9 @@ def sharpness(grey: np.ndarray) -> float:
     """Return how much finer than its coarse detail the detail of an image `(H, W)` uint8 is.
 
     At 256 pixels height (less if it is lower), the variance of the Laplacian of Gaussian at 1 pixel over that at 2, in
-    tiles of 32 pixels, median over the half of them with most coarse detail. So neither contrast nor an empty sky
-    matters, nor the strip that a camera prints, and little the sensor's noise. For an edge blurred by b pixels it is
-    ((4 + b^2) / (1 + b^2))^1.5: 8 for a perfect one, 5 at 0.75 pixels, 4 at 1, 2.2 at 2.
+    tiles of 32 pixels, median over the third of them with most coarse detail. So neither contrast nor a sky matters,
+    nor the strip that a camera prints (an eighth of the tiles at most), and little the sensor's noise. For an edge
+    blurred by b pixels it is ((4 + b^2) / (1 + b^2))^1.5: 8 for a perfect one, 5 at 0.75 pixels, 4 at 1, 2 at 2.
     """
     if grey.shape[0] > 256:
         grey = cv2.resize(
@@ -196,7 +199,7 @@ def sharpness(grey: np.ndarray) -> float:
     fine, coarse = (
         _tile_variances(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), s), rows, columns) for s in (1, 2)
     )
-    textured = coarse >= np.median(coarse)
+    textured = coarse >= np.quantile(coarse, 2 / 3)
     return float(np.median(fine[textured] / np.maximum(coarse[textured], 1e-3)))
 
 
@@ -214,7 +217,7 @@ def changed_share(first: np.ndarray, second: np.ndarray) -> float:
     anything has moved: an animal that takes a step changes dozens of them, saving a photo anew none.
     """
     scale = max(float(first.mean()), 1.0) / max(float(second.mean()), 1.0)
-    return float((np.abs(first - second * scale) > 6).mean())
+    return float((np.abs(first - second * np.float32(scale)) > 6).mean())
 
 
 def judge(look: Look, params: Mapping[str, Any]) -> dict[str, str]:
@@ -241,17 +244,36 @@ def judge(look: Look, params: Mapping[str, Any]) -> dict[str, str]:
     return {reason: sentence for reason, (poor, sentence) in measures.items() if poor}
 
 
-def look_at_photos(photos: pd.DataFrame, folder: Path) -> list[Look]:
-    """Return a look at each photo of a table, with all cores."""
+def look_at_photos(photos: pd.DataFrame, folder: Path, memo: Memo) -> list[Look]:
+    """Return a look at each photo of a table, with all cores, and only at those that the memo does not know.
 
-    def look(path: str) -> Look:
+    Args:
+        photos: Columns `path` and `sha256`.
+        folder: Folder of the photos.
+        memo: Earlier looks (see `looks_memo`).
+    """
+
+    def look(photo: tuple[str, str]) -> Look:
+        path, sha256 = photo
+        if not sha256:
+            return Look(("missing", "The file could not be read when the photos were ingested."))
+        if known := memo.get(key := memo.key(sha256)):
+            fields = json.loads(known)
+            return Look(**fields | {"fault": fields["fault"] and tuple(fields["fault"])})
         try:
-            data = (folder / path).read_bytes()
+            found = look_at((folder / path).read_bytes())
         except OSError as error:
             return Look(("missing", f"The file cannot be read: {error.strerror}."))
-        return look_at(data, Path(path).suffix)
+        memo.put(key, json.dumps(asdict(found)).encode())
+        return found
 
-    return list(track(parallel_map(look, photos["path"]), "clean", len(photos)))
+    paths = zip(photos["path"], photos["sha256"], strict=True)
+    return list(track(parallel_map(look, paths), "clean", len(photos)))
+
+
+def looks_memo() -> Memo:
+    """Return the memo of looks; their version is raised whenever `look_at` measures something else."""
+    return Memo("look", 1, {"opencv": cv2.__version__})
 
 
 def content_keys(looks: list[Look]) -> pd.Series:
@@ -285,7 +307,9 @@ def clean_photos(
         for reason in COPIES
     }
     rejected: dict[int, tuple[str, str]] = {i: look.fault for i, look in enumerate(looks) if look.fault}
-    flags: list[list[str]] = [["wrong_extension"] if look.wrong_extension else [] for look in looks]
+    suffixes = photos["path"].str.lower().str.extract(r"(\.[^./]*)$")[0]
+    told = [not look.kind or suffix in _SUFFIXES[look.kind] for look, suffix in zip(looks, suffixes, strict=True)]
+    flags = [[] if right else ["wrong_extension"] for right in told]
     for i, look in enumerate(looks):
         poor = {} if look.fault else judge(look, params)
         if poor and not curated:
@@ -348,7 +372,7 @@ def find_copies(
             bits = (int(looks[i].phash, 16) ^ int(looks[other].phash, 16)).bit_count()
             if bits > params["near_duplicate_bits"] or boxes[i] != boxes[other]:
                 continue
-            changed = changed_share(looks[other].thumb, looks[i].thumb)
+            changed = changed_share(looks[other].miniature, looks[i].miniature)
             if changed <= params["near_duplicate_change"]:
                 told = f"{bits} bits of the hash and a share of {changed:.3f} of the picture differ"
                 copies[i] = "near_duplicate", f"It repeats {ids[other]!r}: {told}."

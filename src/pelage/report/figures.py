@@ -107,11 +107,11 @@ def line_styles(methods: Sequence[Method]) -> dict[str, dict]:
 
 
 def _label_ends(axes: Axes, ends: Sequence[tuple[str, float, float, str]], gap: float) -> None:
-    """Write `(name, x, y, colour)` at the right edge, moved apart to `gap` and joined to their lines by a hair."""
+    """Write `(text, x, y, colour)` at the right edge, moved apart to `gap` and joined to their lines by a hair."""
     placed = spread([y for _, _, y, _ in ends], gap, *axes.get_ylim())
-    for (name, x, y, colour), height in zip(ends, placed, strict=True):
+    for (text, x, y, colour), height in zip(ends, placed, strict=True):
         axes.annotate(
-            f"{name}  {number(y)}",
+            text,
             (x, y),
             (1.025, height),
             textcoords=axes.get_yaxis_transform(),
@@ -157,20 +157,11 @@ def _forest(axes: Axes, rows: pd.DataFrame, order: Sequence[str], title: str, na
             continue
         low, high = row.get(f"{metric}_low"), row.get(f"{metric}_high")
         low, high = (value if number(bound) == "–" else bound for bound in (low, high))
-        axes.plot([low, high], [y, y], color=colour, linewidth=2, alpha=0.45, solid_capstyle="butt")
-        axes.plot([low, high], [y, y], color=colour, linewidth=0, marker="|", markersize=7, alpha=0.7)
-        axes.plot(value, y, "o", color=colour, markersize=6.5)
-        right = high < 0.84
-        axes.annotate(
-            number(value),
-            (high if right else low, y),
-            (6 if right else -6, 0),
-            textcoords="offset points",
-            ha="left" if right else "right",
-            va="center",
-            fontsize=9,
-            color=INK,
-        )
+        whisker = {"color": colour, "clip_on": False}
+        axes.plot([low, high], [y, y], linewidth=2, alpha=0.45, solid_capstyle="butt", **whisker)
+        axes.plot([low, high], [y, y], linewidth=0, marker="|", markersize=7, alpha=0.7, **whisker)
+        axes.plot(value, y, "o", markersize=6.5, **whisker)
+        axes.text(1.05, y, number(value), fontsize=9, va="center")
 
 
 @rc_context(STYLE)
@@ -199,12 +190,13 @@ def cmc_figure(curves: Mapping[str, pd.DataFrame], methods: Sequence[Method]) ->
         for method, line in zip(methods, lines, strict=True):
             if len(line):
                 axes.plot(line.index, line, **styles[method.name])
-                ends.append((method.name, last, float(line.iloc[-1]), styles[method.name]["color"]))
+                text = f"{method.name}  {number(line.iloc[0])} to {number(line.iloc[-1])}"
+                ends.append((text, last, line.iloc[-1], styles[method.name]["color"], line.mean()))
         axes.set(xlim=(1, last), ylim=(0, 1.02), ylabel="share of queries answered by then")
-        axes.set_title(" and ".join(names).capitalize() + " protocol")
+        axes.set_title(", ".join(names).capitalize() + (" protocols" if names[1:] else " protocol"))
         axes.set_xticks([rank for rank in (1, 3, 5, 10, 15, 20) if rank <= last])
         if ends:
-            _label_ends(axes, ends, 0.055)
+            _label_ends(axes, [end[:4] for end in sorted(ends, key=lambda end: end[4])], 0.055)
         else:
             _nothing(axes, "no queries")
     grid[-1, 0].set_xlabel("rank")
@@ -233,12 +225,13 @@ def training_figure(histories: Mapping[str, pd.DataFrame], methods: Sequence[Met
         style, epochs = styles[name], history["epoch"].to_numpy()
         values, losses = history["val_map"].to_numpy(float), history["loss"].to_numpy(float)
         score.plot(epochs, values, **style)
-        loss.plot(epochs, losses / losses[0], **style)
+        losses = losses / (losses[0] or 1.0)
+        loss.plot(epochs, losses, **style)
         if np.isfinite(values).any():
             best = int(np.nanargmax(values))
             score.plot(epochs[best], values[best], "o", color=style["color"], markersize=7)
-            score_ends.append((name, epochs[-1], values[-1], style["color"]))
-        loss_ends.append((name, epochs[-1], losses[-1] / losses[0], style["color"]))
+            score_ends.append((f"{name}  {number(values[best])}", epochs[-1], values[-1], style["color"]))
+        loss_ends.append((name, epochs[-1], losses[-1], style["color"]))
     score.set_title("mAP on validation photos")
     loss.set_title("Training loss, as a share of the first epoch's")
     loss.set_xlabel("epoch")
@@ -272,7 +265,8 @@ def counts_figure(split: pd.DataFrame) -> bytes:
     bars.set(xlim=(0.4, max(len(counts), 1) + 0.6), xlabel="individuals, most photographed first", ylabel="photos")
     bars.set_title(f"Photos of each of {len(counts)} individuals")
     bars.grid(False, axis="x")
-    bars.legend(loc="upper right", ncols=4)
+    if len(counts):
+        bars.legend(loc="upper right", ncols=4)
     encounters = told.groupby("identity")["encounter"].nunique()
     most = int(encounters.max()) if len(encounters) else 1
     step = max(1, -(-most // 20))

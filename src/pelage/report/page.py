@@ -11,6 +11,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pelage.common.params import entry
+from pelage.common.tables import UNKNOWN
 from pelage.report.tables import (
     HEADLINE,
     KINDS,
@@ -24,12 +25,13 @@ from pelage.report.tables import (
     verdict,
 )
 
+SPELLED = {"iou": "IoU", "map": "mAP", "top1": "top-1"}
 SUBSETS = {
     "train": "training, and the gallery of known individuals",
     "val": "validation: early stopping and thresholds",
     "test, known": "queries: new encounters of known individuals",
     "test, novel": "queries: individuals that training never saw",
-    "none": "nobody knows the individual: neither trained on nor scored",
+    "none": "neither trained on nor scored: the individual is not told, or the split leaves the photo out",
 }
 
 
@@ -42,7 +44,7 @@ def facts(metrics: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
     """Flatten the metrics of a stage to `(words, number)`: `{"side": {"right_share": 0.9}}` to `side right share`."""
     rows: list[tuple[str, str]] = []
     for key, value in metrics.items():
-        words = f"{prefix} {key}".replace("_", " ").strip()
+        words = " ".join([prefix, *(SPELLED.get(word, word) for word in str(key).split("_"))]).strip()
         rows += facts(value, words) if isinstance(value, Mapping) else [(words, number(value))]
     return rows
 
@@ -65,7 +67,8 @@ def split_counts(split: pd.DataFrame) -> list[dict[str, Any]]:
     for part in dict.fromkeys(split["part"].sort_values(ascending=False)):
         for subset, purpose in SUBSETS.items():
             mine = split[(split["part"] == part) & (told == subset)]
-            counts = (len(mine), mine["identity"].nunique(), mine["encounter"].nunique())
+            told_apart = mine[mine["identity"] != UNKNOWN]
+            counts = (len(mine), told_apart["identity"].nunique(), mine["encounter"].nunique())
             rows.append({"part": part, "subset": subset, "purpose": purpose, "counts": counts})
     return [row for row in rows if row["counts"][0]]
 

@@ -92,9 +92,8 @@ def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, cell: Tile, left: int,
         draw.rectangle((left - 3, top - 3, left + w + 2, top + h + 2), outline=cell.frame, width=4)
     for index, line in enumerate(cell.lines):
         bold = index == 0
-        colour = (cell.frame or INK) if bold else SOFT
-        text = _fit(line, w, bold, 12)
-        draw.text((left, top + h + 5 + LINE * index), text, fill=colour, font=_font(bold, 12))
+        size, colour = (12, cell.frame or INK) if bold else (11, SOFT)
+        draw.text((left, top + h + 5 + LINE * index), _fit(line, w, bold, size), fill=colour, font=_font(bold, size))
 
 
 def scaled(image: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -162,11 +161,12 @@ def views_sheet(views: Path, split: pd.DataFrame, parts: Sequence[str], count: i
 
     Args:
         views: Folder that holds `VIEW/PART/*.png`.
-        split: Rows of `data/split.csv`.
+        split: Rows of `data/split.csv`; unknown individuals are left out.
         parts: Parts, each with at least one row if it has crops.
         count: Rows of the sheet.
         seed: Chooses the crops.
     """
+    split = split[split["identity"] != UNKNOWN]
     there = [part for part in parts if (split["part"] == part).any()]
     rows = []
     for index, part in enumerate(there):
@@ -176,13 +176,14 @@ def views_sheet(views: Path, split: pd.DataFrame, parts: Sequence[str], count: i
                 picture(views / view / part / crop_file(crop["crop_id"])) for view in VIEWS
             )
             tiles = [crop_view, nobg, edge_map(nobg_edge), edges_drawn(crop_edge), edges_drawn(nobg_edge)]
-            rows.append([Tile(tiles[0], (f"{crop['identity']}, {part}, {side(crop)}",)), *map(Tile, tiles[1:])])
+            rows.append([Tile(tiles[0], (named(crop), part)), *map(Tile, tiles[1:])])
     return to_png(compose(rows, 122, ["crop", "nobg", "edge map", "crop_edge", "nobg_edge"]))
 
 
-def side(crop: Mapping[str, str]) -> str:
-    """Return the side that a crop shows, in words."""
-    return "side unknown" if crop["orientation"] in ("", UNKNOWN) else crop["orientation"]
+def named(crop: Mapping[str, str]) -> str:
+    """Return the individual of a crop, and the side that it shows where that is told."""
+    told = crop["orientation"] not in ("", UNKNOWN)
+    return f"{crop['identity']}, {crop['orientation']}" if told else crop["identity"]
 
 
 def place_and_time(crop: Mapping[str, str]) -> str:
@@ -217,21 +218,17 @@ def matches_sheet(
     for _, query in shown.iterrows():
         best = ranking[ranking["query"] == query["crop_id"]].head(candidates)
         told = f"answered at rank {first[query['crop_id']]}"
-        tiles = [_match_tile(crops, query, query["identity"], QUERY, told)]
+        tiles = [_match_tile(crops, query, "", QUERY, told)]
         for candidate in best["candidate"]:
             hit = known.at[candidate, "identity"] == query["identity"]
-            sign, colour = ("✓", RIGHT) if hit else ("✗", WRONG)
-            tiles.append(_match_tile(crops, known.loc[candidate], f"{sign} {known.at[candidate, 'identity']}", colour))
+            sign, colour = ("✓ ", RIGHT) if hit else ("✗ ", WRONG)
+            tiles.append(_match_tile(crops, known.loc[candidate], sign, colour))
         rows.append(tiles)
     return to_png(compose(rows, 92, ["query", *(f"rank {rank}" for rank in range(1, candidates + 1))]))
 
 
-def _match_tile(crops: Path, crop: Mapping[str, str], title: str, colour: str, note: str = "") -> Tile:
-    lines = (
-        title if crop["orientation"] in ("", UNKNOWN) else f"{title}, {crop['orientation']}",
-        place_and_time(crop),
-        f"encounter {crop['encounter'] or '–'}",
-    )
+def _match_tile(crops: Path, crop: Mapping[str, str], sign: str, colour: str, note: str = "") -> Tile:
+    lines = (sign + named(crop), place_and_time(crop), crop["encounter"])
     return Tile(picture(crops / crop_file(crop["crop_id"])), lines + ((note,) if note else ()), colour)
 
 

@@ -145,7 +145,8 @@ def _leg(shape: dict, radii: np.ndarray, spread: float, side: float, phase: floa
         bend = np.arctan2(gap[1], gap[0]) + shape["bend"] * np.arccos(np.clip(cosine, -1, 1))
         knee = top + shape["joint"] * np.array([np.cos(bend), np.sin(bend)])
         sole = np.array([ankle[0] + 0.01, max(foot[1], 0.0) + 0.030])
-        return np.array([top + [0, 0.03], (top + knee) / 2, knee, ankle, sole, sole + [0.062, -0.012]])
+        toes = sole + np.array([0.062, -0.012])
+        return np.array([top + np.array([0, 0.03]), (top + knee) / 2, knee, ankle, sole, toes])
 
     swing = np.sin(2 * np.pi * phase)
     lift = 0.07 * max(0.0, np.cos(2 * np.pi * phase)) * stride / 0.13

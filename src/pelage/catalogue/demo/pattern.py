@@ -47,9 +47,9 @@ class Coat:
     atlas: np.ndarray
 
     def flank(self, side: str) -> np.ndarray:
-        """Return the flank `left` or `right` as it is seen from that side's outside, head to the right: `(200, 356, 3)`.
+        """Return the flank `left` or `right`, `(200, 356, 3)`.
 
-        Both are drawn with the head towards the last column; the left one is mirrored when seen on the animal.
+        Both have the head towards the last column, so the left one is mirrored when seen on the animal.
         """
         start = {"left": 0, "right": _RIGHT_COLUMN}[side]
         return self.atlas[:FLANK_HEIGHT, start : start + FLANK_WIDTH, :3]
@@ -138,7 +138,9 @@ def ear_coordinates(across: np.ndarray, height: np.ndarray, inside: bool) -> np.
     """Return columns and rows in the atlas `(..., 2)` on the inner or outer face of an ear (-1 to 1, and 0 to 1)."""
     row, column, rows, columns = _EAR
     half = columns // 2
-    return np.stack([column + (0 if inside else half) + (across + 1) / 2 * (half - 2), row + (1 - height) * (rows - 1)], -1)
+    return np.stack(
+        [column + (0 if inside else half) + (across + 1) / 2 * (half - 2), row + (1 - height) * (rows - 1)], -1
+    )
 
 
 def flank_spots(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -163,9 +165,7 @@ def flank_spots(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return activator, cv2.resize(rosettes, texture)
 
 
-def paint_flank(
-    activator: np.ndarray, rosettes: np.ndarray, fur: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def paint_flank(activator: np.ndarray, rosettes: np.ndarray, fur: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Paint a flank: ochre above, pale below, dark rims around a darker ochre, solid spots on legs, belly and neck.
 
     Args:
@@ -221,7 +221,7 @@ def paint_face(fur: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, n
         The texture `(S, S, 3)` uint8 RGB and the share of eye in each texel `(S, S)` float32 (it shines at night).
     """
     forward, up, right = face_axes()
-    spots = gray_scott(np.full((FACE_SIZE // 4, FACE_SIZE // 4), 0.20, np.float32), 1100, rng)
+    spots = gray_scott(np.full((FACE_SIZE // 4, FACE_SIZE // 4), 0.17, np.float32), 1300, rng)
     spots = cv2.resize(spots, (FACE_SIZE, FACE_SIZE), interpolation=cv2.INTER_CUBIC)
     level = spots / np.quantile(spots, 0.985) + 0.08 * noise(spots.shape, 9, rng)
     side = np.abs(right)
@@ -234,12 +234,12 @@ def paint_face(fur: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, n
     coat = mix(coat, fur[1], smoothstep(-0.15, -0.55, up) * 0.9)
     coat = mix(coat, fur[2], blob(0.12, 0.0, 0.5, 0.13) * 0.55)
     coat = coat * (1 + 0.06 * noise(spots.shape, 6, rng))[..., None]
-    free = np.maximum.reduce([blob(0.32, 0.40, 0.2, 0.25), blob(-0.1, 0.0, 0.55, 0.22), blob(-0.32, 0.2, 0.25, 0.3)])
+    free = np.maximum.reduce([blob(0.32, 0.40, 0.2, 0.25), blob(-0.1, 0.0, 0.55, 0.22), blob(-0.45, 0.1, 0.4, 0.36)])
     dark = np.array([28.0, 21.0, 17.0], np.float32)
     coat = mix(coat, dark, smoothstep(0.30, 0.46, level) * (1 - free) * 0.95)
     white = np.array([238.0, 230.0, 214.0], np.float32)
     coat = mix(coat, white, blob(-0.36, 0.17, 0.20, 0.22) * 0.9)
-    coat = mix(coat, white, blob(-0.62, 0.0, 0.16, 0.2) * 0.9)
+    coat = mix(coat, white, blob(-0.60, 0.0, 0.22, 0.28, 0.6) * 0.85)
     coat = mix(coat, white, np.maximum(blob(0.16, 0.36, 0.07, 0.2), blob(0.48, 0.36, 0.06, 0.14)) * 0.75)
     for row, count in ((-0.28, 4), (-0.36, 5), (-0.44, 4)):
         for one_side in (-1, 1):
@@ -278,7 +278,9 @@ def paint_tail(fur: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def paint_ears(fur: np.ndarray) -> np.ndarray:
     """Paint an ear's inside (pale, dark rim) and outside (black with a pale spot), side by side. `(64, 128, 3)`."""
     _, _, height, width = _EAR
-    across, up = np.meshgrid(np.linspace(-1, 1, width // 2, dtype=np.float32), np.linspace(1, 0, height, dtype=np.float32))
+    across, up = np.meshgrid(
+        np.linspace(-1, 1, width // 2, dtype=np.float32), np.linspace(1, 0, height, dtype=np.float32)
+    )
     rim = np.hypot(across, up)
     inside = mix(fur[1] * 0.9, fur[2] * 0.55, smoothstep(0.75, 0.2, rim))
     inside = mix(inside, np.array([40.0, 30.0, 24.0], np.float32), smoothstep(0.84, 0.95, rim))

@@ -117,7 +117,7 @@ def _dapple(light: Light) -> np.ndarray:
     if light.kind != "day":
         return np.ones((HEIGHT, WIDTH), np.float32)
     field = noise((HEIGHT, WIDTH), 90, generator(light.dapple, "dapple"))
-    return 0.45 + 0.55 * smoothstep(-0.5, 0.7, field)
+    return 0.25 + 0.75 * smoothstep(-0.4, 0.6, field)
 
 
 def _light_on_ground(flash: np.ndarray, light: Light, dapple: np.ndarray) -> np.ndarray:
@@ -132,10 +132,10 @@ def _light_on_fur(layer: Layer, light: Light, dapple: np.ndarray) -> np.ndarray:
     normal = layer.normal
     if light.kind == "day":
         direct = np.maximum(normal @ light.direction.astype(np.float32), 0) * light.sun * dapple
-        strength = 0.66 + 0.20 * normal[..., 1] + 0.62 * direct
+        strength = 0.60 + 0.18 * normal[..., 1] + 0.55 * direct
     else:
         facing = np.maximum(-normal[..., 2], 0.0)
-        strength = (0.35 + 0.85 * facing) * min((2.7 / max(layer.depth, 1.2)) ** 1.2, 1.5)
+        strength = (0.30 + 0.66 * facing) * min((2.7 / max(layer.depth, 1.2)) ** 1.2, 1.5)
     grain = generator(light.dapple, "grain").standard_normal(normal.shape[:2], np.float32)
     return strength * light.exposure * (1 + 0.06 * grain)
 

@@ -109,9 +109,7 @@ def render(surfaces: Sequence[Surface], coat: Coat, place: Place, view: View, li
     grown = cv2.dilate(colours, np.ones((3, 3), np.uint8))
     colours = np.where(hit[..., None], colours, grown).astype(np.float32)
     head = hit & (seen[..., 8] > 0.5)
-    return Layer(
-        top, left, cover, colours[..., :3], colours[..., 3] / 100, normal, head, place.depth, _shadow(shadows)
-    )
+    return Layer(top, left, cover, colours[..., :3], colours[..., 3] / 100, normal, head, place.depth, _shadow(shadows))
 
 
 def _dice(surface: Surface, points: np.ndarray, view: View, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -143,7 +143,8 @@ def _paint_ground(canvas: _Canvas, view: View, ground: np.ndarray, trail: np.nda
         y = view.horizon + view.focal * view.height / distance
         turn = rng.uniform(0, np.pi)
         ring = np.linspace(0, 2 * np.pi, 7)
-        leaf = np.stack([size * np.cos(ring), 0.3 * size * np.sin(ring + turn)], axis=1) + [x + MARGIN, y + MARGIN]
+        leaf = np.stack([size * np.cos(ring), 0.3 * size * np.sin(ring + turn)], axis=1)
+        leaf += np.array([x, y]) + MARGIN
         canvas.fill(leaf, canvas.shade(tuple(ground * rng.uniform(0.6, 1.25))), distance)
 
 
@@ -159,7 +160,7 @@ def _tree(canvas: _Canvas, view: View, across: float, distance: float, bark: tup
     for _ in range(26):  # bark
         x, y = rng.uniform(-0.45, 0.45), rng.uniform(0, 2.5)
         strip = np.array([[-0.008, 0], [0.008, 0.02], [0.004, 0.35], [-0.004, 0.3]]) * rng.uniform(0.6, 1.6)
-        strip = strip + [across + lean * y + x * width, y]
+        strip += np.array([across + lean * y + x * width, y])
         canvas.fill(_on_screen(strip, distance, view), canvas.shade(bark, 0.3) * (1.15 - 0.6 * max(x, 0)), distance)
 
 
@@ -170,11 +171,8 @@ def _bush(canvas: _Canvas, view: View, across: float, distance: float, leaf: tup
     around = rng.standard_normal((count, 2)) * [0.4 * size, 0.28 * size] + [across, 0.40 * size]
     around[:, 1] = np.abs(around[:, 1])
     around = around[np.argsort(rng.random(count) + 0.3 * around[:, 1])]
-    ring = np.linspace(0, 2 * np.pi, 7)[:-1]
     for x, y in around:
-        length, turn = rng.uniform(0.05, 0.12), rng.uniform(0, np.pi)
-        oval = np.stack([length * np.cos(ring), 0.4 * length * np.sin(ring)], axis=1)
-        oval = oval @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) + [x, y]
+        oval = _leaf(rng, 0.05, 0.12) + np.array([x, y])
         colour = canvas.shade(leaf_light if rng.random() < 0.35 else leaf) * (0.65 + 0.5 * min(y / size, 1))
         canvas.fill(_on_screen(oval, distance, view), colour, distance)
 
@@ -195,8 +193,16 @@ def _tuft(canvas: _Canvas, view: View, across: float, distance: float, colour: t
     rng = canvas.rng
     tall = rng.uniform(0.12, 0.5) if distance > 3.4 else rng.uniform(0.08, 0.2)
     for _ in range(14):
-        blade = _blade(rng, tall) + [across + rng.normal(0, 0.08), 0]
+        blade = _blade(rng, tall) + np.array([across + rng.normal(0, 0.08), 0])
         canvas.fill(_on_screen(blade, distance, view), canvas.shade(colour), distance)
+
+
+def _leaf(rng: np.random.Generator, shortest: float, longest: float) -> np.ndarray:
+    """Return the outline `(8, 2)` of a leaf around the origin, turned at random; half lengths as given."""
+    length, turn = rng.uniform(shortest, longest), rng.uniform(0, np.pi)
+    ring = np.linspace(0, 2 * np.pi, 9)[:-1]
+    oval = np.stack([length * np.cos(ring), 0.38 * length * np.sin(ring)], axis=1)
+    return oval @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
 
 
 def _blade(rng: np.random.Generator, tall: float) -> np.ndarray:
@@ -221,21 +227,23 @@ def _paint_front(rng: np.random.Generator, grass: tuple, leaf: tuple, leaf_light
     canvas.distance[:] = 0
     dense = rng.random()
     places = rng.uniform(0, _SHAPE[1], 4)
-    for _ in range(int(8 + 55 * dense)):
+    for _ in range(int(12 + 85 * dense)):
         x = float(rng.choice(places) + rng.normal(0, 55))
         scale = rng.uniform(250, 420)
-        blade = _blade(rng, float(rng.uniform(0.2, 0.6))) * [scale * 1.1, -scale] + [x, _SHAPE[0] - 24]
+        blade = _blade(rng, float(rng.uniform(0.2, 0.7))) * [scale * 1.1, -scale] + [x, _SHAPE[0] - 24]
         canvas.fill(blade, canvas.shade(grass if rng.random() < 0.7 else leaf_light), 1.0)
+    if rng.random() < 0.4:  # a shrub before the trail
+        middle = np.array([rng.choice([0.2, 0.8]) * _SHAPE[1] + rng.normal(0, 30), rng.uniform(330, 400)])
+        for place in rng.standard_normal((90, 2)) * [48, 38]:
+            colour = canvas.shade(leaf if rng.random() < 0.7 else leaf_light)
+            canvas.fill(_leaf(rng, 7, 14) + middle + place, colour, 1.0)
     if rng.random() < 0.5:  # a twig with leaves reaches in from a side
         side = float(rng.choice([-1, 1]))
         start = np.array([_SHAPE[1] / 2 * (1 + side), rng.uniform(120, 330)])
         reach = np.array([-side * rng.uniform(110, 210), rng.normal(0, 50)])
-        ring = np.linspace(0, 2 * np.pi, 9)[:-1]
         for place in np.sort(rng.random(22)):
-            length, turn = rng.uniform(13, 26), rng.uniform(0, np.pi)
-            oval = np.stack([length * np.cos(ring), 0.38 * length * np.sin(ring)], axis=1)
-            oval = oval @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-            canvas.fill(oval + start + reach * place + rng.normal(0, 12, 2), canvas.shade(leaf), 1.0)
+            middle = start + reach * place + rng.normal(0, 12, 2)
+            canvas.fill(_leaf(rng, 13, 26) + middle, canvas.shade(leaf), 1.0)
     cover = cv2.GaussianBlur(canvas.distance, (0, 0), 1.2)
     colour = cv2.GaussianBlur(canvas.colour, (0, 0), 1.2) / np.maximum(cover, 1e-3)[..., None]
     return np.dstack([np.clip(colour, 0, 255), cover])

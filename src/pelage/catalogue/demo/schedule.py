@@ -123,7 +123,8 @@ def plan_shots(survey: Survey) -> list[Shot]:
     if len(shots) < survey.photos:
         raise PelageError(
             f"params.yaml: the synthetic survey cannot have {survey.photos} photos, because {survey.individuals} "
-            f"individuals with up to {MOST_ENCOUNTERS} encounters leave {len(shots)}. Lower photos or raise individuals."
+            f"individuals with up to {MOST_ENCOUNTERS} encounters leave {len(shots)}. Lower photos or raise "
+            "individuals."
         )
     return shots
 
@@ -169,8 +170,8 @@ def _encounter(survey: Survey, individual: int, visit: int, rng: np.random.Gener
         tail_sway=float(rng.normal(0, 0.12)),
         bulk=float(generator(survey.seed, "demo", "build", individual).uniform(0.92, 1.1)),
     )
-    glance = int(rng.integers(2)) if rng.random() < 0.45 else None  # the camera that it looks at
-    lane = float(rng.uniform(-0.45, 0.45))
+    glance = int(rng.integers(2)) if rng.random() < 0.6 else None  # the camera that it looks at
+    lane = float(rng.uniform(-0.6, 0.6))
     companion = None
     if survey.individuals > 1 and rng.random() < 0.06:
         companion = int((individual + 1 + rng.integers(survey.individuals - 1)) % survey.individuals)
@@ -247,7 +248,8 @@ def _with_dirt(seed: int, shots: list[Shot]) -> Iterator[Shot]:
     count = 0
     for shot in shots:
         block, place = divmod(count, _BLOCK)
-        places = generator(seed, "demo", "dirt", block).permutation(_BLOCK)[: len(_DIRT)].tolist()
+        # Even places only: a copy takes the odd one after its original.
+        places = (2 * generator(seed, "demo", "dirt", block).permutation(_BLOCK // 2)[: len(_DIRT)]).tolist()
         dirt = _DIRT[places.index(place)] if place in places else ""
         if dirt in ("duplicate", "near_duplicate"):
             yield shot

@@ -135,7 +135,7 @@ def _take(
     light = _light(seed, shot)
     layers: list[tuple[Actor, Place, Layer]] = []
     for actor in shot.actors:
-        place = _before_camera(actor, shot.side)
+        place = before_camera(actor, shot.side)
         layer = render(body(actor.pose), coats[actor.individual], place, scene.view, light.direction)
         if layer is not None:
             layers.append((actor, place, layer))
@@ -155,11 +155,14 @@ def _take(
         mask[: HEIGHT - STRIP][cover > 0.5] = 255
         if np.count_nonzero(mask) >= _FEWEST_PIXELS:
             facts = _facts(actor, place, layer, mask)
-            animals[actor.individual] = ({**facts, "true_date": shot.time.isoformat(), "encounter": shot.encounter}, mask)
+            animals[actor.individual] = (
+                {**facts, "true_date": shot.time.isoformat(), "encounter": shot.encounter},
+                mask,
+            )
     return picture, [animals[actor.individual] for actor in shot.actors if actor.individual in animals]
 
 
-def _before_camera(actor: Actor, side: int) -> Place:
+def before_camera(actor: Actor, side: int) -> Place:
     """Return where an actor stands as seen by one of the two cameras."""
     if side == 0:
         return Place(actor.along, HALF_WAY + actor.across, actor.heading)
@@ -194,7 +197,7 @@ def _facts(actor: Actor, place: Place, layer: Layer, mask: np.ndarray) -> dict:
     whole = np.count_nonzero(layer.cover > 0.5)
     facts = {
         "identity": f"L{actor.individual + 1:02d}",
-        "orientation": _visible_side(place),
+        "orientation": visible_side(place),
         **dict(zip("xywh", _box(mask > 0), strict=True)),
         **dict.fromkeys(("face_x", "face_y", "face_w", "face_h"), ""),
         "occluded": round(1 - np.count_nonzero(mask) / max(whole, 1), 4),
@@ -206,12 +209,13 @@ def _facts(actor: Actor, place: Place, layer: Layer, mask: np.ndarray) -> dict:
     seen_head[top : top + height, left : left + width] = layer.head
     head_pixels = np.count_nonzero(seen_head)
     seen_head &= mask > 0
-    if facing > 0.45 and np.count_nonzero(seen_head) > max(0.6 * head_pixels, 150):
+    whole_head = not seen_head[:, [0, -1]].any()
+    if facing > 0.45 and whole_head and np.count_nonzero(seen_head) > max(0.6 * head_pixels, 150):
         facts.update(zip(("face_x", "face_y", "face_w", "face_h"), _box(seen_head), strict=True))
     return facts
 
 
-def _visible_side(place: Place) -> str:
+def visible_side(place: Place) -> str:
     """Return which side of an animal a camera sees: front or back within 40 degrees, else the flank."""
     to_camera = -np.array([place.right, place.depth]) / np.hypot(place.right, place.depth)
     ahead = np.array([np.cos(place.heading), np.sin(place.heading)]) @ to_camera

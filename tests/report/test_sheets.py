@@ -1,0 +1,131 @@
+"""Sheets of photos: which ones are chosen, what is drawn, and what happens when a picture is missing."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageColor
+
+from pelage.report import sheets
+from pelage.report.sheets import (
+    FOUND,
+    RIGHT,
+    TRUE,
+    WRONG,
+    Tile,
+    compose,
+    detections_sheet,
+    edge_map,
+    edges_drawn,
+    matches_sheet,
+    pick,
+    place_and_time,
+    scaled,
+    to_png,
+    views_sheet,
+)
+
+
+def pixels(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(BytesIO(png)).convert("RGB")).astype(int)
+
+
+def shows(png: bytes, colour: str) -> bool:
+    """Whether a sheet has pixels of a colour, give or take what its palette costs."""
+    return bool((np.abs(pixels(png) - ImageColor.getrgb(colour)).max(axis=2) < 12).sum() > 30)
+
+
+def test_pick_takes_every_individual_before_any_twice_and_ignores_the_order_of_rows(survey):
+    crops = survey["split"]
+    chosen = pick(crops, 4, 1, "x")
+    assert chosen["identity"].nunique() == 4
+    shuffled = pick(crops.sample(frac=1, random_state=0), 4, 1, "x")
+    assert chosen["crop_id"].tolist() == shuffled["crop_id"].tolist()
+    assert pick(crops, 4, 2, "x")["crop_id"].tolist() != chosen["crop_id"].tolist()
+    assert len(pick(crops, 99, 1, "x")) == len(crops)
+
+
+def test_views(survey):
+    folder = survey["folder"] / "views"
+    png = views_sheet(folder, survey["split"], ["flank", "face"], 5, 1)
+    assert png == views_sheet(folder, survey["split"], ["flank", "face"], 5, 1)
+    only = views_sheet(folder, survey["split"], ["flank", "tail"], 2, 1)
+    assert pixels(only).shape[0] < pixels(png).shape[0]
+    assert pixels(views_sheet(folder / "gone", survey["split"], ["flank"], 2, 1)).shape == pixels(only).shape
+
+
+def test_matches_show_hits_and_misses(survey, ranking):
+    crops = survey["folder"] / "views/crop/flank"
+    png = matches_sheet(crops, ranking, survey["split"], 4, 2, 1)
+    assert shows(png, RIGHT)
+    assert shows(png, WRONG)
+    assert png == matches_sheet(crops, ranking.sample(frac=1, random_state=1), survey["split"], 4, 2, 1)
+    hits = ranking[ranking["query"].isin(ranking["query"].unique()[::2])]
+    assert shows(matches_sheet(crops, hits, survey["split"], 4, 1, 1), RIGHT)
+    assert not shows(matches_sheet(crops, hits, survey["split"], 4, 1, 1), WRONG)
+
+
+def test_matches_without_a_ranking(survey, ranking):
+    assert len(matches_sheet(survey["folder"], ranking.iloc[:0], survey["split"], 4, 5, 1))
+
+
+def test_detections(survey):
+    photos = survey["folder"] / "photos"
+    tables = survey["clean"], survey["detections"], survey["truth"]
+    png = detections_sheet(photos, *tables, 4, 1)
+    assert shows(png, FOUND)
+    untold = detections_sheet(photos, *tables[:2], survey["truth"].iloc[:0], 4, 1)
+    assert shows(untold, FOUND)
+    assert not shows(untold, TRUE)
+    none = survey["detections"].iloc[:0]
+    assert shows(detections_sheet(photos, survey["clean"], none, survey["truth"], 4, 1), TRUE)
+    assert len(detections_sheet(photos / "gone", *tables, 4, 1))
+
+
+def test_a_missed_animal_and_two_animals_come_first(survey, monkeypatch):
+    seen = []
+    monkeypatch.setattr(sheets, "compose", lambda rows, *_: (seen.append(rows), Image.new("RGB", (9, 9)))[1])
+    found = survey["detections"][survey["detections"]["image_id"] != "photo 07"]
+    found = pd.concat([found, pd.DataFrame([{**found.iloc[0], "image_id": "photo 02", "animal": 1}])])
+    detections_sheet(survey["folder"] / "photos", survey["clean"], found, survey["truth"], 4, 1)
+    assert [tile.lines[0] for tile in seen[0][0]][:2] == ["photo 02", "photo 07"]
+
+
+def test_compose_keeps_shapes_and_copes_with_nothing():
+    wide, tall = np.full((10, 90, 3), 9, np.uint8), np.full((90, 10, 3), 9, np.uint8)
+    sheet = compose([[Tile(wide, ("wide",)), Tile(tall)], [Tile(None, ("x" * 300, "second"), RIGHT)]], 50, ["a", "b"])
+    assert sheet.width == sheets.WIDTH
+    assert compose([], 50).height >= 60
+    assert scaled(wide, 45, 45).shape == (5, 45, 3)
+    assert scaled(tall, 45, 45).shape == (45, 5, 3)
+
+
+def test_a_sheet_is_never_larger_than_asked():
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8))
+    assert len(to_png(noise, 10_000)) <= 10_000
+    assert len(to_png(noise, 10**9)) > 20_000
+
+
+def test_edges_are_the_fourth_channel():
+    view = np.zeros((2, 2, 4), np.uint8)
+    view[0, 0, 3] = 255
+    assert edge_map(view).tolist() == [[0, 255], [255, 255]]
+    assert tuple(edges_drawn(view)[0, 0]) == sheets.EDGE_COLOUR
+    assert tuple(edges_drawn(view)[1, 1]) == (0, 0, 0)
+    assert edge_map(view[:, :, :3]) is None
+    assert edges_drawn(None) is None
+
+
+@pytest.mark.parametrize(
+    ("camera", "station", "date", "text"),
+    [
+        ("A1", "A", "2026-01-31T23:59:59", "A1 · 2026-01-31 23:59"),
+        ("", "A", "", "A · no date"),
+        ("", "", "2026-01-31", "no camera · 2026-01-31"),
+    ],
+)
+def test_place_and_time(camera, station, date, text):
+    assert place_and_time({"camera": camera, "station": station, "date": date}) == text
