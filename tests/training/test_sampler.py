@@ -13,7 +13,7 @@ def test_batches_hold_p_labels_with_k_photos_or_all_they_have():
     for batch in identity_batches(LABELS, identities=3, photos=4, seed=1, epoch=0):
         counts = Counter(LABELS[batch].tolist())
         assert len(counts) == 3
-        assert all(count == min(4, np.sum(LABELS == label)) for label, count in counts.items())
+        assert all(count == min(4, np.sum(label == LABELS)) for label, count in counts.items())
         assert len(set(batch.tolist())) == len(batch)
 
 
@@ -28,7 +28,10 @@ def test_labels_and_photos_come_evenly():
 
 def test_seed_and_epoch_decide_and_nothing_else():
     def order(**changed):
-        return [b.tolist() for b in identity_batches(LABELS, **{"identities": 2, "photos": 2, "seed": 1, "epoch": 4, **changed})]
+        return [
+            b.tolist()
+            for b in identity_batches(LABELS, **{"identities": 2, "photos": 2, "seed": 1, "epoch": 4, **changed})
+        ]
 
     np.random.seed(0)
     first = order()

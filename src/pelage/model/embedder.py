@@ -112,7 +112,9 @@ def load_model(path: Path) -> tuple[Embedder | None, dict[str, Any]]:
     except FileNotFoundError as error:
         raise PelageError(f"The model {path} is missing: run the stage train.") from error
     except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise PelageError(f"{path} is not a model written by the stage train ({error}). Run that stage again.") from error
+        raise PelageError(
+            f"{path} is not a model written by the stage train ({error}). Run that stage again."
+        ) from error
     if not about["trained"]:
         return None, about
     embedder = Embedder(about["model"], about["channels"])

@@ -1,6 +1,6 @@
 """Background model: what a fixed camera sees when nothing is there, and how far a photo departs from it.
 
-The median over a camera's photos (per light: colour or infrared), the oldest trick of video surveillance, with two
+The median over a camera's photos (per light: day, flash or infrared), the oldest trick of video surveillance, with two
 twists for camera traps: a burst counts as one photo, and a pixel that saliency gives to an animal hardly counts.
 Photos are compared by the logarithm of brightness, in which another exposure is a constant that a median takes away.
 """
@@ -15,6 +15,7 @@ import numpy as np
 
 SIDE = 160
 COLOUR = 6.0  # mean spread of a pixel's channels from which on a photo counts as colour, in grey values
+DARK = 60.0  # median grey value of a photo's upper half below which the light is a flash
 HARDLY = 0.02  # weight of a pixel that surely shows an animal
 NOISE = 0.1  # departure in log brightness that is never news
 
@@ -37,9 +38,11 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
 
 
 def light(thumb: np.ndarray) -> str:
-    """Return `grey` for an infrared (colourless) thumbnail, else `colour`."""
+    """Return `infrared` for a colourless thumbnail, `flash` for one whose upper half is dark, else `day`."""
     spread = thumb.max(2).astype(np.float32) - thumb.min(2)
-    return "colour" if float(spread.mean()) >= COLOUR else "grey"
+    if float(spread.mean()) < COLOUR:
+        return "infrared"
+    return "flash" if float(np.median(thumb[: SIDE // 2].mean(2))) < DARK else "day"
 
 
 def log_brightness(thumb: np.ndarray) -> np.ndarray:

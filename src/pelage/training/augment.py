@@ -20,9 +20,7 @@ GREY = np.array([0.299, 0.587, 0.114])
 """Luminance of RGB (Rec. 601)."""
 
 
-def augment(
-    image: np.ndarray, part: str, config: Mapping[str, Any], rng: np.random.Generator
-) -> np.ndarray:
+def augment(image: np.ndarray, part: str, config: Mapping[str, Any], rng: np.random.Generator) -> np.ndarray:
     """Return a changed copy of a crop.
 
     Args:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import pickle
-import shutil
 from collections.abc import Iterable
 from importlib.metadata import version
 from io import BytesIO
@@ -57,12 +56,14 @@ class Checkpoint:
 
     def __enter__(self) -> Checkpoint:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self._folder / "lock", "w")  # noqa: SIM115
+        self._lock = open(self._folder / "lock", "w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(f"waiting for another process that trains the same ({self._folder})", flush=True)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
+        for torn in self._folder.glob(".last.pt.*"):  # left by a process that was killed while it saved
+            torn.unlink()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -83,14 +84,3 @@ class Checkpoint:
         buffer = BytesIO()
         torch.save(state, buffer)
         write_bytes(self._file, buffer.getvalue())
-
-    def forget_others(self) -> None:
-        """Remove the checkpoints of the same variant under other fingerprints, except those being trained."""
-        for folder in self._folder.parent.iterdir():
-            if folder != self._folder and (folder / "last.pt").exists():
-                with open(folder / "lock", "a") as lock:
-                    try:
-                        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    except BlockingIOError:
-                        continue
-                    shutil.rmtree(folder)

@@ -60,7 +60,7 @@ class Trained:
 
     Attributes:
         state: Tensors of the best embedder.
-        history: A row an epoch: `HISTORY_COLUMNS`; the last two are None without validation.
+        history: A row an epoch: `HISTORY_COLUMNS`; the last two are None where nothing was validated.
         best_epoch: Epoch of `state`, from 1; the last one without validation.
         parameters: Number of learnt numbers in the embedder.
     """
@@ -157,7 +157,10 @@ class _Trainer:
         return self.epoch >= config["epochs"] or stale
 
     def run_epoch(self) -> None:
-        """Learn for one epoch, validate, and keep the weights if they are the best so far."""
+        """Learn for one epoch, validate if it is time, and keep the weights if they are the best so far.
+
+        Without validation the latest weights are the best.
+        """
         config = self.variant.train
         torch.manual_seed(derive(config["seed"], "epoch", self.epoch))
         loss, rate = self._learn()
@@ -165,13 +168,10 @@ class _Trainer:
         top1, mean_average_precision = self._validate()
         row = [self.epoch, round(loss, 6), float(f"{rate:.6g}"), top1, mean_average_precision]
         self.history.append(dict(zip(HISTORY_COLUMNS, row, strict=True)))
-        value = mean_average_precision
-        if value is None or value > self.best["value"]:
-            self.best = {
-                "epoch": self.epoch,
-                "value": -1.0 if value is None else value,
-                "model": copy.deepcopy(self.embedder.state_dict()),
-            }
+        value = mean_average_precision if self.data.validation is not None else float(self.epoch)
+        if value is not None and value > self.best["value"]:
+            model = copy.deepcopy(self.embedder.state_dict())
+            self.best = {"epoch": self.epoch, "value": value, "model": model}
 
     def _learn(self) -> tuple[float, float]:
         config = self.variant.train
@@ -217,8 +217,9 @@ class _Trainer:
         return parallel_map(make, zip(batches, firsts, strict=False), config["workers"])
 
     def _validate(self) -> tuple[float | None, float | None]:
-        validation = self.data.validation
-        if validation is None:
+        validation, config = self.data.validation, self.variant.train
+        due = self.epoch % config["validate_every"] == 0 or self.epoch == config["epochs"]
+        if validation is None or not due:
             return None, None
         queries, gallery = (
             embed_images(self.embedder, self.data.images[places], self.batch, self.device)

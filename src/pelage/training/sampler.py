@@ -27,9 +27,7 @@ class _Deck:
         return hand
 
 
-def identity_batches(
-    labels: np.ndarray, identities: int, photos: int, seed: int, epoch: int
-) -> list[np.ndarray]:
+def identity_batches(labels: np.ndarray, identities: int, photos: int, seed: int, epoch: int) -> list[np.ndarray]:
     """Return the batches of one epoch as places in `labels`; they depend on nothing but the arguments.
 
     An epoch has as many batches as would hold every photo once. Labels are dealt evenly, and so are the photos of a

@@ -1,0 +1,60 @@
+import copy
+
+import pytest
+
+from pelage.common.errors import PelageError
+from pelage.training.variant import read_variant
+
+PARAMS = {
+    "parts": ["flank", "face"],
+    "model": {"backbone": "b", "dim": 8},
+    "loss": {"name": "cosface", "margin": 0.28},
+    "train": {"lr": 0.1, "epochs": 3},
+    "augment": {"crop": 0.1},
+    "variants": {"plain": {"part": "flank", "view": "crop"}},
+}
+
+
+def with_variant(**entry):
+    params = copy.deepcopy(PARAMS)
+    params["variants"]["mine"] = entry
+    return params
+
+
+def test_own_values_lie_over_the_defaults():
+    params = with_variant(part="face", view="nobg_edge", loss={"name": "triplet"}, train={"lr": 0.2})
+    variant = read_variant(params, "mine")
+    assert (variant.name, variant.part, variant.view, variant.channels) == ("mine", "face", "nobg_edge", 4)
+    assert variant.loss == {"name": "triplet", "margin": 0.28} and variant.train == {"lr": 0.2, "epochs": 3}
+    assert variant.model == PARAMS["model"] and variant.augment == PARAMS["augment"]
+    assert read_variant(params, "plain").loss == PARAMS["loss"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            {"part": "flank", "view": "hog"},
+            r"variants.mine.view is 'hog'; it must be one of crop, crop_edge, nobg, nobg_edge",
+        ),
+        ({"part": "tail", "view": "crop"}, r"variants.mine.part is 'tail'; it must be one of face, flank"),
+        ({"part": "flank"}, r"variants.mine does not say its view"),
+        (
+            {"part": "flank", "view": "crop", "lr": 1},
+            r"variants.mine has the unknown field 'lr'; known are part, view, model",
+        ),
+        ({"part": "flank", "view": "crop", "loss": {"margn": 1}}, r"variants.mine.loss has the unknown field 'margn'"),
+        (
+            {"part": "flank", "view": "crop", "loss": {"name": "x"}},
+            r"loss.name of variants.mine is 'x'; it must be one of adap",
+        ),
+    ],
+)
+def test_what_is_unknown_is_named_with_what_is_allowed(entry, message):
+    with pytest.raises(PelageError, match=message):
+        read_variant(with_variant(**entry), "mine")
+
+
+def test_unknown_variant():
+    with pytest.raises(PelageError, match="variants has no entry 'none'; it has plain"):
+        read_variant(PARAMS, "none")
