@@ -4,6 +4,7 @@ from pathlib import Path
 
 import _path  # noqa: F401
 
+from pelage.common.errors import PelageError
 from pelage.common.files import write_json
 from pelage.common.params import entry, read_params
 from pelage.common.stage import run_stage
@@ -18,12 +19,19 @@ def main() -> None:
     params = read_params()
     dataset = entry(params["datasets"], params["ingest"]["dataset"], "datasets")
     settings = read_settings(params["detect"], dataset, params["parts"])
-    required = ["image_id", "path", "camera", "orientation", "bbox", "sha256"]
+    required = ["image_id", "path", "camera", "orientation", "bbox", "encounter", "sha256"]
     photos = read_table(Path("data/clean.csv"), required=required)
-    truth = read_table(Path("data/truth/truth.csv"), dict.fromkeys(NUMBERS, float), ["image_id", "orientation", *NUMBERS])
+    truth = read_table(
+        Path("data/truth/truth.csv"), dict.fromkeys(NUMBERS, float), ["image_id", "orientation", *NUMBERS]
+    )
 
     sightings = detect(photos, Path("data/photos"), settings, Path("data/weights/u2netp.onnx"))
     detections = detection_table(photos, sightings)
+    if detections.empty:
+        raise PelageError(
+            f"No animal was found in any of the {len(photos)} photos of data/clean.csv. Lower detect.min_score or "
+            "detect.min_area in params.yaml, or choose another detect.backend."
+        )
     metrics = detection_metrics(photos, sightings, truth)
 
     write_table(Path("data/detections.csv"), detections)

@@ -8,11 +8,10 @@ import numpy as np
 
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
-from pelage.common.tables import write_parquet
 from pelage.model.compute import prepare
 from pelage.model.crops import present, read_crops
 from pelage.model.embedder import load_model
-from pelage.model.embeddings import embed_images, embedding_table
+from pelage.model.embeddings import embed_images, write_embeddings
 from pelage.split.protocols import read_split
 
 
@@ -28,10 +27,10 @@ def main() -> None:
     if model is not None:
         folder = Path("data/views") / about["view"] / about["part"]
         ids = present(wanted, folder)
-        crops = read_crops(ids, folder, about["channels"], width, height)
-        points = embed_images(model.to(device), crops.images, params["embed"]["batch"], device)
+        images, _ = read_crops(ids, folder, about["channels"], width, height)
+        points = embed_images(model.to(device), images, params["embed"]["batch"], device)
 
-    write_parquet(Path(f"data/embeddings/{name}.parquet"), embedding_table(ids, points, dim))
+    write_embeddings(Path(f"data/embeddings/{name}.parquet"), ids, points, dim)
     print(f"embed {name}: {len(ids)} of {len(wanted)} crops, {dim} numbers each")
 
 

@@ -31,7 +31,8 @@ def main() -> None:
     weights = None if variant.model["weights"] == "none" else Path(variant.model["weights"])
     tensors = None if weights is None else read_weights(weights)
     validation = protocol_sets(read_split(SPLIT), variant.part)["validation"]
-    data, told = training_data(variant, validation, Path("data/views") / variant.view / variant.part)
+    views, masks = Path("data/views") / variant.view / variant.part, Path("data/masks") / variant.part
+    data, told = training_data(variant, validation, views, masks)
 
     trained = None
     if data is not None:

@@ -42,12 +42,12 @@ def test_a_few_steps_pull_classes_apart(name):
         loss(points, labels).backward()
         optimizer.step()
     unit = torch.nn.functional.normalize(points.detach())
-    scores = unit @ unit.T - 2 * torch.eye(16)
-    assert (labels[scores.argmax(dim=1)] == labels).all()
+    cosine, same = unit @ unit.T, labels[:, None] == labels
+    assert cosine[same].mean() > cosine[~same].mean() + 0.6
 
 
 def test_unknown_names_are_told():
-    with pytest.raises(PelageError, match="loss.name is 'arcfaze'.*adaptive_cosface, cosface, triplet"):
+    with pytest.raises(PelageError, match=r"loss.name is 'arcfaze'.*adaptive_cosface, cosface, triplet"):
         create_loss({**CONFIG, "name": "arcfaze"}, 3, 4)
-    with pytest.raises(PelageError, match="loss.miner is 'easy'.*all, hard, semihard"):
+    with pytest.raises(PelageError, match=r"loss.miner is 'easy'.*all, hard, semihard"):
         create_loss({**CONFIG, "name": "triplet", "miner": "easy"}, 3, 4)

@@ -111,6 +111,18 @@ def test_an_animal_seen_again_comes_first_and_is_verified():
     assert (scores.score[[0, 1], [3, 7]] > 1).all() and ((scores.score > 1) == (scores.verified >= 4)).all()
 
 
+@pytest.mark.parametrize("least, inlying", [(4, 4), (5, 0)])
+def test_scores_by_hand(least, inlying):
+    """Each of four keypoints is met exactly and misses the next one by 20: together 80 from 4, so 20,000 for 1000."""
+    corners = np.array([[20, 20], [60, 20], [20, 50], [60, 50]])
+    query = features(on_a_line(10, 60, 110, 160), corners)
+    gallery = [features(on_a_line(30, 80, 130, 180), corners), query]
+    scores = score_gallery([query], gallery, np.ones((1, 2), bool), neighbours=1, shortlist=2, min_inliers=least)
+    total = 20_000 / UNIT
+    np.testing.assert_allclose(scores.score, [[0, 1 + total if inlying else total / (1 + total)]])
+    assert scores.verified.tolist() == [[0, inlying]]
+
+
 def test_matches_that_agree_on_no_placement_do_not_verify():
     gallery = [coat(seed) for seed in range(6)]
     scattered = np.random.default_rng(5).permutation(gallery[2].xy) * 1000

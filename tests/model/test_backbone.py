@@ -67,12 +67,12 @@ def test_only_safetensors_are_read(tmp_path):
     torch.save({"a": torch.ones(2)}, tmp_path / "bad.pth")
     (tmp_path / "bad.pkl").write_bytes(pickle.dumps({"a": 1}))
     for name in ("bad.pth", "bad.pkl"):
-        with pytest.raises(PelageError, match="not a safetensors file.*refused"):
+        with pytest.raises(PelageError, match=r"not a safetensors file.*refused"):
             read_weights(tmp_path / name)
-    with pytest.raises(PelageError, match="missing.*dvc repro weights"):
+    with pytest.raises(PelageError, match=r"missing.*dvc repro weights"):
         read_weights(tmp_path / "none.safetensors")
 
 
 def test_unknown_backbone_names_close_ones():
-    with pytest.raises(PelageError, match="model.backbone is 'test_efficient_net'"):
+    with pytest.raises(PelageError, match=r"model.backbone is 'test_efficient_net'"):
         create_backbone("test_efficient_net", 3)

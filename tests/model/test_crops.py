@@ -6,7 +6,7 @@ from pelage.common.files import sha256_bytes
 from pelage.common.images import encode_png, write_png
 from pelage.common.tables import crop_file
 from pelage.model import crops
-from pelage.model.crops import fit, present, read_crops, view_channels
+from pelage.model.crops import fit, present, read_crops, read_masks, view_channels
 
 
 def write(folder, crop_id, colour, channels=4):
@@ -20,11 +20,11 @@ def test_crops_come_in_the_order_asked_from_memory_or_file(tmp_path, monkeypatch
     for number in range(9):
         write(tmp_path, f"s/{number}#0", number)
     ids = [f"s/{number}#0" for number in (4, 2, 8)]
-    read = read_crops(ids, tmp_path, channels=4, width=16, height=8)
-    assert read.ids == tuple(ids) and read.images.shape == (3, 8, 16, 4) and read.images.dtype == np.uint8
-    assert read.images[:, 0, 0, 0].tolist() == [4, 2, 8]
-    assert isinstance(read.images, np.memmap) == (limit == 10)
-    assert read.digests[0] == sha256_bytes(encode_png(np.full((20, 30, 4), 4, np.uint8)))
+    images, digests = read_crops(ids, tmp_path, channels=4, width=16, height=8)
+    assert images.shape == (3, 8, 16, 4) and images.dtype == np.uint8
+    assert images[:, 0, 0, 0].tolist() == [4, 2, 8]
+    assert isinstance(images, np.memmap) == (limit == 10)
+    assert digests[0] == sha256_bytes(encode_png(np.full((20, 30, 4), 4, np.uint8)))
     assert not [path for path in tmp_path.glob("cache/*") if path.stat().st_size]  # nothing is left behind
 
 
@@ -34,17 +34,26 @@ def test_shrinking_averages():
     np.testing.assert_array_equal(fit(image, 3, width=4, height=2), np.full((2, 4, 3), 50))
 
 
+def test_masks_are_read_and_a_missing_one_is_the_whole_crop(tmp_path):
+    mask = np.zeros((20, 30), np.uint8)
+    mask[:10] = 255
+    write_png(tmp_path / crop_file("a#0"), mask)
+    masks, digests = read_masks(["b#0", "a#0"], tmp_path, width=3, height=4)
+    assert masks.tolist() == [[[255] * 3] * 4, [[255] * 3] * 2 + [[0] * 3] * 2]
+    assert digests == ["", sha256_bytes(encode_png(mask))]
+
+
 def test_edges_are_dropped_for_rgb_and_demanded_for_four_channels():
     assert fit(np.zeros((4, 4, 4), np.uint8), 3, 2, 2).shape == (2, 2, 3)
     assert fit(np.zeros((4, 4), np.uint8), 3, 2, 2).shape == (2, 2, 3)
-    with pytest.raises(PelageError, match="x.png has no edge channel"):
+    with pytest.raises(PelageError, match=r"x.png has no edge channel"):
         fit(np.zeros((4, 4, 3), np.uint8), 4, 2, 2, "x.png")
 
 
 def test_rejected_crops_are_absent_and_a_missing_folder_is_told(tmp_path):
     write(tmp_path, "a#0", 1)
     assert present(["b#0", "a#0"], tmp_path) == ["a#0"]
-    with pytest.raises(PelageError, match="missing: run the stages"):
+    with pytest.raises(PelageError, match=r"missing: run the stages"):
         present(["a#0"], tmp_path / "none")
 
 

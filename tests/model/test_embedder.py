@@ -1,12 +1,12 @@
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+from pyarrow.parquet import read_schema
 
 from pelage.common.errors import PelageError
-from pelage.common.tables import read_parquet, write_parquet
+from pelage.common.tables import read_parquet
 from pelage.model.embedder import AveragePooling, Embedder, GemPooling, load_model, save_model
-from pelage.model.embeddings import embed_images, embedding_table
+from pelage.model.embeddings import embed_images, write_embeddings
 
 CONFIG = {"backbone": "test_efficientnet", "pooling": "avg", "dim": 8, "dropout": 0.0, "batch_norm": False}
 ABOUT = {"trained": True, "model": CONFIG, "channels": 4, "part": "flank", "view": "crop_edge"}
@@ -85,9 +85,9 @@ def test_unfit_networks_and_poolings_are_told():
 def test_the_table_has_lists_of_fixed_size(tmp_path):
     points = np.arange(6, dtype=np.float32).reshape(2, 3)
     for ids, values in ((["a", "b"], points), ([], points[:0])):
-        write_parquet(tmp_path / "t.parquet", embedding_table(ids, values, 3))
+        write_embeddings(tmp_path / "t.parquet", ids, values, 3)
         table = read_parquet(tmp_path / "t.parquet")
         assert table["crop_id"].tolist() == ids
         np.testing.assert_array_equal(np.array(table["embedding"].to_list()).reshape(-1, 3), values)
-        stored = pd.read_parquet(tmp_path / "t.parquet", dtype_backend="pyarrow")["embedding"].dtype.pyarrow_dtype
+        stored = read_schema(tmp_path / "t.parquet").field("embedding").type
         assert stored.list_size == 3 and str(stored.value_type) == "float"

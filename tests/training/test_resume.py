@@ -52,6 +52,7 @@ def survey(folder: Path) -> None:
     params["model"] |= {"dropout": 0.2}
     params["train"] |= {"epochs": 3, "validate_every": 1, "identities_per_batch": 3, "photos_per_identity": 2}
     params["train"] |= {"optimizer": "adamw"}
+    params["compute"] |= {"device": "cpu", "threads": 1}
     params["variants"] = {"tiny": {"part": "flank", "view": "crop_edge"}}
     folder.mkdir()
     with open(folder / "params.yaml", "w") as file:

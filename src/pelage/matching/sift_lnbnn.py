@@ -28,10 +28,13 @@ QUERIES_AT_ONCE = 16
 class Scores:
     """How alike Q queries and G gallery crops are.
 
+    What speaks for a candidate is the sum s of its matches' scores for 1000 keypoints of the query: a query with few
+    keypoints would otherwise look new, whoever it shows.
+
     Attributes:
-        score: `(Q, G)` float64, at least 0. From 1 on: verified, 1 + the sum of the scores of the matches that agree on
-            one placement. Below 1: not verified, `s / (1 + s)` of the sum s of all scores. So verified candidates come
-            first, and the best scores of two queries can be compared.
+        score: `(Q, G)` float64, at least 0. Above 1: verified, 1 + s of the matches that agree on one placement. Below
+            1: not verified, `s / (1 + s)` of all matches. So verified candidates come first, and the best scores of
+            two queries can be compared.
         verified: `(Q, G)` int, matches that agree; 0 where not verified.
     """
 
@@ -54,7 +57,7 @@ def score_gallery(
         gallery: G crops, in the order of their ids, which decides between equals.
         permitted: `(Q, G)` bool; others score 0 and take no place among the nearest keypoints.
         neighbours: Matches of a keypoint.
-        shortlist: Candidates with the highest sums of scores, which are verified.
+        shortlist: Candidates with the highest sums of match scores, which are verified.
         min_inliers: Matches that have to agree on one placement.
     """
     index = build_index(gallery)
@@ -64,14 +67,14 @@ def score_gallery(
     def score_block(start: int) -> None:
         block = slice(start, start + QUERIES_AT_ONCE)
         for place, matches in enumerate(match(index, queries[block], permitted[block], neighbours), start):
-            total = np.bincount(matches.crop, matches.score, minlength=len(gallery))
+            worth = 1000 / max(len(queries[place]), 1) * matches.score
+            total = np.bincount(matches.crop, worth, minlength=len(gallery))
             score[place] = total / (1 + total)
             for crop in np.argsort(-total, kind="stable")[:shortlist]:
                 own = matches.crop == crop
-                weight = matches.score[own]
-                agree = inliers(queries[place], gallery[crop], matches.query[own], matches.candidate[own], weight)
+                agree = inliers(queries[place], gallery[crop], matches.query[own], matches.candidate[own], worth[own])
                 if agree.sum() >= min_inliers:
-                    score[place, crop] = 1 + weight[agree].sum()
+                    score[place, crop] = 1 + worth[own][agree].sum()
                     verified[place, crop] = agree.sum()
 
     starts = range(0, len(queries), QUERIES_AT_ONCE)

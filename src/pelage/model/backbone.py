@@ -77,8 +77,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from error
     except SafetensorError as error:
         raise PelageError(
-            f"{path} is not a safetensors file ({error}). Pickled weights (.pth, .pt, .bin) are refused because opening "
-            "one can run any program: convert them with safetensors.torch.save_file."
+            f"{path} is not a safetensors file ({error}). Pickled weights (.pth, .pt, .bin) are refused because "
+            "opening one can run any program: convert them with safetensors.torch.save_file."
         ) from error
 
 
@@ -111,8 +111,9 @@ def load_weights(backbone: nn.Module, weights: Mapping[str, Tensor], source: str
     missing = tuple(name for name in wanted if name not in taken)
     if 2 * len(missing) > len(wanted):
         raise PelageError(
-            f"{source} are weights of another architecture: {len(missing)} of the backbone's {len(wanted)} tensors are "
-            f"not in it, such as {missing[0]}. Set model.weights in params.yaml to the file of model.backbone, or to none."
+            f"{source} are weights of another architecture: {len(missing)} of the backbone's {len(wanted)} tensors "
+            f"are not in it, such as {missing[0]}. Set model.weights in params.yaml to the file of model.backbone, "
+            "or to none."
         )
     backbone.load_state_dict(taken, strict=False)
     return LoadReport(len(taken), tuple(widened), tuple(skipped), missing)

@@ -6,8 +6,7 @@ A crop is stretched to width x height, as in the leopard paper (512 x 256), so t
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -28,21 +27,6 @@ MEMORY_LIMIT = 4 * 2**30
 """Bytes of crops that are kept in memory; more are kept in a file that disappears with the process."""
 
 
-@dataclass(frozen=True)
-class Crops:
-    """Crops at the network's size.
-
-    Attributes:
-        ids: N crop ids.
-        images: `(N, H, W, C)` uint8.
-        digests: SHA-256 of each file.
-    """
-
-    ids: tuple[str, ...]
-    images: np.ndarray
-    digests: tuple[str, ...]
-
-
 def present(crop_ids: Sequence[str], folder: Path) -> list[str]:
     """Return the ids whose crop is in `folder`; a crop that an earlier stage rejected is not.
 
@@ -55,8 +39,13 @@ def present(crop_ids: Sequence[str], folder: Path) -> list[str]:
     return [crop_id for crop_id in crop_ids if crop_file(crop_id) in files]
 
 
-def read_crops(crop_ids: Sequence[str], folder: Path, channels: int, width: int, height: int) -> Crops:
+def read_crops(
+    crop_ids: Sequence[str], folder: Path, channels: int, width: int, height: int
+) -> tuple[np.ndarray, list[str]]:
     """Read crops of one view, all cores at once, stretched to `width` x `height` pixels.
+
+    Returns:
+        `(N, H, W, C)` uint8, and the SHA-256 of each file.
 
     Raises:
         PelageError: A file is no image, or has no edge channel and `channels` is 4.
@@ -70,14 +59,38 @@ def read_crops(crop_ids: Sequence[str], folder: Path, channels: int, width: int,
             raise PelageError(f"{path} cannot be read: {error.strerror}.") from error
         return fit(decode_image(data, str(path)), channels, width, height, str(path)), sha256_bytes(data)
 
-    shape = (len(crop_ids), height, width, channels)
+    return _collect(read, crop_ids, (len(crop_ids), height, width, channels), folder)
+
+
+def read_masks(crop_ids: Sequence[str], folder: Path, width: int, height: int) -> tuple[np.ndarray, list[str]]:
+    """Read the masks of crops; where there is none, the whole crop counts as the animal.
+
+    Returns:
+        `(N, H, W)` uint8, 255 on the animal, and the SHA-256 of each file (empty where there is none).
+    """
+
+    def read(crop_id: str) -> tuple[np.ndarray, str]:
+        path = folder / crop_file(crop_id)
+        if not path.exists():
+            return np.full((height, width), 255, np.uint8), ""
+        data = path.read_bytes()
+        return cv2.resize(decode_image(data, str(path)), (width, height), interpolation=cv2.INTER_AREA), sha256_bytes(
+            data
+        )
+
+    return _collect(read, crop_ids, (len(crop_ids), height, width), folder)
+
+
+def _collect(
+    read: Callable[[str], tuple[np.ndarray, str]], crop_ids: Sequence[str], shape: tuple[int, ...], folder: Path
+) -> tuple[np.ndarray, list[str]]:
     images = _room_for(shape)
     digests = []
     results = parallel_map(read, crop_ids)
     for place, (image, digest) in enumerate(track(results, f"read {folder}", len(crop_ids))):
         images[place] = image
         digests.append(digest)
-    return Crops(tuple(crop_ids), images, tuple(digests))
+    return images, digests
 
 
 def fit(image: np.ndarray, channels: int, width: int, height: int, name: str = "image") -> np.ndarray:

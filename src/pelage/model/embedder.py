@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -111,7 +111,7 @@ def load_model(path: Path) -> tuple[Embedder | None, dict[str, Any]]:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise PelageError(f"The model {path} is missing: run the stage train.") from error
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except (SafetensorError, KeyError, ValueError) as error:
         raise PelageError(
             f"{path} is not a model written by the stage train ({error}). Run that stage again."
         ) from error

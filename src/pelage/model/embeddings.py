@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import torch
+from pyarrow.parquet import write_table
 from torch.nn.functional import normalize
 
+from pelage.common.files import write_bytes
 from pelage.model.embedder import Embedder
 
 
@@ -36,13 +39,10 @@ def embed_images(embedder: Embedder, images: np.ndarray, batch: int, device: tor
     return np.concatenate(points).astype(np.float32) if points else np.empty((0, 0), np.float32)
 
 
-def embedding_table(crop_ids: Sequence[str], points: np.ndarray, dim: int) -> pd.DataFrame:
-    """Return the table `crop_id`, `embedding` (lists of `dim` float32) of `(N, dim)` points; N may be 0."""
+def write_embeddings(path: Path, crop_ids: Sequence[str], points: np.ndarray, dim: int) -> None:
+    """Write the Parquet table `crop_id`, `embedding` (lists of `dim` float32) of `(N, dim)` points; N may be 0."""
     values = pa.array(np.ascontiguousarray(points, np.float32).reshape(-1))
-    column = pa.FixedSizeListArray.from_arrays(values, dim)
-    return pd.DataFrame(
-        {
-            "crop_id": pd.Series(list(crop_ids), dtype=str),
-            "embedding": pd.Series(pd.arrays.ArrowExtensionArray(column)),
-        }
-    )
+    columns = {"crop_id": pa.array(crop_ids, pa.string()), "embedding": pa.FixedSizeListArray.from_arrays(values, dim)}
+    buffer = BytesIO()
+    write_table(pa.table(columns), buffer, compression="zstd")
+    write_bytes(path, buffer.getvalue())

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 SIDE = 160
+LIGHTS = ("day", "flash", "infrared")
 COLOUR = 6.0  # mean spread of a pixel's channels from which on a photo counts as colour, in grey values
 DARK = 60.0  # median grey value of a photo's upper half below which the light is a flash
 HARDLY = 0.02  # weight of a pixel that surely shows an animal
@@ -76,7 +77,7 @@ def _shows_background(saliency: np.ndarray) -> np.ndarray:
 
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the weighted median over the first axis of `(N, ...)` values: the first that half of the weight reaches."""
+    """Return the weighted median over the first axis of `(N, ...)`: the first value that half of the weight reaches."""
     order = np.argsort(values, axis=0, kind="stable")
     values = np.take_along_axis(values, order, axis=0)
     total = np.cumsum(np.take_along_axis(np.broadcast_to(weights, values.shape), order, axis=0), axis=0)

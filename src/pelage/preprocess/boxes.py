@@ -14,6 +14,11 @@ def clip_box(x: float, y: float, w: float, h: float, width: int, height: int) ->
     return (left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
+def whole_box(image: np.ndarray) -> Box:
+    """Return the box of a whole image."""
+    return 0, 0, image.shape[1], image.shape[0]
+
+
 def pad_box(box: Box, share: float, width: int, height: int) -> Box:
     """Return `box` grown on each side by `share` of its longer side, within the photo."""
     x, y, w, h = box

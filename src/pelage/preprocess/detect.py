@@ -25,17 +25,21 @@ from pelage.common.parallel import parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
 from pelage.common.tables import UNKNOWN, rejected_table
-from pelage.preprocess.background_model import Background, departure, learn_background, light, thumbnail
-from pelage.preprocess.boxes import Box, clip_box, cut, pad_box
+from pelage.preprocess.background_model import LIGHTS, Background, departure, learn_background, light, thumbnail
+from pelage.preprocess.boxes import Box, clip_box, cut, pad_box, whole_box
 from pelage.preprocess.face import FaceFinder
 from pelage.preprocess.megadetector import MegaDetector
-from pelage.preprocess.orientation import judge_orientation
+from pelage.preprocess.orientation import Silhouette, judge_side, measure_silhouette, shows_flank
 from pelage.preprocess.saliency import Saliency, resize_map
 
 BACKENDS = ("saliency", "megadetector", "columns", "whole")
 PARTS = ("flank", "face")
-COLUMNS = ["crop_id", "image_id", "part", "x", "y", "w", "h", "score", "orientation", "animal"]
-BACKGROUND_PHOTOS = 60  # of one camera in one light, evenly over its photos: enough for a median, few for memory
+COLUMNS = [
+    "crop_id", "image_id", "part", "x", "y", "w", "h", "score", "orientation",
+    "animal", "animal_x", "animal_y", "animal_w", "animal_h",
+]  # fmt: skip
+BACKGROUND_PHOTOS = 120  # of one camera, evenly over its photos: enough for a median, few enough for memory
+FRAGMENT = 0.2  # share of the largest component's area below which a component is no animal of its own
 MARGIN = 0.1  # share of a box's longer side that is added before a silhouette or a face is looked for
 
 
@@ -56,7 +60,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Animal:
-    """One animal of a photo: its box, how sure it is (0..1), and its silhouette `(h, w)` bool if the backend has one."""
+    """One animal of a photo: its box, how sure it is (0..1), and its silhouette `(h, w)` bool if the backend tells."""
 
     box: Box
     score: float
@@ -119,17 +123,21 @@ def detect(photos: pd.DataFrame, root: Path, settings: Settings, model: Path) ->
     Returns:
         One `Sighting` a row, in the order of the table.
     """
-    backgrounds = learn_backgrounds(photos, root, settings) if settings.backend == "saliency" else {}
-    detector = Detector(root, settings, model, backgrounds)
+    detector = Detector(root, settings, model)
+    if settings.backend == "saliency" and settings.median_background_from:
+        detector.learn_backgrounds(photos)
     rows = list(photos.itertuples(index=False))
     workers = 1 if settings.backend == "megadetector" else None  # torch has its own threads
     return list(track(parallel_map(detector, rows, workers), "detect", len(rows)))
 
 
 def detection_table(photos: pd.DataFrame, sightings: Sequence[Sighting]) -> pd.DataFrame:
-    """Return `detections.csv`: one row a part of an animal, numbered within its photo."""
+    """Return `detections.csv`: one row a part of an animal, numbered within its photo, and the box of that animal.
+
+    The flank is the trunk alone: head, tail and lower legs move from photo to photo and bring background along.
+    """
     rows = [
-        (f"{image_id}#{number}", image_id, part, *box, score, orientation, animal)
+        (f"{image_id}#{number}", image_id, part, *box, score, orientation, animal, *sighting.animals[animal].box)
         for image_id, sighting in zip(photos["image_id"], sightings, strict=True)
         for number, (part, *box, score, orientation, animal) in enumerate(sighting.rows)
     ]
@@ -150,33 +158,11 @@ def read_photo(root: Path, photo: Any) -> np.ndarray:
     return to_rgb(read_image(inside(root, photo.path, f"clean.csv, image_id {photo.image_id}")))
 
 
-def learn_backgrounds(photos: pd.DataFrame, root: Path, settings: Settings) -> dict[tuple[str, str], Background]:
-    """Learn the background of each camera and light that has at least `median_background_from` photos."""
-
-    def look(photo: Any) -> np.ndarray | None:
-        try:
-            return thumbnail(read_photo(root, photo))
-        except PelageError:
-            return None
-
-    backgrounds: dict[tuple[str, str], Background] = {}
-    least = settings.median_background_from
-    for camera, taken in photos.groupby("camera", sort=True) if least else ():
-        if not camera or len(taken) < least:
-            continue
-        chosen = taken.iloc[np.unique(np.linspace(0, len(taken) - 1, 2 * BACKGROUND_PHOTOS).round().astype(int))]
-        thumbs = [thumb for thumb in parallel_map(look, list(chosen.itertuples(index=False))) if thumb is not None]
-        for kind in ("colour", "grey"):
-            alike = [thumb for thumb in thumbs if light(thumb) == kind][:: 1 + len(thumbs) // (2 * BACKGROUND_PHOTOS)]
-            if len(alike) >= least:
-                backgrounds[str(camera), kind] = learn_background(alike)
-    return backgrounds
-
-
 def find_animals(evidence: np.ndarray, width: int, height: int, settings: Settings) -> list[Animal]:
     """Return the animals in a map of evidence `(S, S)` in 0..1 of a photo squeezed to a square, surest first.
 
-    A component of at least `min_area` of the photo is an animal if the mean evidence within it reaches `min_score`.
+    A component of at least `min_area` of the photo is an animal if the mean evidence within it reaches `min_score`,
+    unless it is so much smaller than another that it must be a fragment.
     """
     side = evidence.shape[0]
     solid = (evidence >= settings.threshold).astype(np.uint8)
@@ -192,7 +178,9 @@ def find_animals(evidence: np.ndarray, width: int, height: int, settings: Settin
         if box is not None:
             mask = cv2.resize(component.astype(np.float32), box[2:], interpolation=cv2.INTER_LINEAR) >= 0.5
             animals.append(Animal(box, score, mask))
-    return sorted(animals, key=lambda animal: (-animal.score, animal.box))
+    largest = max((int(animal.mask.sum()) for animal in animals), default=0)
+    whole = [animal for animal in animals if animal.mask.sum() >= FRAGMENT * largest]
+    return sorted(whole, key=lambda animal: (-animal.score, animal.box))
 
 
 class Detector:
@@ -202,13 +190,11 @@ class Detector:
         root: Folder that the table's paths start from.
         settings: See `Settings`.
         model: ONNX file of U^2-Net.
-        backgrounds: What `learn_backgrounds` returns.
     """
 
-    def __init__(
-        self, root: Path, settings: Settings, model: Path, backgrounds: Mapping[tuple[str, str], Background]
-    ) -> None:
-        self._root, self._settings, self._backgrounds = root, settings, backgrounds
+    def __init__(self, root: Path, settings: Settings, model: Path) -> None:
+        self._root, self._settings = root, settings
+        self._backgrounds: dict[tuple[str, str], Background] = {}
         self._saliency = Saliency(model)
         self._saliency_memo = Memo("saliency", 1, self._saliency.sha256)
         self._find_face = FaceFinder()
@@ -242,8 +228,31 @@ class Detector:
         detail = "" if rows else f"No animal of the photo shows its {' or '.join(self._settings.parts)}."
         return Sighting(animals, orientations, rows, alone, reason, detail)
 
+    def learn_backgrounds(self, photos: pd.DataFrame) -> None:
+        """Learn the background of each camera and light that has at least `median_background_from` photos."""
+
+        def look(photo: Any) -> tuple[np.ndarray, np.ndarray] | None:
+            try:
+                image = read_photo(self._root, photo)
+            except PelageError:
+                return None
+            return thumbnail(image), self._saliency_of(image, photo, whole_box(image))
+
+        least = self._settings.median_background_from
+        cameras = [(str(camera), taken) for camera, taken in photos.groupby("camera", sort=True)]
+        for camera, taken in track(cameras, "backgrounds"):
+            if not camera or len(taken) < least:
+                continue
+            chosen = taken.iloc[np.unique(np.linspace(0, len(taken) - 1, BACKGROUND_PHOTOS).round().astype(int))]
+            looks = list(zip(chosen["encounter"], parallel_map(look, chosen.itertuples(index=False)), strict=True))
+            seen = [(light(look[0]), *look, burst) for burst, look in looks if look is not None]
+            for kind in LIGHTS:
+                alike = [row[1:] for row in seen if row[0] == kind]
+                if len(alike) >= least:
+                    self._backgrounds[camera, kind] = learn_background(*zip(*alike, strict=True))
+
     def _by_whole(self, image: np.ndarray, photo: Any) -> tuple[list[Animal], list[Animal]]:
-        return [Animal((0, 0, image.shape[1], image.shape[0]), 1.0)], []
+        return [Animal(whole_box(image), 1.0)], []
 
     def _by_columns(self, image: np.ndarray, photo: Any) -> tuple[list[Animal], list[Animal]]:
         if not photo.bbox:
@@ -269,7 +278,7 @@ class Detector:
 
     def _by_saliency(self, image: np.ndarray, photo: Any) -> tuple[list[Animal], list[Animal]]:
         height, width = image.shape[:2]
-        saliency = self._saliency_of(image, photo, (0, 0, width, height))
+        saliency = self._saliency_of(image, photo, whole_box(image))
         alone = find_animals(saliency, width, height, self._settings)
         thumb = thumbnail(image)
         background = self._backgrounds.get((photo.camera, light(thumb)))
@@ -287,36 +296,58 @@ class Detector:
         self._saliency_memo.put(key, encode_png(saliency))
         return saliency.astype(np.float32) / 255
 
-    def _silhouette(self, image: np.ndarray, photo: Any, animal: Animal) -> np.ndarray:
-        if animal.mask is not None:
-            return animal.mask
-        box = pad_box(animal.box, MARGIN, image.shape[1], image.shape[0])
-        saliency = resize_map(self._saliency_of(image, photo, box), box[2], box[3])
-        x, y, w, h = animal.box
-        return cut(saliency, (x - box[0], y - box[1], w, h)) >= self._settings.threshold
+    def _silhouette(self, image: np.ndarray, photo: Any, animal: Animal) -> Silhouette | None:
+        mask = animal.mask
+        if mask is None:
+            box = pad_box(animal.box, MARGIN, image.shape[1], image.shape[0])
+            saliency = resize_map(self._saliency_of(image, photo, box), box[2], box[3])
+            x, y, w, h = animal.box
+            mask = cut(saliency, (x - box[0], y - box[1], w, h)) >= self._settings.threshold
+        return measure_silhouette(mask) if mask.any() else None
 
     def _parts(self, image: np.ndarray, photo: Any, animal: Animal) -> tuple[str, list[tuple[str, Box, float]]]:
         """Return the orientation of an animal, and its parts with box and score."""
-        told = photo.orientation if photo.orientation != UNKNOWN else ""
+        wanted, orientation = self._settings.parts, photo.orientation or UNKNOWN
         if self._settings.backend in ("whole", "columns"):
-            part = self._settings.part
-            if not told and part == "flank":
-                told = judge_orientation(self._silhouette(image, photo, animal))
-            return told or UNKNOWN, [(part, animal.box, animal.score)] if part in self._settings.parts else []
+            shown = [self._settings.part]
+        else:
+            shown = list(wanted)
+        shape = None
+        if "flank" in shown and (orientation == UNKNOWN or self._settings.backend not in ("whole", "columns")):
+            shape = self._silhouette(image, photo, animal)
+        if shape is not None and orientation == UNKNOWN:
+            orientation = judge_side(shape)
+        if self._settings.backend in ("whole", "columns"):
+            return orientation, [(part, animal.box, animal.score) for part in shown if part in wanted]
         face = None
-        if "face" in self._settings.parts:
+        if "face" in wanted:
             x, y, w, h = pad_box(animal.box, MARGIN, image.shape[1], image.shape[0])
             face = self._find_face(np.ascontiguousarray(cut(image, (x, y, w, h))))
-        orientation = told or judge_orientation(self._silhouette(image, photo, animal))
+        sideways = shape is None or shows_flank(shape)
+        if face is not None and not sideways:
+            orientation = "front"
         parts = []
-        if "flank" in self._settings.parts and orientation not in ("front", "back"):
-            parts.append(("flank", animal.box, animal.score))
+        if "flank" in wanted and sideways and orientation not in ("front", "back"):
+            flank = animal.box
+            if shape is not None:
+                left, top, w, h = shape.trunk
+                flank = animal.box[0] + left, animal.box[1] + top, w, h
+            parts.append(("flank", flank, animal.score))
         if face is not None:
             parts.append(("face", (x + face.box[0], y + face.box[1], *face.box[2:]), face.score))
         return orientation, parts
 
 
 def combine(saliency: np.ndarray, departure: np.ndarray) -> np.ndarray:
-    """Combine a saliency map with the departure from the background, both `(S, S)`, to evidence in 0..1."""
-    near = cv2.GaussianBlur(np.clip((departure - 1.5) / 2.5, 0, 1).astype(np.float32), (0, 0), 4)
-    return saliency * np.clip(2 * near, 0, 1)
+    """Raise what is only half salient where a photo departs from its camera's background.
+
+    Args:
+        saliency: `(S, S)` in 0..1.
+        departure: What `background_model.departure` returns, of any size.
+
+    Returns:
+        Evidence `(S, S)` in 0..1: the saliency, or its geometric mean with the departure (from 1 to 3) if that is more.
+    """
+    moved = np.clip((cv2.GaussianBlur(departure, (0, 0), 2.0) - 1) / 2, 0, 1)
+    moved = resize_map(moved, saliency.shape[1], saliency.shape[0])
+    return np.maximum(saliency, np.sqrt(saliency * moved))

@@ -19,7 +19,7 @@ FACE_HIT = 0.3
 
 
 def pair_boxes(found: Sequence[Box], true: Sequence[Box]) -> list[tuple[int, int, float]]:
-    """Return `(index of found, index of true, IoU)` of the pairs that overlap most in total, each box in one at most."""
+    """Return `(index of found, index of true, IoU)` of the pairs overlapping most in total, each box in at most one."""
     overlaps = iou(np.array(found), np.array(true))
     pairs = zip(*linear_sum_assignment(-overlaps), strict=True)
     return [(int(i), int(j), float(overlaps[i, j])) for i, j in pairs if overlaps[i, j] > 0]
@@ -43,7 +43,7 @@ def detection_metrics(photos: pd.DataFrame, sightings: Sequence[Sighting], truth
         "detections": {part: parts[part] for part in PARTS},
         "flank_orientation": {side: orientations[side] for side in ("left", "right", "unknown")},
     }
-    rows = {image_id: table for image_id, table in truth.groupby("image_id")}
+    rows = dict(list(truth.groupby("image_id")))
     true = [rows.get(image_id, truth.iloc[:0]) for image_id in photos["image_id"]]
     known = len(truth) > 0
     with_background = box_metrics([sighting.animals for sighting in sightings], true, known)

@@ -65,7 +65,7 @@ def find_model(model: str) -> Path:
         if place.is_file():
             return place
     raise PelageError(
-        f"params.yaml: detect.megadetector.model is {model!r}, and no such file is there. Download MegaDetector's weights "
-        f"(such as md_v5a.0.0.pt), put them at {places[-1]} or into the folder that PELAGE_WEIGHTS names, or give the "
-        "full path."
+        f"params.yaml: detect.megadetector.model is {model!r}, and there is no such file. Download MegaDetector's "
+        f"weights (such as md_v5a.0.0.pt), put them at {places[-1]} or into the folder that PELAGE_WEIGHTS names, or "
+        "give the full path."
     )

@@ -12,13 +12,19 @@ import cv2
 import numpy as np
 
 from pelage.common.tables import UNKNOWN
+from pelage.preprocess.boxes import Box
 
 SIDE = 128  # pixels of the silhouette's longer side: the rule is one of proportions
 TRUNK = 0.8  # radius of the disc that makes the trunk, in the silhouette's largest inscribed radius
+PAD = 2  # pixels around the scaled silhouette, so that its border is a border
+FLANK = 0.6  # the same for the box of the flank: small enough that a narrow waist does not divide it
 POWER = 3  # of the thickness by which a pixel counts: high enough that a long tail weighs less than a head
 
-WIDE = 1.15  # elongation from which on a silhouette may be a flank
-SURE = 0.7  # |head| from which on the side is decided
+NARROW = 1.0  # elongation below which a silhouette shows no flank
+WIDE = 1.2  # elongation from which on a silhouette may be a flank
+SURE = 0.5  # |head| from which on the side is decided
+HEAD = (0.4, 0.9)  # how thick a head may be, in the trunk's thickness: a tail is thinner, what is thicker is no head
+TAIL = 0.5  # how thick the other end may be at most
 
 
 @dataclass(frozen=True)
@@ -29,24 +35,34 @@ class Silhouette:
         elongation: Width of the silhouette over its height.
         head: -1 (the head is surely on the left) to 1 (surely on the right): thickness beyond the right end of the
             trunk less that beyond its left end, over their sum.
+        left: Largest thickness beyond the left end of the trunk, in the trunk's own.
+        right: The same beyond its right end.
+        trunk: Box of the trunk in the mask: what is left of the animal without head, tail and lower legs.
     """
 
     elongation: float
     head: float
+    left: float
+    right: float
+    trunk: Box
 
 
-def judge_orientation(mask: np.ndarray) -> str:
-    """Return `left`, `right` or `unknown` for the silhouette `(H, W)` bool of an animal.
+def judge_side(shape: Silhouette) -> str:
+    """Return `left`, `right` or `unknown`: the side that a silhouette shows, if it tells.
 
-    A side is told only of a silhouette wider than high, one end of which is at least 5.7 times as thick as the other
-    (|head| >= 0.7). An animal that comes or goes cannot be told from its outline alone.
+    It does if it is clearly wider than high, and one end weighs at least three times the other (|head| >= 0.5) and is as
+    thick as a head, while the other end is not. So an animal whose head is cut off by the photo's edge, one that comes
+    or goes, and two in one silhouette are mostly `unknown`.
     """
-    if not mask.any():
-        return UNKNOWN
-    shape = measure_silhouette(mask)
-    if shape.elongation < WIDE or abs(shape.head) < SURE:
+    head, tail = (shape.right, shape.left) if shape.head > 0 else (shape.left, shape.right)
+    if shape.elongation < WIDE or abs(shape.head) < SURE or not HEAD[0] <= head < HEAD[1] or tail >= TAIL:
         return UNKNOWN
     return "right" if shape.head > 0 else "left"
+
+
+def shows_flank(shape: Silhouette) -> bool:
+    """Return whether a silhouette may be that of a flank: one narrower than high comes or goes."""
+    return shape.elongation >= NARROW
 
 
 def measure_silhouette(mask: np.ndarray) -> Silhouette:
@@ -57,17 +73,37 @@ def measure_silhouette(mask: np.ndarray) -> Silhouette:
     height, width = shape.shape
     scale = SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = np.pad(cv2.resize(shape.astype(np.uint8), size, interpolation=cv2.INTER_AREA), 2)
+    small = np.pad(cv2.resize(shape.astype(np.uint8), size, interpolation=cv2.INTER_AREA), PAD)
     thickness = cv2.distanceTransform(small, cv2.DIST_L2, 5)
-    radius = TRUNK * float(thickness.max())
-    trunk = (cv2.distanceTransform((thickness < radius).astype(np.uint8), cv2.DIST_L2, 5) <= radius) & (small > 0)
-    trunk = _largest(trunk)
+    trunk = _opened(small, thickness, TRUNK)
     left, right = np.flatnonzero(trunk.any(0))[[0, -1]]
     bottom = np.flatnonzero(trunk.any(1))[-1]
-    ends = np.where((small > 0) & ~trunk, thickness**POWER, 0.0)[: bottom + 1].sum(0)
-    at_left, at_right = float(ends[:left].sum()), float(ends[right + 1 :].sum())
-    total = at_left + at_right
-    return Silhouette(width / height, (at_right - at_left) / total if total > 0 else 0.0)
+    ends = np.where((small > 0) & ~trunk, thickness / thickness.max(), 0.0)[: bottom + 1]
+    at_left, at_right = ends[:, :left], ends[:, right + 1 :]
+    left_weight, right_weight = float((at_left**POWER).sum()), float((at_right**POWER).sum())
+    total = left_weight + right_weight
+    return Silhouette(
+        elongation=width / height,
+        head=(right_weight - left_weight) / total if total > 0 else 0.0,
+        left=float(at_left.max(initial=0.0)),
+        right=float(at_right.max(initial=0.0)),
+        trunk=_enclose(_opened(small, thickness, FLANK), (columns[0], rows[0]), scale),
+    )
+
+
+def _opened(small: np.ndarray, thickness: np.ndarray, share: float) -> np.ndarray:
+    """Return what a disc reaches whose radius is `share` of the largest thickness: its largest component."""
+    radius = share * float(thickness.max())
+    reached = cv2.distanceTransform((thickness < radius).astype(np.uint8), cv2.DIST_L2, 5) <= radius
+    return _largest(reached & (small > 0))
+
+
+def _enclose(trunk: np.ndarray, corner: tuple[int, int], scale: float) -> Box:
+    """Return the box of a padded, scaled mask in the pixels of the mask that it was cut from at `corner`."""
+    rows, columns = np.flatnonzero(trunk.any(1)) - PAD, np.flatnonzero(trunk.any(0)) - PAD
+    x, y = (int(start + part[0] / scale) for start, part in zip(corner, (columns, rows), strict=True))
+    w, h = (max(1, round(len(part) / scale)) for part in (columns, rows))
+    return x, y, w, h
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Augmentation: one warp and one colour matrix a crop, on uint8 at the network's size.
 
-Geometry moves the edge channel along with the colours; colour leaves it alone. A flank is never mirrored, because a
-mirrored left flank looks like another animal's right one.
+Geometry moves the edge channel along with the colours; colour leaves it alone. A mirrored flank never keeps its label:
+it looks like the other flank of another animal, and as such it may teach.
 """
 
 from __future__ import annotations
@@ -13,73 +13,88 @@ import cv2
 import numpy as np
 
 from pelage.common.params import choose
-from pelage.common.seeds import generator
 
 FLIPS = ("auto", "always", "never")
 GREY = np.array([0.299, 0.587, 0.114])
 """Luminance of RGB (Rec. 601)."""
 
 
-def augment(image: np.ndarray, part: str, config: Mapping[str, Any], rng: np.random.Generator) -> np.ndarray:
+def augment(image: np.ndarray, config: Mapping[str, Any], rng: np.random.Generator) -> np.ndarray:
     """Return a changed copy of a crop.
 
     Args:
         image: `(H, W, 3)` RGB or `(H, W, 4)` RGB and edges, uint8.
-        part: `flank` or `face`.
-        config: Section `augment` of the parameters.
+        config: Section `augment` of the parameters: `rotation`, `perspective`, `crop`, `colour`, `grey`, `blur`,
+            `erase`.
         rng: Source of everything random.
     """
-    mirrored = flips(part, config["flip"]) and rng.random() < 0.5
     height, width = image.shape[:2]
-    warp = geometry(width, height, config["rotation"], config["crop"], mirrored, rng)
-    image = cv2.warpAffine(image, warp, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    warp = geometry(width, height, config["rotation"], config["perspective"], config["crop"], rng)
+    image = cv2.warpPerspective(image, warp, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     image = recolour(image, colour_matrix(image, config["colour"], config["grey"], rng))
+    if rng.random() < config["blur"]:
+        image[:, :, :3] = cv2.GaussianBlur(image[:, :, :3], (0, 0), rng.uniform(0.005, 0.02) * height)
     if rng.random() < config["erase"]:
         erase(image, rng)
     return image
 
 
-def augment_batch(
-    images: np.ndarray, part: str, config: Mapping[str, Any], seed: int, epoch: int, first: int
-) -> np.ndarray:
-    """Augment a batch `(B, H, W, C)` whose first crop is the `first`-th of its epoch.
+def swap_background(image: np.ndarray, mask: np.ndarray, other: np.ndarray, other_mask: np.ndarray) -> np.ndarray:
+    """Return the animal of one crop in front of what surrounds the animal of another.
 
-    The result depends on the arguments alone, whichever worker computes it and in whatever order.
+    An animal is photographed by few cameras, so a network may learn the cameras' surroundings and not the coat.
+
+    Args:
+        image: `(H, W, C)` uint8; of the channels after RGB nothing is swapped.
+        mask: `(H, W)` uint8, 255 on the animal.
+        other: `(H, W, C)` uint8; its animal is painted over with the mean colour around it.
+        other_mask: `(H, W)` uint8.
     """
-    return np.stack(
-        [
-            augment(image, part, config, generator(seed, "augment", epoch, first + place))
-            for place, image in enumerate(images)
-        ]
-    )
+    around = cv2.subtract(255, other_mask)
+    colour = np.array(cv2.mean(other, (around > 127).astype(np.uint8))[:3], np.float32)
+    scene = _blend(other[:, :, :3].astype(np.float32), colour, around)
+    result = image.copy()
+    result[:, :, :3] = np.round(_blend(image[:, :, :3].astype(np.float32), scene, mask))
+    return result
 
 
-def flips(part: str, flip: str) -> bool:
-    """Tell whether crops of a part may be mirrored: faces only, unless `flip` says `always` or `never`."""
+def _blend(front: np.ndarray, back: np.ndarray, opacity: np.ndarray) -> np.ndarray:
+    share = (opacity.astype(np.float32) / 255)[:, :, None]
+    return share * front + (1 - share) * back
+
+
+def flips_at_random(part: str, flip: str) -> bool:
+    """Tell whether a crop and its mirror image count as the same: faces do, unless `flip` is `always` or `never`."""
     return choose(flip, FLIPS, "augment.flip") == "always" or (flip == "auto" and part == "face")
 
 
+def mirrors_are_others(part: str, flip: str) -> bool:
+    """Tell whether mirror images count as animals of their own: a mirrored flank is one that no animal has."""
+    return choose(flip, FLIPS, "augment.flip") == "auto" and part != "face"
+
+
 def geometry(
-    width: int, height: int, rotation: float, crop: float, mirrored: bool, rng: np.random.Generator
+    width: int, height: int, rotation: float, perspective: float, crop: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the `(2, 3)` warp of a random rotation and crop, stretched back to the whole size.
+    """Return the `(3, 3)` homography of a random view of a crop.
 
     Args:
         width: Pixels.
         height: Pixels.
         rotation: Largest angle in degrees, either way.
-        crop: Largest share of each side that is cut off.
-        mirrored: Mirror left and right.
-        rng: Source of angle, size and place.
+        perspective: Largest move of each corner, as a share of the sides.
+        crop: Largest share of each side that is cut off before the rest is stretched to the whole.
+        rng: Source of angle, corners, size and place.
     """
+    size = np.array([width, height])
     kept = 1 - crop * rng.random(2)
-    corner = (1 - kept) * rng.random(2) * (width, height)
-    scale = 1 / kept
-    zoom = np.array([[scale[0], 0, -scale[0] * corner[0]], [0, scale[1], -scale[1] * corner[1]], [0, 0, 1]])
+    start = (1 - kept) * rng.random(2)
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    seen = start + kept * (corners + perspective * rng.uniform(-1, 1, (4, 2)))
+    warp = cv2.getPerspectiveTransform((seen * size).astype(np.float32), (corners * size).astype(np.float32))
     turn = np.eye(3)
     turn[:2] = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), rotation * rng.uniform(-1, 1), 1)
-    mirror = np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1.0]]) if mirrored else np.eye(3)
-    return (mirror @ zoom @ turn)[:2]
+    return warp @ turn
 
 
 def colour_matrix(image: np.ndarray, strength: float, grey: float, rng: np.random.Generator) -> np.ndarray:

@@ -1,42 +1,111 @@
-"""Training data: the crops of one part and view, their labels, and what validation asks."""
+"""Training data: crops of one part and view, their labels, what validation asks, and crops as an epoch shows them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from pelage.model.crops import present, read_crops
+from pelage.common.seeds import generator
+from pelage.model.crops import present, read_crops, read_masks
 from pelage.split.protocols import ProtocolSet, allowed
+from pelage.training.augment import augment, flips_at_random, mirrors_are_others, swap_background
 from pelage.training.checkpoint import joint_digest
-from pelage.training.loop import TrainingData
-from pelage.training.validation import answerable
+from pelage.training.validation import Validation, answerable
 from pelage.training.variant import Variant
 
 
-def training_data(variant: Variant, validation: ProtocolSet, folder: Path) -> tuple[TrainingData | None, str]:
+@dataclass(frozen=True)
+class TrainingData:
+    """What a network learns from.
+
+    Attributes:
+        ids: N crop ids.
+        images: `(N, H, W, C)` uint8, training and validation crops.
+        masks: `(N, H, W)` uint8, 255 on the animal; None where backgrounds are not swapped.
+        train: `(T,)` places of the training crops.
+        mirrored: `(T,)` bool: learnt as its mirror image, under a label of its own.
+        labels: `(T,)` integers from 0, the label of each training crop.
+        validation: What is asked after an epoch, or None.
+    """
+
+    ids: tuple[str, ...]
+    images: np.ndarray
+    masks: np.ndarray | None
+    train: np.ndarray
+    mirrored: np.ndarray
+    labels: np.ndarray
+    validation: Validation | None
+
+
+def training_data(variant: Variant, protocol: ProtocolSet, crops: Path, masks: Path) -> tuple[TrainingData | None, str]:
     """Read the crops that a variant learns from and is validated on.
 
     Args:
-        variant: Says channels and size.
-        validation: The protocol of that name: the gallery is what is learnt, queries of known individuals are asked.
-        folder: Crops of the variant's view and part.
+        variant: Says channels, size and augmentation.
+        protocol: `validation`: its gallery is what is learnt, its queries of known individuals are asked.
+        crops: Folder of the variant's view and part.
+        masks: Folder of the part's masks.
 
     Returns:
-        The data and the joint hash of all crop files; or None and the reason why there is nothing to learn.
+        The data and the joint hash of all files read; or None and the reason why there is nothing to learn.
     """
-    files = set(present([*validation.gallery["crop_id"], *validation.queries["crop_id"]], folder))
-    gallery = validation.gallery[validation.gallery["crop_id"].isin(files)]
-    queries = validation.queries[validation.queries["crop_id"].isin(files) & validation.queries["known"]]
+    files = set(present([*protocol.gallery["crop_id"], *protocol.queries["crop_id"]], crops))
+    gallery = protocol.gallery[protocol.gallery["crop_id"].isin(files)]
+    queries = protocol.queries[protocol.queries["crop_id"].isin(files) & protocol.queries["known"]]
     names, labels = np.unique(gallery["label"].to_numpy(str), return_inverse=True)
     if len(names) < 2:
         return None, f"{len(gallery)} training crops of {variant.part} with {len(names)} labels; two labels are needed"
     ids = [*gallery["crop_id"], *queries["crop_id"]]
-    crops = read_crops(ids, folder, variant.channels, variant.model["width"], variant.model["height"])
-    places = np.arange(len(ids))
-    identities = np.concatenate([gallery["identity"].to_numpy(str), queries["identity"].to_numpy(str)])
-    asked = answerable(
-        places[len(gallery) :], places[: len(gallery)], identities, allowed(queries, gallery, validation.same_encounter)
+    width, height = variant.model["width"], variant.model["height"]
+    pixels, digests = read_crops(ids, crops, variant.channels, width, height)
+    shapes = None
+    if variant.augment["background"] > 0 and variant.view.startswith("crop"):
+        shapes, more = read_masks(ids, masks, width, height)
+        digests = [*digests, *more]
+    places, count = np.arange(len(ids)), len(gallery)
+    copies = 2 if mirrors_are_others(variant.part, variant.augment["flip"]) else 1
+    side = np.repeat(np.arange(copies), count)
+    data = TrainingData(
+        ids=tuple(ids),
+        images=pixels,
+        masks=shapes,
+        train=np.tile(places[:count], copies),
+        mirrored=side == 1,
+        labels=np.tile(labels, copies).astype(np.int64) + side * len(names),
+        validation=answerable(
+            places[count:],
+            places[:count],
+            np.concatenate([gallery["label"].to_numpy(str), queries["label"].to_numpy(str)]),
+            allowed(queries, gallery, protocol.same_encounter),
+        ),
     )
-    data = TrainingData(crops.images, crops.ids, places[: len(gallery)], labels.astype(np.int64), asked)
-    return data, joint_digest(crops.digests)
+    return data, joint_digest(digests)
+
+
+def shown(data: TrainingData, variant: Variant, chosen: np.ndarray, epoch: int, first: int) -> np.ndarray:
+    """Return training crops as an epoch shows them: `(B, H, W, C)` uint8, before another camera, warped, recoloured.
+
+    A crop depends on the seed, the epoch and its turn in it, whichever worker makes it and in whatever order.
+
+    Args:
+        data: Where the crops are.
+        variant: Says part, seed and augmentation.
+        chosen: `(B,)` places in `data.train`.
+        epoch: From 0.
+        first: Turn of the first of them in the epoch.
+    """
+    config, random_flips = variant.augment, flips_at_random(variant.part, variant.augment["flip"])
+    images = []
+    for turn, number in enumerate(chosen, start=first):
+        rng = generator(variant.train["seed"], "augment", epoch, turn)
+        place = data.train[number]
+        image = data.images[place]
+        if data.masks is not None and rng.random() < config["background"]:
+            other = data.train[rng.integers(len(data.train))]
+            image = swap_background(image, data.masks[place], data.images[other], data.masks[other])
+        if data.mirrored[number] or (random_flips and rng.random() < 0.5):
+            image = np.ascontiguousarray(image[:, ::-1])
+        images.append(augment(image, config, rng))
+    return np.stack(images)

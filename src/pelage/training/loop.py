@@ -25,33 +25,14 @@ from pelage.losses.registry import create_loss
 from pelage.model.backbone import load_weights
 from pelage.model.embedder import Embedder
 from pelage.model.embeddings import embed_images
-from pelage.training.augment import augment_batch
 from pelage.training.checkpoint import Checkpoint
+from pelage.training.dataset import TrainingData, shown
 from pelage.training.sampler import identity_batches
-from pelage.training.validation import Validation, retrieval
+from pelage.training.validation import retrieval
 from pelage.training.variant import Variant
 
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 HISTORY_COLUMNS = ["epoch", "loss", "lr", "val_top1", "val_map"]
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What a network learns from.
-
-    Attributes:
-        images: `(N, H, W, C)` uint8, training and validation crops.
-        ids: N crop ids, for messages.
-        train: `(T,)` places of the training crops.
-        labels: `(T,)` integers from 0, the label of each training crop.
-        validation: What is asked after each epoch, or None.
-    """
-
-    images: np.ndarray
-    ids: tuple[str, ...]
-    train: np.ndarray
-    labels: np.ndarray
-    validation: Validation | None
 
 
 @dataclass(frozen=True)
@@ -186,17 +167,17 @@ class _Trainer:
         total, rate = 0.0, 0.0
         steps = config["epochs"] * len(batches)
         described = f"{self.variant.name} epoch {self.epoch + 1}"
-        for number, (places, images) in enumerate(track(self._augmented(batches), described, len(batches))):
+        for number, (chosen, images) in enumerate(track(self._augmented(batches), described, len(batches))):
             rate = config["lr"] * learning_rate(self.epoch * len(batches) + number, steps, config["warmup"])
             for group in self.optimizer.param_groups:
                 group["lr"] = rate * group["ratio"]
             pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.device)
-            labels = torch.from_numpy(self.data.labels[places]).to(self.device)
+            labels = torch.from_numpy(self.data.labels[chosen]).to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
                 loss = self.loss(self.embedder(pixels), labels)
             value = loss.item()
             if not math.isfinite(value):
-                raise PelageError(self._explain(value, number, places))
+                raise PelageError(self._explain(value, number, chosen))
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
@@ -204,17 +185,14 @@ class _Trainer:
         return total / len(batches), rate
 
     def _augmented(self, batches: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield `(places, images)` of each batch, made ahead by threads."""
-        config = self.variant.train
+        """Yield `(chosen, images)` of each batch, made ahead by threads."""
         firsts = np.cumsum([0, *map(len, batches)]).tolist()
 
         def make(item: tuple[np.ndarray, int]) -> tuple[np.ndarray, np.ndarray]:
-            places, first = item
-            images = self.data.images[self.data.train[places]]
-            made = augment_batch(images, self.variant.part, self.variant.augment, config["seed"], self.epoch, first)
-            return places, made
+            chosen, first = item
+            return chosen, shown(self.data, self.variant, chosen, self.epoch, first)
 
-        return parallel_map(make, zip(batches, firsts, strict=False), config["workers"])
+        return parallel_map(make, zip(batches, firsts, strict=False), self.variant.train["workers"])
 
     def _validate(self) -> tuple[float | None, float | None]:
         validation, config = self.data.validation, self.variant.train
@@ -228,8 +206,8 @@ class _Trainer:
         top1, mean_average_precision = retrieval(queries @ gallery.T, validation.hits, validation.allowed)
         return round(top1, 4), round(mean_average_precision, 4)
 
-    def _explain(self, value: float, number: int, places: np.ndarray) -> str:
-        ids = ", ".join(self.data.ids[place] for place in self.data.train[places])
+    def _explain(self, value: float, number: int, chosen: np.ndarray) -> str:
+        ids = ", ".join(self.data.ids[place] for place in self.data.train[chosen])
         return (
             f"Training {self.variant.name}: the loss of batch {number + 1} of epoch {self.epoch + 1} is {value}. "
             f"Lower train.lr or loss.scale in params.yaml, or look at the crops of this batch: {ids}."

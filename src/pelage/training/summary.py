@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pelage.training.loop import Trained, TrainingData
+import numpy as np
+
+from pelage.training.dataset import TrainingData
+from pelage.training.loop import Trained
 
 
 def summary(data: TrainingData | None, trained: Trained | None, reason: str = "") -> dict[str, Any]:
@@ -19,8 +22,8 @@ def summary(data: TrainingData | None, trained: Trained | None, reason: str = ""
         "val_top1": best["val_top1"],
         "val_map": best["val_map"],
         "loss": round(best["loss"], 4),
-        "photos": len(data.train),
-        "labels": int(data.labels.max()) + 1,
+        "photos": int((~data.mirrored).sum()),
+        "labels": len(np.unique(data.labels[~data.mirrored])),
         "val_queries": 0 if data.validation is None else len(data.validation.queries),
         "parameters": trained.parameters,
     }

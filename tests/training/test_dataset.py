@@ -1,0 +1,121 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pelage.common.images import write_png
+from pelage.common.tables import crop_file
+from pelage.split.protocols import protocol_sets
+from pelage.training.dataset import shown, training_data
+from pelage.training.variant import Variant
+
+STILL = {"rotation": 0, "perspective": 0, "crop": 0, "colour": 0, "grey": 0, "blur": 0, "erase": 0, "background": 0}
+LIVELY = {"rotation": 9, "perspective": 0.1, "crop": 0.2, "colour": 0.3, "grey": 0.3, "blur": 0.5, "erase": 0.5}
+
+
+def variant(part="flank", view="crop_edge", flip="auto", **augment):
+    sections = {"loss": {}, "train": {"seed": 1}, "model": {"width": 8, "height": 4}}
+    channels = 4 if view.endswith("edge") else 3
+    return Variant("v", part, view, channels, augment={**STILL, "flip": flip, **augment}, **sections)
+
+
+@pytest.fixture
+def survey(tmp_path):
+    """Individuals a and b to learn (a both flanks), c kept for validation; crop number n is all n * 10."""
+    rows = []
+    for n, (identity, side, encounter, subset) in enumerate(
+        [("a", "left", 1, "train"), ("a", "left", 2, "train"), ("a", "right", 3, "train"), ("b", "left", 4, "train"),
+         ("a", "left", 5, "val"), ("b", "right", 6, "val"), ("c", "left", 7, "val"), ("a", "left", 8, "test")]
+    ):  # fmt: skip
+        crop = f"p{n}#0"
+        rows.append((crop, f"p{n}", identity, f"{identity}:{side}", str(encounter), subset, identity != "c"))
+        pixels = np.full((4, 8, 4), n * 10, np.uint8)
+        pixels[:, :4, 3] = 255  # edges on the left half
+        write_png(tmp_path / "crops" / crop_file(crop), pixels)
+        mask = np.zeros((4, 8), np.uint8)
+        mask[:, 2:6] = 255
+        write_png(tmp_path / "masks" / crop_file(crop), mask)
+    columns = ["crop_id", "image_id", "identity", "label", "encounter", "subset", "known"]
+    split = pd.DataFrame(rows, columns=columns).assign(part="flank")
+    return split.assign(gallery=split["subset"] == "train"), tmp_path
+
+
+def read(survey, variant, split=None):
+    table, folder = survey
+    protocol = protocol_sets(table if split is None else split, "flank")["validation"]
+    return training_data(variant, protocol, folder / "crops", folder / "masks")
+
+
+def test_train_crops_are_learnt_and_val_crops_of_known_flanks_are_asked(survey):
+    data, _ = read(survey, variant(flip="never"))
+    assert data.ids == ("p0#0", "p1#0", "p2#0", "p3#0", "p4#0", "p5#0")  # nobody unknown, nothing of test
+    assert data.train.tolist() == [0, 1, 2, 3] and data.labels.tolist() == [0, 0, 1, 2] and data.masks is None
+    assert data.validation.queries.tolist() == [4]  # b's right flank was never seen
+    assert data.validation.hits.tolist() == [[True, True, False, False]]
+
+
+def test_mirror_images_of_flanks_have_labels_of_their_own(survey):
+    data, _ = read(survey, variant())
+    assert data.train.tolist() == [0, 1, 2, 3] * 2 and data.labels.tolist() == [0, 0, 1, 2, 3, 3, 4, 5]
+    assert data.mirrored.tolist() == [False] * 4 + [True] * 4
+    plain, mirror = shown(data, variant(), np.array([1, 5]), epoch=0, first=0)
+    np.testing.assert_array_equal(mirror, plain[:, ::-1])
+    assert plain[0, :, 3].tolist() == [255] * 4 + [10] * 4
+
+
+def test_faces_are_mirrored_at_random_under_their_own_label(survey):
+    face = variant(part="face")
+    data, _ = read(survey, face)
+    assert not data.mirrored.any() and len(data.labels) == 4
+    sides = shown(data, face, np.zeros(40, int), 0, 0)[:, 0, 0, 3] == 255
+    assert 10 < sides.sum() < 30
+
+
+def test_backgrounds_come_from_other_training_crops(survey):
+    swapping = variant(background=1.0, flip="never")
+    data, _ = read(survey, swapping)
+    images = shown(data, swapping, np.full(40, 1), 0, 0)
+    assert (images[:, :, 2:6, :3] == 10).all()
+    assert set(images[:, 0, 0, 0].tolist()) == {0, 10, 20, 30}  # never of val or test
+    np.testing.assert_array_equal(images[:, :, :, 3], np.broadcast_to(data.images[1, :, :, 3], (40, 4, 8)))
+    assert read(survey, variant(view="nobg_edge", background=1.0))[0].masks is None  # there is none to swap
+
+
+def test_a_crop_depends_on_seed_epoch_and_turn_only(survey):
+    lively = variant(**LIVELY, background=0.5)
+    data, _ = read(survey, lively)
+    chosen = np.array([0, 3, 5, 0, 6, 1])
+    whole = shown(data, lively, chosen, epoch=2, first=10)
+    parts = [shown(data, lively, chosen[part], 2, first) for part, first in ((slice(3, 6), 13), (slice(0, 3), 10))]
+    np.testing.assert_array_equal(whole, np.concatenate(parts[::-1]))
+    assert not np.array_equal(whole[0], whole[3])
+    assert not np.array_equal(whole, shown(data, lively, chosen, 3, 10))
+    other = dataclasses.replace(lively, train={"seed": 2})
+    assert not np.array_equal(whole, shown(data, other, chosen, 2, 10))
+
+
+def test_the_hash_follows_every_file_read(survey):
+    def told():
+        return read(survey, variant(background=0.5))[1]
+
+    first = told()
+    assert told() == first
+    for name in ("crops", "masks"):
+        path = survey[1] / name / crop_file("p4#0")
+        before = path.read_bytes()
+        write_png(path, np.full((4, 8, 4) if name == "crops" else (4, 8), 77, np.uint8))
+        assert told() != first
+        path.write_bytes(before)
+
+
+def test_too_little_to_learn_is_a_reason(survey):
+    one = survey[0][survey[0]["label"].isin(["a:left"])]
+    assert read(survey, variant(), one) == (None, "2 training crops of flank with 1 labels; two labels are needed")
+    assert read(survey, variant(), one.iloc[:0])[1].startswith("0 training crops of flank")
+
+
+def test_crops_that_were_rejected_are_left_out(survey):
+    (survey[1] / "crops" / crop_file("p3#0")).unlink()
+    data, _ = read(survey, variant(flip="never"))
+    assert "p3#0" not in data.ids and data.labels.tolist() == [0, 0, 1]
