@@ -42,7 +42,7 @@ def main() -> None:
             trained = train(variant, data, tensors, device, params["embed"]["batch"], checkpoint)
 
     numbers = summary(data, trained, told)
-    about = {**asdict(variant), "trained": numbers["trained"]}
+    about = {**asdict(variant), **numbers}
     save_model(Path(f"data/models/{variant.name}.safetensors"), trained.state if trained else {}, about)
     history = pd.DataFrame(trained.history if trained else [], columns=HISTORY_COLUMNS)
     write_table(Path(f"plots/training/{variant.name}.csv"), history)

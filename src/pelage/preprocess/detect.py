@@ -27,7 +27,7 @@ from pelage.common.progress import track
 from pelage.common.tables import UNKNOWN, rejected_table
 from pelage.preprocess.background_model import LIGHTS, Background, departure, learn_background, light, thumbnail
 from pelage.preprocess.boxes import Box, clip_box, cut, pad_box, whole_box
-from pelage.preprocess.face import FaceFinder
+from pelage.preprocess.face import Face, FaceFinder
 from pelage.preprocess.megadetector import MegaDetector
 from pelage.preprocess.orientation import Silhouette, judge_side, measure_silhouette, shows_flank
 from pelage.preprocess.saliency import Saliency, resize_map
@@ -306,36 +306,34 @@ class Detector:
         return measure_silhouette(mask) if mask.any() else None
 
     def _parts(self, image: np.ndarray, photo: Any, animal: Animal) -> tuple[str, list[tuple[str, Box, float]]]:
-        """Return the orientation of an animal, and its parts with box and score."""
-        wanted, orientation = self._settings.parts, photo.orientation or UNKNOWN
+        """Return the orientation of an animal, and the wanted parts that it shows, with box and score."""
+        wanted, told = self._settings.parts, photo.orientation or UNKNOWN
         if self._settings.backend in ("whole", "columns"):
-            shown = [self._settings.part]
-        else:
-            shown = list(wanted)
-        shape = None
-        if "flank" in shown and (orientation == UNKNOWN or self._settings.backend not in ("whole", "columns")):
-            shape = self._silhouette(image, photo, animal)
-        if shape is not None and orientation == UNKNOWN:
-            orientation = judge_side(shape)
-        if self._settings.backend in ("whole", "columns"):
-            return orientation, [(part, animal.box, animal.score) for part in shown if part in wanted]
-        face = None
-        if "face" in wanted:
-            x, y, w, h = pad_box(animal.box, MARGIN, image.shape[1], image.shape[0])
-            face = self._find_face(np.ascontiguousarray(cut(image, (x, y, w, h))))
-        sideways = shape is None or shows_flank(shape)
-        if face is not None and not sideways:
-            orientation = "front"
-        parts = []
-        if "flank" in wanted and sideways and orientation not in ("front", "back"):
-            flank = animal.box
-            if shape is not None:
-                left, top, w, h = shape.trunk
-                flank = animal.box[0] + left, animal.box[1] + top, w, h
-            parts.append(("flank", flank, animal.score))
-        if face is not None:
-            parts.append(("face", (x + face.box[0], y + face.box[1], *face.box[2:]), face.score))
-        return orientation, parts
+            part = self._settings.part
+            if told == UNKNOWN and part == "flank":
+                shape = self._silhouette(image, photo, animal)
+                told = judge_side(shape) if shape else UNKNOWN
+            return told, [(part, animal.box, animal.score)] if part in wanted else []
+        face = self._face(image, animal) if "face" in wanted else None
+        shape = self._silhouette(image, photo, animal)
+        sideways = told in ("left", "right")
+        if told == UNKNOWN:
+            sideways = shape is None or shows_flank(shape)
+            if shape is not None and sideways:
+                told = judge_side(shape)
+            elif face is not None:
+                told = "front"
+        flank = animal.box
+        if shape is not None:
+            x, y, w, h = shape.trunk
+            flank = animal.box[0] + x, animal.box[1] + y, w, h
+        parts = [("flank", flank, animal.score)] if sideways and "flank" in wanted else []
+        return told, parts + ([("face", face.box, face.score)] if face else [])
+
+    def _face(self, image: np.ndarray, animal: Animal) -> Face | None:
+        x, y, w, h = pad_box(animal.box, MARGIN, image.shape[1], image.shape[0])
+        face = self._find_face(np.ascontiguousarray(cut(image, (x, y, w, h))))
+        return face and Face((x + face.box[0], y + face.box[1], face.box[2], face.box[3]), face.score)
 
 
 def combine(saliency: np.ndarray, departure: np.ndarray) -> np.ndarray:

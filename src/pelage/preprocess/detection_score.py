@@ -77,8 +77,8 @@ def box_metrics(found: Sequence[Sequence[Animal]], true: Sequence[pd.DataFrame],
 
 
 def side_metrics(sightings: Sequence[Sighting], true: Sequence[pd.DataFrame]) -> dict[str, Any]:
-    """Return how often a side that was told is true, and how often none was told of an animal that shows one."""
-    told = right = sided = undecided = 0
+    """Return how often a told side is true, how often none was told, and how often a front or back became a flank."""
+    told = right = sided = undecided = ends = ends_with_flank = 0
     for sighting, table in zip(sightings, true, strict=True):
         boxes = [animal.box for animal in sighting.animals]
         for i, j, overlap in pair_boxes(boxes, table[["x", "y", "w", "h"]].to_numpy()):
@@ -88,8 +88,15 @@ def side_metrics(sightings: Sequence[Sighting], true: Sequence[pd.DataFrame]) ->
             told += judged in ("left", "right")
             right += judged in ("left", "right") and judged == actual
             sided += actual in ("left", "right")
+            ends += actual in ("front", "back")
+            flanks = {row[7] for row in sighting.rows if row[0] == "flank"}
+            ends_with_flank += actual in ("front", "back") and i in flanks
             undecided += actual in ("left", "right") and judged not in ("left", "right")
-    return {"side_accuracy": share(right, told), "side_undecided": share(undecided, sided)}
+    return {
+        "side_accuracy": share(right, told),
+        "side_undecided": share(undecided, sided),
+        "ends_taken_for_flanks": share(ends_with_flank, ends),
+    }
 
 
 def face_metrics(sightings: Sequence[Sighting], true: Sequence[pd.DataFrame]) -> dict[str, Any]:

@@ -20,11 +20,13 @@ from pelage.preprocess.boxes import Box, iou
 
 TEMPLATE = Path(__file__).with_name("face.yaml")
 WINDOW = 48  # pixels of the template's side
-SIDE = 448  # pixels of the longer side of the region that is searched
-SMALLEST = 0.12  # share of the region's longer side that a face has at least
-LEAST = 0.0  # weight from which on a window is a face by the template
+SIDE = 448  # pixels of the longer side of the region that the template searches
+LEAST = 0.95  # weight from which on a window is a face by the template
 CASCADE = "haarcascade_frontalcatface.xml"
-NEIGHBOURS = 6  # agreeing windows that make a face by the cascade
+CASCADE_SIDE = 256  # pixels of the longer side of the region that the cascade searches
+CASCADE_SMALLEST = 0.25  # share of that side which a face has at least: in smaller windows it sees faces everywhere
+CASCADE_NEIGHBOURS = 2  # agreeing windows that make a face
+CASCADE_SCORE = 0.5  # the cascade gives no comparable weight
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,13 @@ class FaceFinder:
         by_template = self.windows(image, LEAST)
         if by_template:
             box, weight = by_template[0]
-            return Face(box, round(float(1 / (1 + np.exp(-2 * weight))), 4))
+            return Face(box, round(float(1 / (1 + np.exp(-weight))), 4))
         by_cascade = self._by_cascade(image)
-        return Face(by_cascade, 0.5) if by_cascade else None
+        return Face(by_cascade, CASCADE_SCORE) if by_cascade else None
 
     def windows(self, image: np.ndarray, least: float) -> list[tuple[Box, float]]:
         """Return windows that the template takes for faces with at least a weight, best first, without overlaps."""
-        grey, scale = _searchable(image)
+        grey, scale = _searchable(image, SIDE)
         if min(grey.shape) < WINDOW:
             return []
         if not hasattr(self._local, "hog"):
@@ -88,16 +90,16 @@ class FaceFinder:
     def _by_cascade(self, image: np.ndarray) -> Box | None:
         if not hasattr(self._local, "cascade"):
             self._local.cascade = cv2.CascadeClassifier(cv2.data.haarcascades + CASCADE)
-        grey, scale = _searchable(image)
-        least = round(SMALLEST * max(grey.shape))
-        found = self._local.cascade.detectMultiScale(grey, 1.1, NEIGHBOURS, minSize=(least, least))
+        grey, scale = _searchable(image, CASCADE_SIDE)
+        least = round(CASCADE_SMALLEST * CASCADE_SIDE)
+        found = self._local.cascade.detectMultiScale(grey, 1.05, CASCADE_NEIGHBOURS, minSize=(least, least))
         boxes = sorted(map(tuple, np.reshape(found, (-1, 4)).tolist()), key=lambda box: (-box[2] * box[3], box))
         return _unscaled(boxes[0], scale, image) if boxes else None
 
 
-def _searchable(image: np.ndarray) -> tuple[np.ndarray, float]:
+def _searchable(image: np.ndarray, side: int) -> tuple[np.ndarray, float]:
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    scale = SIDE / max(grey.shape)
+    scale = side / max(grey.shape)
     size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))
     return cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR), scale
 

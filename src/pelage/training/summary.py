@@ -21,7 +21,7 @@ def summary(data: TrainingData | None, trained: Trained | None, reason: str = ""
         "best_epoch": trained.best_epoch,
         "val_top1": best["val_top1"],
         "val_map": best["val_map"],
-        "loss": round(best["loss"], 4),
+        "train_loss": round(best["loss"], 4),
         "photos": int((~data.mirrored).sum()),
         "labels": len(np.unique(data.labels[~data.mirrored])),
         "val_queries": 0 if data.validation is None else len(data.validation.queries),

@@ -1,0 +1,118 @@
+"""The stages train, embed and search one after another, in a folder of their own."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+from safetensors import safe_open
+
+from pelage.common.errors import PelageError
+from pelage.common.images import write_png
+from pelage.common.params import read_params
+from pelage.common.tables import crop_file, write_table
+from pelage.matching.rankings import empty_rankings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def survey(tmp_path, monkeypatch):
+    """Four labels with two encounters to learn, one to validate, one to test; two novel individuals; no faces."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for label in range(6):
+        for number, subset in enumerate(("train", "train", "val", "test") if label < 4 else ("test", "test")):
+            image = f"{label}-{number}"
+            pixels = rng.integers(0, 256, (24, 40, 4), np.uint8) // 2 + 20 * label
+            write_png(tmp_path / "data/views/crop_edge/flank" / crop_file(f"{image}#0"), pixels.astype(np.uint8))
+            rows.append((f"{image}#0", image, f"i{label}", f"i{label}:left", image, subset, label < 4))
+    rows.append(("u#0", "u", "unknown", "unknown:left", "u", "none", False))
+    columns = ["crop_id", "image_id", "identity", "label", "encounter", "subset", "known"]
+    split = pd.DataFrame(rows, columns=columns)
+    split = split.assign(part="flank", camera="", station="", date="", orientation="left", published=False)
+    write_table(tmp_path / "data/split.csv", split.assign(gallery=split["subset"] == "train"))
+    (tmp_path / "data/views/crop/face").mkdir(parents=True)
+    params = read_params(ROOT / "params.yaml")
+    params["compute"] |= {"device": "cpu", "threads": 1}
+    params["model"] |= {"backbone": "test_efficientnet", "weights": "none", "dim": 8, "width": 32, "height": 32}
+    params["train"] |= {"epochs": 2, "validate_every": 1, "identities_per_batch": 2, "photos_per_identity": 2}
+    params["variants"] = {
+        "tiny": {"part": "flank", "view": "crop_edge"},
+        "faces": {"part": "face", "view": "crop"},
+    }
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.delenv("PELAGE_CACHE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    save_params(params)
+    return params
+
+
+def save_params(params):
+    with open("params.yaml", "w") as file:
+        YAML().dump(params, file)
+
+
+def stage(name, variant, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", variant])
+    runpy.run_path(str(ROOT / "stages" / f"{name}.py"))["main"]()
+
+
+def outputs(variant):
+    names = ["data/models/{}.safetensors", "plots/training/{}.csv", "metrics/train/{}.json"]
+    names += ["data/embeddings/{}.parquet", "data/rankings/{}.parquet"]
+    return [Path(name.format(variant)) for name in names]
+
+
+def test_from_crops_to_rankings_and_the_same_bytes_again(survey, monkeypatch):
+    contents = []
+    for cache in ("first", "second"):
+        monkeypatch.setenv("PELAGE_CACHE", cache)
+        for name in ("train", "embed", "search"):
+            stage(name, "tiny", monkeypatch)
+        contents.append([path.read_bytes() for path in outputs("tiny")])
+    assert contents[0] == contents[1]
+
+    metrics = json.loads(Path("metrics/train/tiny.json").read_text())
+    assert metrics["trained"] and metrics["photos"] == 8 and metrics["labels"] == 4 and metrics["val_queries"] == 4
+    assert pd.read_csv("plots/training/tiny.csv")["epoch"].tolist() == [1, 2]
+    embeddings = pd.read_parquet("data/embeddings/tiny.parquet")
+    assert "u#0" not in set(embeddings["crop_id"]) and len(embeddings) == 20
+    np.testing.assert_allclose(np.linalg.norm(np.stack(embeddings["embedding"]), axis=1), 1, rtol=1e-5)
+    rankings = pd.read_parquet("data/rankings/tiny.parquet")
+    counts = rankings.groupby("protocol")["query"].nunique().to_dict()
+    assert counts == {"validation": 4, "closed": 4, "open": 8, "disjoint": 4}
+
+
+def test_a_part_without_crops_is_told_and_leaves_empty_outputs(survey, monkeypatch):
+    for name in ("train", "embed", "search"):
+        stage(name, "faces", monkeypatch)
+    reason = "0 training crops of face with 0 labels; two labels are needed"
+    assert json.loads(Path("metrics/train/faces.json").read_text()) == {"trained": False, "reason": reason}
+    assert Path("plots/training/faces.csv").read_text() == "epoch,loss,lr,val_top1,val_map\n"
+    with safe_open("data/models/faces.safetensors", "pt") as file:
+        assert list(file.keys()) == [] and not json.loads(file.metadata()["pelage"])["trained"]
+    embeddings = pd.read_parquet("data/embeddings/faces.parquet")
+    assert list(embeddings.columns) == ["crop_id", "embedding"] and len(embeddings) == 0
+    pd.testing.assert_frame_equal(pd.read_parquet("data/rankings/faces.parquet"), empty_rankings())
+
+
+def test_what_is_wrong_is_told_before_anything_is_written(survey, monkeypatch):
+    def refused(message, **changes):
+        params = {**survey, **{section: {**survey[section], **values} for section, values in changes.items()}}
+        save_params(params)
+        with pytest.raises(PelageError, match=message):
+            stage("train", "tiny", monkeypatch)
+
+    refused("weights w.safetensors are missing", model={"weights": "w.safetensors"})
+    refused("model.backbone is 'x'", model={"backbone": "x"})
+    refused("loss.name of variants.tiny is 'x'", loss={"name": "x"})
+    refused("train.optimizer is 'x'", train={"optimizer": "x"})
+    refused("compute.device is 'x'", compute={"device": "x"})
+    del survey["variants"]["tiny"]
+    refused("variants has no entry 'tiny'")
+    assert not any(path.exists() for path in outputs("tiny"))
