@@ -132,8 +132,8 @@ def main() -> None:
     lines = "\n".join(f"  {text[i : i + 100]}" for i in range(0, len(text), 100))
     write_text(
         TEMPLATE,
-        "# What a mammal's face that looks at the camera has in common: weights of a histogram of oriented gradients, and\n"
-        f"# a bias, float16 in base64. Made by face_training.py from a procedural survey with seed {seed}: no photos in it.\n"
+        "# What faces that look at the camera have in common: weights of a histogram of oriented gradients and a\n"
+        f"# bias, float16 in base64. Made by face_training.py from a procedural survey with seed {seed}; no photo is in it.\n"
         f"template: >-\n{lines}\n",
     )
 

@@ -50,9 +50,9 @@ class Silhouette:
 def judge_side(shape: Silhouette) -> str:
     """Return `left`, `right` or `unknown`: the side that a silhouette shows, if it tells.
 
-    It does if it is clearly wider than high, and one end weighs at least three times the other (|head| >= 0.5) and is as
-    thick as a head, while the other end is not. So an animal whose head is cut off by the photo's edge, one that comes
-    or goes, and two in one silhouette are mostly `unknown`.
+    It does if it is clearly wider than high, and one end weighs at least three times the other (|head| >= 0.5) and is
+    as thick as a head, while the other end is not. So an animal whose head is cut off by the photo's edge, one that
+    comes or goes, and two in one silhouette are mostly `unknown`.
     """
     head, tail = (shape.right, shape.left) if shape.head > 0 else (shape.left, shape.right)
     if shape.elongation < WIDE or abs(shape.head) < SURE or not HEAD[0] <= head < HEAD[1] or tail >= TAIL:

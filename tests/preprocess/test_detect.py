@@ -1,0 +1,191 @@
+"""Detect: tables of every backend, several animals, empty frames and bad rows; the slow part is remembered."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from pelage.common.errors import PelageError
+from pelage.common.files import sha256_file
+from pelage.common.images import write_png
+from pelage.preprocess import detect as module
+from pelage.preprocess.detect import (
+    COLUMNS,
+    Settings,
+    combine,
+    detect,
+    detection_table,
+    find_animals,
+    read_settings,
+    undetected_table,
+)
+
+SETTINGS = Settings("saliency", None, ("flank", "face"), 0.5, 0.6, 0.01, 0, "md.pt", 0.6)
+PARAMS = {
+    "backend": "auto", "threshold": 0.5, "min_score": 0.6, "min_area": 0.01, "median_background_from": 0,
+    "megadetector": {"model": "md.pt", "min_score": 0.6},
+}  # fmt: skip
+
+
+class Brightness:
+    """Stands in for U^2-Net: what is bright is salient."""
+
+    sha256 = "b" * 64
+    calls = 0
+
+    def __init__(self, model):
+        pass
+
+    def __call__(self, image):
+        Brightness.calls += 1
+        return cv2.resize(image, (320, 320)).mean(2).astype(np.float32) / 255
+
+
+@pytest.fixture
+def survey(tmp_path, monkeypatch):
+    """Four photos: one animal walking right, two blobs, none, and a file that is no image."""
+    monkeypatch.setattr(module, "Saliency", Brightness)
+    monkeypatch.setenv("PELAGE_CACHE", str(tmp_path / "cache"))
+    one, two = np.zeros((240, 400, 3), np.uint8), np.zeros((300, 300, 3), np.uint8)
+    cv2.ellipse(one, (200, 110), (90, 35), 0, 0, 360, (250, 250, 250), -1)
+    cv2.circle(one, (300, 90), 22, (250, 250, 250), -1)
+    cv2.rectangle(two, (15, 150), (120, 210), (250, 250, 250), -1)
+    cv2.rectangle(two, (180, 60), (270, 120), (200, 200, 200), -1)
+    photos = {"one.png": one, "two.png": two, "none.png": np.zeros((50, 60, 3), np.uint8)}
+    for name, image in photos.items():
+        write_png(tmp_path / name, image)
+    (tmp_path / "zz.png").write_bytes(b"not an image")
+    names = ["none.png", "one.png", "two.png", "zz.png"]
+    table = pd.DataFrame({"image_id": [name[:-4] for name in names], "path": names})
+    table[["camera", "encounter", "orientation", "bbox"]] = ["c", "e", "unknown", ""]
+    table["sha256"] = [sha256_file(tmp_path / name) for name in names]
+    return tmp_path, table
+
+
+def run(survey, settings=SETTINGS, **columns):
+    root, table = survey
+    table = table.assign(**columns)
+    sightings = detect(table, root, settings, root / "u2netp.onnx")
+    return detection_table(table, sightings), undetected_table(table, sightings)
+
+
+def test_saliency_tables(survey):
+    found, rejected = run(survey)
+    assert list(found) == COLUMNS
+    assert found["crop_id"].tolist() == ["one#0", "two#0", "two#1"]
+    assert found["animal"].tolist() == [0, 0, 1]
+    assert found["orientation"].tolist() == ["right", "unknown", "unknown"]
+    x, y, w, h = found.loc[0, ["x", "y", "w", "h"]]
+    assert abs(x - 110) <= 2 and abs(x + w - 322) <= 2 and abs(y - 68) <= 2 and abs(y + h - 145) <= 2
+    assert found["score"].between(0, 1).all() and found["score"][1] > found["score"][2]
+    assert rejected[["image_id", "reason"]].to_numpy().tolist() == [["none", "no animal"], ["zz", "unreadable"]]
+
+
+def test_slow_part_is_remembered(survey):
+    Brightness.calls = 0
+    first = run(survey)
+    assert Brightness.calls == 3
+    second = run(survey)
+    assert Brightness.calls == 3
+    assert all(a.equals(b) for a, b in zip(first, second, strict=True))
+
+
+def test_the_table_knows_best(survey):
+    found, rejected = run(survey, orientation=["", "left", "front", ""])
+    assert found[["image_id", "orientation"]].to_numpy().tolist() == [["one", "left"]]
+    assert rejected["reason"].tolist() == ["no animal", "no part", "unreadable"]
+
+
+def test_whole_photos_take_the_tables_orientation(survey):
+    settings = read_settings(PARAMS, {"boxes": "whole", "part": "face", "parts": ["face"]}, ["flank", "face"])
+    found, rejected = run(survey, settings, orientation=["left", "right", "unknown", ""])
+    assert found[["image_id", "part", "x", "y", "w", "h", "score", "orientation"]].to_numpy().tolist() == [
+        ["none", "face", 0, 0, 60, 50, 1.0, "left"],
+        ["one", "face", 0, 0, 400, 240, 1.0, "right"],
+        ["two", "face", 0, 0, 300, 300, 1.0, "unknown"],
+    ]
+    assert rejected["image_id"].tolist() == ["zz"]
+
+
+def test_columns_are_clipped_and_bad_ones_rejected(survey):
+    settings = read_settings(PARAMS, {"boxes": "columns", "part": "flank", "parts": ["flank"]}, ["flank", "face"])
+    found, rejected = run(survey, settings, bbox=["1 2 three 4", "-5 60 500 90.4", "", ""])
+    assert found[["image_id", "x", "y", "w", "h"]].to_numpy().tolist() == [["one", 0, 60, 400, 90]]
+    assert found["orientation"].tolist() == ["right"]  # from the silhouette within the box
+    assert rejected["reason"].tolist() == ["unreadable", "no animal", "unreadable"]
+    assert "'1 2 three 4'" in rejected["detail"][0]
+    for text in ("1 2 3", "500 0 10 10", "0 0 0 0", "nan 0 1 1", "0 0 inf 5"):
+        assert len(run(survey, settings, bbox=["", text, "", ""])[0]) == 0
+
+
+def test_megadetector_boxes(survey, monkeypatch):
+    class Fake:
+        sha256 = "m" * 64
+        calls = 0
+
+        def __init__(self, model):
+            assert model == "md.pt"
+
+        def __call__(self, image):
+            Fake.calls += 1
+            return [(100.0, 60.0, 230.0, 90.0, 0.93), (0.0, 0.0, 9.0, 9.0, 0.3)] if image.shape[1] == 400 else []
+
+    monkeypatch.setattr(module, "MegaDetector", Fake)
+    settings = read_settings({**PARAMS, "backend": "megadetector"}, {}, ["flank", "face"])
+    for _ in range(2):
+        found, rejected = run(survey, settings)
+        assert found[["image_id", "x", "y", "w", "h", "score", "orientation"]].to_numpy().tolist() == [
+            ["one", 100, 60, 230, 90, 0.93, "right"]
+        ]
+        assert rejected["reason"].tolist() == ["no animal", "no animal", "unreadable"]
+    assert Fake.calls == 3
+
+
+def test_background_is_learnt_per_camera_and_raises_what_is_half_salient(survey):
+    """Eleven photos of one place: the animal in the last is too faint for saliency alone, cut off at its brightest."""
+    root, _ = survey
+    rng = np.random.default_rng(0)
+    place = rng.integers(40, 70, (160, 160, 3)).astype(np.uint8)
+    table = []
+    for number in range(11):
+        image = cv2.resize(place, (320, 320), interpolation=cv2.INTER_NEAREST)
+        if number == 10:
+            image[100:200, 60:260] = 115
+            image[100:200, 60:140] = 200
+        name = f"p{number:02}.png"
+        write_png(root / name, image)
+        table.append((name[:-4], name, "cam", str(number), "unknown", "", sha256_file(root / name)))
+    table = pd.DataFrame(table, columns="image_id path camera encounter orientation bbox sha256".split())
+    wider = Settings("saliency", None, ("flank",), 0.5, 0.5, 0.01, 8, "", 0.6)
+    sighting = detect(table, root, wider, root / "u2netp.onnx")[-1]
+    assert sighting.alone[0].box[2] < 90
+    assert abs(sighting.animals[0].box[0] - 60) <= 3 and abs(sighting.animals[0].box[2] - 200) <= 6
+
+
+def test_find_animals_leaves_out_the_faint_the_small_and_fragments():
+    evidence = np.zeros((320, 320), np.float32)
+    evidence[100:200, 100:200] = 0.9  # the animal: 10,000 of 102,400 pixels
+    evidence[10:54, 10:54] = 1.0  # 1,936: more than min_area, less than a fifth of the animal
+    evidence[250:300, 20:120] = 0.55  # faint
+    evidence[230:240, 300:310] = 1.0  # small
+    animals = find_animals(evidence, 640, 480, SETTINGS)
+    assert [(animal.box, animal.score) for animal in animals] == [((200, 150, 200, 150), 0.9)]
+    assert animals[0].mask.shape == (150, 200) and animals[0].mask.all()
+    assert find_animals(np.zeros_like(evidence), 640, 480, SETTINGS) == []
+
+
+def test_combine_by_hand():
+    saliency = np.array([[0.0, 0.25], [0.25, 1.0]], np.float32)
+    assert combine(saliency, np.zeros((2, 2), np.float32)) == pytest.approx(saliency)
+    assert combine(saliency, np.full((4, 4), 9.0, np.float32)) == pytest.approx(np.sqrt(saliency))
+    assert combine(saliency, np.full((4, 4), 2.0, np.float32))[0, 1] == pytest.approx(np.sqrt(0.25 * 0.5))
+
+
+def test_settings_name_what_is_wrong():
+    assert read_settings(PARAMS, {"boxes": "saliency", "parts": ["flank"]}, ["flank", "face"]).parts == ("flank",)
+    with pytest.raises(PelageError, match="detect.backend"):
+        read_settings({**PARAMS, "backend": "yolo"}, {}, ["flank"])
+    with pytest.raises(PelageError, match=r"part of the data set|`part`"):
+        read_settings(PARAMS, {"boxes": "whole"}, ["flank"])
+    with pytest.raises(PelageError, match="parts is 'tail'"):
+        read_settings(PARAMS, {}, ["tail"])

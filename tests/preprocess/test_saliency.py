@@ -1,0 +1,56 @@
+"""Saliency: the same map as rembg's own, on any image, and plain words when the network is not there."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pelage.common.errors import PelageError
+from pelage.common.files import cache_root, sha256_file
+from pelage.model.weights import read_weights
+from pelage.preprocess.saliency import Saliency, resize_map, stretch
+
+
+@pytest.fixture
+def u2netp() -> Path:
+    weight = next(weight for weight in read_weights() if weight.name == "u2netp.onnx")
+    for path in (cache_root() / "weights" / weight.name, Path("data/weights") / weight.name):
+        if path.exists() and sha256_file(path) == weight.sha256:
+            return path
+    pytest.skip("u2netp.onnx has not been fetched yet (stage weights)")
+
+
+def test_agrees_with_rembg(u2netp, monkeypatch):
+    rembg = pytest.importorskip("rembg")
+    from skimage.data import chelsea
+
+    monkeypatch.setenv("U2NET_HOME", str(u2netp.parent))
+    photo = chelsea()[::2, ::2].copy()
+    theirs = np.array(rembg.remove(Image.fromarray(photo), session=rembg.new_session("u2netp"), only_mask=True))
+    ours = Image.fromarray((stretch(Saliency(u2netp)(photo)).clip(0, 1) * 255).astype(np.uint8))
+    ours = np.array(ours.resize((photo.shape[1], photo.shape[0]), Image.Resampling.LANCZOS))
+    assert np.abs(ours.astype(int) - theirs).max() <= 1
+
+
+def test_any_size_and_twice_the_same(u2netp):
+    saliency = Saliency(u2netp)
+    for shape in ((1, 1, 3), (700, 3, 3)):
+        image = np.full(shape, 30, np.uint8)
+        found = saliency(image)
+        assert found.shape == (320, 320) and found.min() >= 0 and found.max() <= 1
+        assert (saliency(image) == found).all()
+
+
+def test_missing_or_broken_network(tmp_path):
+    with pytest.raises(PelageError, match="run the stage weights"):
+        Saliency(tmp_path / "none.onnx")
+    (tmp_path / "broken.onnx").write_bytes(b"no network")
+    with pytest.raises(PelageError, match="no readable ONNX"):
+        Saliency(tmp_path / "broken.onnx")
+
+
+def test_stretch_and_resize():
+    assert stretch(np.array([[2.0, 4.0]])).tolist() == [[0, 1]]
+    assert stretch(np.full((2, 2), 0.3)).tolist() == [[0, 0], [0, 0]]
+    assert resize_map(np.ones((4, 4), np.float32), 7, 3).shape == (3, 7)
