@@ -1,5 +1,7 @@
 """Detect: tables of every backend, several animals, empty frames and bad rows; the slow part is remembered."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ from pelage.common.errors import PelageError
 from pelage.common.files import sha256_file
 from pelage.common.images import write_png
 from pelage.preprocess import detect as module
+from pelage.preprocess.boxes import pad_box
 from pelage.preprocess.detect import (
     COLUMNS,
     Settings,
@@ -19,6 +22,7 @@ from pelage.preprocess.detect import (
     read_settings,
     undetected_table,
 )
+from pelage.preprocess.face import Face
 
 SETTINGS = Settings("saliency", None, ("flank", "face"), 0.5, 0.6, 0.01, 0, "md.pt", 0.6)
 PARAMS = {
@@ -41,10 +45,20 @@ class Brightness:
         return cv2.resize(image, (320, 320)).mean(2).astype(np.float32) / 255
 
 
+class Faceless:
+    """Stands in for the face detectors; `box` is what they find in an animal's surroundings."""
+
+    box = None
+
+    def __call__(self, image):
+        return Face(self.box, 0.7) if self.box else None
+
+
 @pytest.fixture
 def survey(tmp_path, monkeypatch):
     """Four photos: one animal walking right, two blobs, none, and a file that is no image."""
     monkeypatch.setattr(module, "Saliency", Brightness)
+    monkeypatch.setattr(module, "FaceFinder", Faceless)
     monkeypatch.setenv("PELAGE_CACHE", str(tmp_path / "cache"))
     one, two = np.zeros((240, 400, 3), np.uint8), np.zeros((300, 300, 3), np.uint8)
     cv2.ellipse(one, (200, 110), (90, 35), 0, 0, 360, (250, 250, 250), -1)
@@ -75,8 +89,10 @@ def test_saliency_tables(survey):
     assert found["crop_id"].tolist() == ["one#0", "two#0", "two#1"]
     assert found["animal"].tolist() == [0, 0, 1]
     assert found["orientation"].tolist() == ["right", "unknown", "unknown"]
-    x, y, w, h = found.loc[0, ["x", "y", "w", "h"]]
+    x, y, w, h = found.loc[0, ["animal_x", "animal_y", "animal_w", "animal_h"]]
     assert abs(x - 110) <= 2 and abs(x + w - 322) <= 2 and abs(y - 68) <= 2 and abs(y + h - 145) <= 2
+    trunk = found.loc[0, ["x", "y", "w", "h"]]
+    assert trunk["x"] >= x and trunk["x"] + trunk["w"] < x + w - 20 and trunk["h"] <= h  # the flank ends at the neck
     assert found["score"].between(0, 1).all() and found["score"][1] > found["score"][2]
     assert rejected[["image_id", "reason"]].to_numpy().tolist() == [["none", "no animal"], ["zz", "unreadable"]]
 
@@ -93,6 +109,27 @@ def test_slow_part_is_remembered(survey):
 def test_the_table_knows_best(survey):
     found, rejected = run(survey, orientation=["", "left", "front", ""])
     assert found[["image_id", "orientation"]].to_numpy().tolist() == [["one", "left"]]
+    assert rejected["reason"].tolist() == ["no animal", "no part", "unreadable"]
+
+
+def test_a_face_is_a_part_of_its_animal_and_tells_what_comes_to_the_camera(survey, monkeypatch):
+    """What is higher than wide shows no flank; with a face it comes to the camera."""
+    monkeypatch.setattr(Faceless, "box", (30, 10, 20, 25))
+    root, table = survey
+    upright = np.zeros((300, 300, 3), np.uint8)
+    cv2.rectangle(upright, (100, 50), (160, 250), (250, 250, 250), -1)
+    write_png(root / "two.png", upright)
+    table = table.assign(sha256=[sha256_file(root / name) for name in table["path"]])
+    found, _ = run((root, table))
+    assert found[["crop_id", "part", "orientation", "animal"]].to_numpy().tolist() == [
+        ["one#0", "flank", "right", 0],
+        ["one#1", "face", "right", 0],
+        ["two#0", "face", "front", 0],
+    ]
+    x, y, *_ = pad_box(tuple(found.loc[2, ["animal_x", "animal_y", "animal_w", "animal_h"]]), 0.1, 300, 300)
+    assert found.loc[2, ["x", "y", "w", "h", "score"]].tolist() == [x + 30, y + 10, 20, 25, 0.7]
+    found, rejected = run((root, table), replace(SETTINGS, parts=("flank",)))
+    assert found["image_id"].tolist() == ["one"]
     assert rejected["reason"].tolist() == ["no animal", "no part", "unreadable"]
 
 
@@ -134,9 +171,8 @@ def test_megadetector_boxes(survey, monkeypatch):
     settings = read_settings({**PARAMS, "backend": "megadetector"}, {}, ["flank", "face"])
     for _ in range(2):
         found, rejected = run(survey, settings)
-        assert found[["image_id", "x", "y", "w", "h", "score", "orientation"]].to_numpy().tolist() == [
-            ["one", 100, 60, 230, 90, 0.93, "right"]
-        ]
+        columns = ["image_id", "animal_x", "animal_y", "animal_w", "animal_h", "score", "orientation"]
+        assert found[columns].to_numpy().tolist() == [["one", 100, 60, 230, 90, 0.93, "right"]]
         assert rejected["reason"].tolist() == ["no animal", "no animal", "unreadable"]
     assert Fake.calls == 3
 
@@ -145,7 +181,7 @@ def test_background_is_learnt_per_camera_and_raises_what_is_half_salient(survey)
     """Eleven photos of one place: the animal in the last is too faint for saliency alone, cut off at its brightest."""
     root, _ = survey
     rng = np.random.default_rng(0)
-    place = rng.integers(40, 70, (160, 160, 3)).astype(np.uint8)
+    place = rng.integers(15, 45, (160, 160, 3)).astype(np.uint8)
     table = []
     for number in range(11):
         image = cv2.resize(place, (320, 320), interpolation=cv2.INTER_NEAREST)
@@ -155,7 +191,7 @@ def test_background_is_learnt_per_camera_and_raises_what_is_half_salient(survey)
         name = f"p{number:02}.png"
         write_png(root / name, image)
         table.append((name[:-4], name, "cam", str(number), "unknown", "", sha256_file(root / name)))
-    table = pd.DataFrame(table, columns="image_id path camera encounter orientation bbox sha256".split())
+    table = pd.DataFrame(table, columns=[*survey[1].columns])
     wider = Settings("saliency", None, ("flank",), 0.5, 0.5, 0.01, 8, "", 0.6)
     sighting = detect(table, root, wider, root / "u2netp.onnx")[-1]
     assert sighting.alone[0].box[2] < 90
@@ -183,9 +219,9 @@ def test_combine_by_hand():
 
 def test_settings_name_what_is_wrong():
     assert read_settings(PARAMS, {"boxes": "saliency", "parts": ["flank"]}, ["flank", "face"]).parts == ("flank",)
-    with pytest.raises(PelageError, match="detect.backend"):
+    with pytest.raises(PelageError, match="one of columns, megadetector"):
         read_settings({**PARAMS, "backend": "yolo"}, {}, ["flank"])
-    with pytest.raises(PelageError, match=r"part of the data set|`part`"):
+    with pytest.raises(PelageError, match="of the data set"):
         read_settings(PARAMS, {"boxes": "whole"}, ["flank"])
     with pytest.raises(PelageError, match="parts is 'tail'"):
         read_settings(PARAMS, {}, ["tail"])

@@ -133,7 +133,7 @@ def main() -> None:
     write_text(
         TEMPLATE,
         "# What faces that look at the camera have in common: weights of a histogram of oriented gradients and a\n"
-        f"# bias, float16 in base64. Made by face_training.py from a procedural survey with seed {seed}; no photo is in it.\n"
+        f"# bias, float16 in base64. Made by face_training.py from a procedural survey, seed {seed}: no photo in it.\n"
         f"template: >-\n{lines}\n",
     )
 
