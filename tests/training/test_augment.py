@@ -29,8 +29,10 @@ def test_nothing_to_do_changes_nothing():
 @pytest.mark.parametrize(
     ("part", "flip", "at_random", "as_others"),
     [
-        ("flank", "auto", False, True),
+        ("flank", "auto", False, False),
         ("face", "auto", True, False),
+        ("flank", "others", False, True),
+        ("face", "others", True, False),
         ("flank", "always", True, False),
         ("face", "never", False, False),
     ],
@@ -40,7 +42,7 @@ def test_a_mirrored_flank_is_another_animals_and_a_mirrored_face_is_the_same(par
 
 
 def test_unknown_flip():
-    with pytest.raises(PelageError, match=r"augment.flip is 'left'.*always, auto, never"):
+    with pytest.raises(PelageError, match=r"augment.flip is 'left'.*always, auto, never, others"):
         flips_at_random("flank", "left")
 
 

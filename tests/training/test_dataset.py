@@ -56,10 +56,11 @@ def test_train_crops_are_learnt_and_val_crops_of_known_flanks_are_asked(survey):
 
 
 def test_mirror_images_of_flanks_have_labels_of_their_own(survey):
-    data, _ = read(survey, variant())
+    others = variant(flip="others")
+    data, _ = read(survey, others)
     assert data.train.tolist() == [0, 1, 2, 3] * 2 and data.labels.tolist() == [0, 0, 1, 2, 3, 3, 4, 5]
     assert data.mirrored.tolist() == [False] * 4 + [True] * 4
-    plain, mirror = shown(data, variant(), np.array([1, 5]), epoch=0, first=0)
+    plain, mirror = shown(data, others, np.array([1, 5]), epoch=0, first=0)
     np.testing.assert_array_equal(mirror, plain[:, ::-1])
     assert plain[0, :, 3].tolist() == [255] * 4 + [10] * 4
 
@@ -83,7 +84,7 @@ def test_backgrounds_come_from_other_training_crops(survey):
 
 
 def test_a_crop_depends_on_seed_epoch_and_turn_only(survey):
-    lively = variant(**LIVELY, background=0.5)
+    lively = variant(**LIVELY, background=0.5, flip="others")
     data, _ = read(survey, lively)
     chosen = np.array([0, 3, 5, 0, 6, 1])
     whole = shown(data, lively, chosen, epoch=2, first=10)

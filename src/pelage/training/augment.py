@@ -1,7 +1,7 @@
 """Augmentation: one warp and one colour matrix a crop, on uint8 at the network's size.
 
 Geometry moves the edge channel along with the colours; colour leaves it alone. A mirrored flank never keeps its label:
-it looks like the other flank of another animal, and as such it may teach.
+it looks like the other flank of another animal, and as such it may teach (`flip: others`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from pelage.common.params import choose
 
-FLIPS = ("auto", "always", "never")
+FLIPS = ("auto", "others", "always", "never")
 GREY = np.array([0.299, 0.587, 0.114])
 """Luminance of RGB (Rec. 601)."""
 
@@ -65,12 +65,12 @@ def _blend(front: np.ndarray, back: np.ndarray, opacity: np.ndarray) -> np.ndarr
 
 def flips_at_random(part: str, flip: str) -> bool:
     """Tell whether a crop and its mirror image count as the same: faces do, unless `flip` is `always` or `never`."""
-    return choose(flip, FLIPS, "augment.flip") == "always" or (flip == "auto" and part == "face")
+    return choose(flip, FLIPS, "augment.flip") == "always" or (flip in ("auto", "others") and part == "face")
 
 
 def mirrors_are_others(part: str, flip: str) -> bool:
-    """Tell whether mirror images count as animals of their own: a mirrored flank is one that no animal has."""
-    return choose(flip, FLIPS, "augment.flip") == "auto" and part != "face"
+    """Tell whether mirror images are learnt as animals of their own: a mirrored flank is one that no animal has."""
+    return choose(flip, FLIPS, "augment.flip") == "others" and part != "face"
 
 
 def geometry(
