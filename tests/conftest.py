@@ -9,7 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from ruamel.yaml import YAML
+
+settings.register_profile("pelage", deadline=None, derandomize=True)  # no timed assertions, the same cases each run
+settings.load_profile("pelage")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"

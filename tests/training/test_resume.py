@@ -17,31 +17,47 @@ from pelage.common.tables import crop_file, write_table
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUTS = ["data/models/tiny.safetensors", "plots/training/tiny.csv", "metrics/train/tiny.json"]
 
+# Imports once, then forks a process for each line of input: folder, moment, count. Answers with its exit status.
 DRIVER = """
 import os, runpy, signal, sys
-root, moment, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+root = sys.argv[1]
 sys.path[:0] = [root + "/stages", root + "/src"]
+import torch
+import pelage.training.loop, pelage.training.dataset
 import pelage.model.embedder as embedder
-calls = 0
-def deadly(function):
+
+def deadly(function, count):
+    calls = 0
     def call(*arguments, **named):
-        global calls
+        nonlocal calls
         calls += 1
         if calls == count:
             os.kill(os.getpid(), signal.SIGKILL)
         return function(*arguments, **named)
     return call
-if moment == "step":
-    import torch
-    torch.optim.AdamW.step = deadly(torch.optim.AdamW.step)
-if moment == "replace":  # a checkpoint is written, its file not yet in place
-    replace = os.replace
-    os.replace = lambda source, target: (deadly_replace if str(target).endswith("last.pt") else replace)(source, target)
-    deadly_replace = deadly(replace)
-if moment == "output":
-    embedder.save_model = deadly(embedder.save_model)
-sys.argv = ["train.py", "tiny"]
-runpy.run_path(root + "/stages/train.py", run_name="__main__")
+
+def prepare(moment, count):
+    if moment == "step":
+        torch.optim.AdamW.step = deadly(torch.optim.AdamW.step, count)
+    if moment == "replace":  # a checkpoint is written, but its file is not yet in place
+        replace = os.replace
+        killer = deadly(replace, count)
+        os.replace = lambda source, target: (killer if str(target).endswith("last.pt") else replace)(source, target)
+    if moment == "output":
+        embedder.save_model = deadly(embedder.save_model, count)
+
+for line in sys.stdin:
+    folder, moment, count = line.split()
+    child = os.fork()
+    if child == 0:
+        os.chdir(folder)
+        os.dup2(2, 1)
+        prepare(moment, int(count))
+        sys.argv = ["train.py", "tiny"]
+        runpy.run_path(root + "/stages/train.py", run_name="__main__")
+        sys.stdout.flush()
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
@@ -71,33 +87,36 @@ def survey(folder: Path) -> None:
     write_table(folder / "data/split.csv", split.assign(gallery=split["subset"] == "train", published=False))
 
 
-def run(folder: Path, moment: str = "never", count: int = 0) -> int:
-    environment = {key: value for key, value in os.environ.items() if key not in ("DVC_ROOT", "PELAGE_CACHE")}
-    command = [sys.executable, "-c", DRIVER, str(ROOT), moment, str(count)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode in (0, -9), done.stderr
-    return done.returncode
-
-
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("resume") / "whole"
-    survey(folder)
-    assert run(folder) == 0
-    return {name: (folder / name).read_bytes() for name in OUTPUTS}
+def run():
+    """Return a function that trains in a folder, in a process of its own, and returns its exit status."""
+    environment = {key: value for key, value in os.environ.items() if key not in ("DVC_ROOT", "PELAGE_CACHE")}
+    command = [sys.executable, "-c", DRIVER, str(ROOT)]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
+
+        def ask(folder: Path, moment: str = "never", count: int = 0) -> int:
+            print(folder, moment, count, file=driver.stdin, flush=True)
+            return int(driver.stdout.readline())
+
+        yield ask
+        driver.stdin.close()
 
 
-def test_killed_again_and_again_ends_with_the_same_bytes(tmp_path, undisturbed):
-    folder = tmp_path / "killed"
-    survey(folder)
+def test_killed_again_and_again_ends_with_the_same_bytes(tmp_path, run):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    survey(whole)
+    survey(killed)
+    assert run(whole) == 0
     # an epoch has four steps: within the first, within the second, while the second's checkpoint is put in place,
     # within the last, and when all is learnt but nothing written
     for moment, count in (("step", 3), ("step", 6), ("replace", 1), ("step", 6), ("output", 1)):
-        assert run(folder, moment, count) == -9
-        assert not any((folder / name).exists() for name in OUTPUTS)
-    (checkpoint,) = folder.glob(".pelage/checkpoints/tiny/*/last.pt")
+        assert run(killed, moment, count) == -9
+        assert not any((killed / name).exists() for name in OUTPUTS)
+    (checkpoint,) = killed.glob(".pelage/checkpoints/tiny/*/last.pt")
     finished = checkpoint.stat().st_mtime_ns
-    assert run(folder) == 0
+    assert run(killed) == 0
     assert checkpoint.stat().st_mtime_ns == finished  # the outputs come from the checkpoint, nothing is learnt again
-    assert {name: (folder / name).read_bytes() for name in OUTPUTS} == undisturbed
-    assert pd.read_csv(folder / OUTPUTS[1])["epoch"].tolist() == [1, 2, 3]
+    assert not list(checkpoint.parent.glob(".*"))  # nor is anything left of the torn ones
+    for name in OUTPUTS:
+        assert (killed / name).read_bytes() == (whole / name).read_bytes()
+    assert pd.read_csv(killed / OUTPUTS[1])["epoch"].tolist() == [1, 2, 3]
