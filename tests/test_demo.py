@@ -10,10 +10,11 @@ import pytest
 from pelage.common.tables import read_table
 
 TINY = {
-    "datasets__demo__individuals": 6,
+    "datasets__demo__individuals": 5,
     "datasets__demo__stations": 3,
     "datasets__demo__days": 20,
     "datasets__demo__photos": 60,
+    "crop__max_side": 128,
     "train__epochs": 1,
     "evaluate__bootstrap": 50,
     "variants": {
