@@ -47,7 +47,8 @@ def test_a_saved_model_is_the_same_model(tmp_path, changes):
     again, told = load_model(path)
     assert told == about and not again.training
     cpu = torch.device("cpu")
-    np.testing.assert_array_equal(embed_images(again, images(), 2, cpu), embed_images(embedder, images(), 2, cpu))
+    points = embed_images(embedder, images(), 2, cpu)  # another memory format may round differently
+    np.testing.assert_allclose(embed_images(again, images(), 2, cpu), points, rtol=0, atol=1e-6)
     assert embedder.training  # its mode is kept
 
 
