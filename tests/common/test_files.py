@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,11 @@ def test_inside_is_inside_or_refused(parts):
         return
     assert path == root or root in path.parents
     assert ".." not in path.parts
+
+
+def test_two_threads_may_write_the_same_file(tmp_path):
+    path = tmp_path / "key"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: write_bytes(path, b"same"), range(400)))
+    assert path.read_bytes() == b"same"
+    assert [left.name for left in tmp_path.iterdir()] == ["key"]
