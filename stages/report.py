@@ -29,7 +29,7 @@ def main() -> None:
     rejected = {stage: read_table(Path(f"data/rejected/{stage}.csv")) for stage in rejecting}
 
     clean, split = read_table(Path("data/clean.csv")), read_table(Path("data/split.csv"), SPLIT)
-    found = read_table(Path("data/detections.csv"), sheets.BOX | {"animal": int})
+    found = read_table(Path("data/detections.csv"), sheets.BOX | sheets.ANIMAL | {"animal": int})
     truth = read_table(Path("data/truth/truth.csv"), sheets.BOX | sheets.FACE)
     histories = {name: read_table(Path(f"plots/training/{name}.csv"), figures.HISTORY) for name in networks}
     curves = {method.name: read_table(Path(f"plots/cmc/{method.name}.csv"), figures.CURVES) for method in methods}

@@ -11,11 +11,11 @@ from pelage.model.backbone import create_backbone, load_weights, read_weights, w
 NAME = "test_efficientnet"
 
 
-def test_widened_convolution_keeps_rgb_and_adds_its_mean():
+def test_widened_convolution_keeps_rgb_and_starts_edges_at_zero():
     weight = torch.arange(12.0).view(2, 3, 1, 2)
     wide = widen(weight, 4)
     torch.testing.assert_close(wide[:, :3], weight)
-    torch.testing.assert_close(wide[:, 3], torch.tensor([[[2.0, 3.0]], [[8.0, 9.0]]]))
+    assert wide.shape == (2, 4, 1, 2) and not wide[:, 3].any()
 
 
 def test_loads_by_name_and_says_what_it_left():
@@ -32,7 +32,7 @@ def test_loads_by_name_and_says_what_it_left():
             torch.testing.assert_close(loaded[name], value)
 
 
-def test_a_grey_copy_in_the_edge_channel_shifts_features_as_three_thirds_of_it_in_rgb_would():
+def test_a_widened_network_starts_as_the_pretrained_one_whatever_the_edges():
     torch.manual_seed(0)
     source = timm.create_model(NAME)
     wide, narrow = create_backbone(NAME, 4).eval(), create_backbone(NAME, 3).eval()
@@ -41,11 +41,32 @@ def test_a_grey_copy_in_the_edge_channel_shifts_features_as_three_thirds_of_it_i
     rgb, edges = torch.randn(1, 3, 32, 32), torch.randn(1, 1, 32, 32)
     with torch.inference_mode():
         torch.testing.assert_close(
-            wide.forward_features(torch.cat([rgb, edges], dim=1)),
-            narrow.forward_features(rgb + edges / 3),
-            atol=1e-4,
-            rtol=1e-4,
+            wide.forward_features(torch.cat([rgb, edges], dim=1)), narrow.forward_features(rgb), atol=1e-4, rtol=1e-4
         )
+
+
+@pytest.mark.parametrize("name", ["test_efficientnet", "test_resnet", "test_convnext", "test_vit"])
+def test_a_network_is_cut_after_the_last_layer_of_a_stride(name):
+    torch.manual_seed(0)
+    whole = timm.create_model(name, num_classes=0).eval()
+    cut = create_backbone(name, 3, stride=16)
+    report = load_weights(cut, whole.state_dict())
+    cut.eval()
+    image = torch.randn(1, 3, 160, 160)
+    index = max(i for i, stage in enumerate(whole.feature_info) if stage["reduction"] == 16)
+    with torch.inference_mode():
+        expected = whole.forward_intermediates(image, indices=[index], intermediates_only=True)[0]
+        features = cut.forward_features(image)
+    assert not report.missing
+    if features.ndim == 4:  # a transformer's last layer is its whole
+        assert cut.num_features == features.shape[1]
+        torch.testing.assert_close(features, expected)
+        assert sum(p.numel() for p in cut.parameters()) < sum(p.numel() for p in whole.parameters())
+
+
+def test_an_impossible_stride_names_the_possible_ones():
+    with pytest.raises(PelageError, match=r"model.stride is 5, but the layers of test_efficientnet have.*4, 8, 16, 32"):
+        create_backbone(NAME, 3, stride=5)
 
 
 def test_a_tensor_of_another_shape_is_skipped_with_both_shapes():

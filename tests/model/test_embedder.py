@@ -5,10 +5,18 @@ from pyarrow.parquet import read_schema
 
 from pelage.common.errors import PelageError
 from pelage.common.tables import read_parquet
-from pelage.model.embedder import AveragePooling, Embedder, GemPooling, load_model, save_model
+from pelage.model.embedder import AveragePooling, Embedder, GemPooling, GridPooling, load_model, save_model
 from pelage.model.embeddings import embed_images, write_embeddings
 
-CONFIG = {"backbone": "test_efficientnet", "pooling": "avg", "dim": 8, "dropout": 0.0, "batch_norm": False}
+CONFIG = {
+    "backbone": "test_efficientnet",
+    "stride": "none",
+    "pooling": "avg",
+    "grid": [2, 3],
+    "dim": 8,
+    "dropout": 0.0,
+    "batch_norm": False,
+}
 ABOUT = {"trained": True, "model": CONFIG, "channels": 4, "part": "flank", "view": "crop_edge"}
 
 
@@ -24,6 +32,14 @@ def test_gem_is_the_mean_at_1_and_the_maximum_far_up():
     torch.testing.assert_close(GemPooling()(torch.tensor([[[[1.0, 2.0]]]])), torch.tensor([[4.5 ** (1 / 3)]]))
 
 
+def test_grid_pooling_keeps_what_lies_where():
+    features = torch.arange(2 * 4 * 6, dtype=torch.float32).view(1, 2, 4, 6)
+    pooled = GridPooling(2, 3)(features).view(2, 2, 3)
+    # by hand: the first cell of the first map holds 0, 1, 6, 7; the last of the second 40, 41, 46, 47
+    assert pooled[0, 0, 0] == 3.5 and pooled[1, 1, 2] == 43.5
+    torch.testing.assert_close(GridPooling(1, 1)(features), AveragePooling()(features))
+
+
 def test_pixels_are_normalised_by_imagenet_and_the_edge_channel_by_the_paper():
     torch.manual_seed(0)
     embedder = Embedder(CONFIG, 4).eval()
@@ -34,7 +50,9 @@ def test_pixels_are_normalised_by_imagenet_and_the_edge_channel_by_the_paper():
     torch.testing.assert_close(seen[0].flatten(), torch.tensor(expected))
 
 
-@pytest.mark.parametrize("changes", [{}, {"pooling": "gem", "batch_norm": True, "dropout": 0.5}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"pooling": "gem", "batch_norm": True, "dropout": 0.5}, {"pooling": "grid", "stride": 16}]
+)
 def test_a_saved_model_is_the_same_model(tmp_path, changes):
     torch.manual_seed(0)
     about = {**ABOUT, "model": {**CONFIG, **changes}}
@@ -78,6 +96,9 @@ def test_other_files_are_refused(tmp_path):
 def test_unfit_networks_and_poolings_are_told():
     with pytest.raises(PelageError, match=r"model.pooling is 'max'.*avg, gem"):
         Embedder({**CONFIG, "pooling": "max"}, 3)
+    for grid in (4, [2], [2, 0], [True, 2]):
+        with pytest.raises(PelageError, match=r"model.grid is .*such as \[2, 4\]"):
+            Embedder({**CONFIG, "pooling": "grid", "grid": grid}, 3)
     transformer = Embedder({**CONFIG, "backbone": "test_vit"}, 3)
     with pytest.raises(PelageError, match="not feature maps"):
         transformer(torch.zeros(1, 3, 160, 160, dtype=torch.uint8))

@@ -29,7 +29,8 @@ def survey(tmp_path_factory):
                 "date": f"2026-01-{index + 1:02d}T10:00:00" if index % 5 else "", "known": identity != "cat 3",
                 "orientation": ["left", "unknown", ""][index % 3], "gallery": subset == "train",
             })  # fmt: skip
-            boxes.append({"image_id": image_id, "animal": 0, "x": 5.0, "y": 5.0, "w": 40.0, "h": 20.0})
+            boxes.append({"image_id": image_id, "animal": 0, "x": 5.0, "y": 5.0, "w": 40.0, "h": 20.0, "part": part,
+                          "animal_x": 2.0, "animal_y": 2.0, "animal_w": 50.0, "animal_h": 30.0})  # fmt: skip
         write_png(folder / "photos" / f"{index}.png", np.full((60, 80, 3), 8 * index, np.uint8))
     split, detections = pd.DataFrame(rows), pd.DataFrame(boxes)
     clean = split.drop_duplicates("image_id").reset_index(drop=True)

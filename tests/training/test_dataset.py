@@ -29,14 +29,14 @@ def survey(tmp_path):
          ("a", "left", 5, "val"), ("b", "right", 6, "val"), ("c", "left", 7, "val"), ("a", "left", 8, "test")]
     ):  # fmt: skip
         crop = f"p{n}#0"
-        rows.append((crop, f"p{n}", identity, f"{identity}:{side}", str(encounter), subset, identity != "c"))
+        rows.append((crop, f"p{n}", identity, f"{identity}:{side}", side, str(encounter), subset, identity != "c"))
         pixels = np.full((4, 8, 4), n * 10, np.uint8)
         pixels[:, :4, 3] = 255  # edges on the left half
         write_png(tmp_path / "crops" / crop_file(crop), pixels)
         mask = np.zeros((4, 8), np.uint8)
         mask[:, 2:6] = 255
         write_png(tmp_path / "masks" / crop_file(crop), mask)
-    columns = ["crop_id", "image_id", "identity", "label", "encounter", "subset", "known"]
+    columns = ["crop_id", "image_id", "identity", "label", "orientation", "encounter", "subset", "known"]
     split = pd.DataFrame(rows, columns=columns).assign(part="flank")
     return split.assign(gallery=split["subset"] == "train"), tmp_path
 
@@ -53,6 +53,19 @@ def test_train_crops_are_learnt_and_val_crops_of_known_flanks_are_asked(survey):
     assert data.train.tolist() == [0, 1, 2, 3] and data.labels.tolist() == [0, 0, 1, 2] and data.masks is None
     assert data.validation.queries.tolist() == [4]  # b's right flank was never seen
     assert data.validation.hits.tolist() == [[True, True, False, False]]
+
+
+def test_a_flank_of_unknown_side_is_asked_but_not_learnt_unless_its_animal_has_no_other(survey):
+    split = survey[0].copy()
+    split.loc[[1, 3], "orientation"] = "unknown"  # one of a, who has others, and the only one of b
+    split.loc[[1, 3], "label"] = ["a:unknown", "b:unknown"]
+    data, _ = read(survey, variant(flip="never"), split)
+    assert data.train.tolist() == [0, 2, 3] and data.labels.tolist() == [0, 1, 2] and data.side_unknown == 1
+    assert data.validation.gallery.tolist() == [0, 1, 2, 3]
+    faces = split.assign(part="face")
+    protocol = protocol_sets(faces, "face")["validation"]
+    data, _ = training_data(variant("face"), protocol, survey[1] / "crops", survey[1] / "masks")
+    assert len(data.train) == 4 and data.side_unknown == 0
 
 
 def test_mirror_images_of_flanks_have_labels_of_their_own(survey):

@@ -30,8 +30,8 @@ class Kept:
 
 def variant(**sections):
     fields = {
-        "model": {"backbone": "test_efficientnet", "weights": "none", "pooling": "avg", "dim": 16, "dropout": 0.1,
-                  "batch_norm": False, "width": 32, "height": 32},
+        "model": {"backbone": "test_efficientnet", "weights": "none", "stride": "none", "pooling": "avg", "dim": 16,
+                  "dropout": 0.1, "batch_norm": False, "width": 32, "height": 32},
         "loss": {"name": "adaptive_cosface", "margin": 0.28, "scale": 16.0, "miner": "semihard"},
         "train": {"seed": 1, "epochs": 3, "patience": 9, "validate_every": 1, "identities_per_batch": 4,
                   "photos_per_identity": 2, "optimizer": "adamw", "lr": 0.003, "backbone_lr_ratio": 1.0,
@@ -64,7 +64,7 @@ def striped(labels=6, photos=6):
     validation = answerable(queries, gallery, names.astype(str), allowed)
     ids = tuple(f"{place}#0" for place in places)
     mirrored = np.zeros(len(gallery), bool)
-    return TrainingData(ids, np.stack(images), None, gallery, mirrored, names[gallery], validation)
+    return TrainingData(ids, np.stack(images), None, gallery, mirrored, names[gallery], validation, 0)
 
 
 def same(left, right):

@@ -1,7 +1,8 @@
 """Backbone: a timm network without its classifier, and weights brought into it key by key.
 
 Weights come from a safetensors file (never from a pickle). What does not fit is named together with the reason, and
-a first convolution with more channels than the weights keeps the RGB filters and adds their mean for the edges.
+a first convolution with more channels than the weights keeps the RGB filters and starts the edge filters at zero: at
+its first step the network is the pretrained one, and learns what edges are worth.
 """
 
 from __future__ import annotations
@@ -38,20 +39,28 @@ class LoadReport:
     def __str__(self) -> str:
         lines = [f"{self.loaded} tensors loaded"]
         lines += [f"{name} widened for the edge channel" for name in self.widened]
-        lines += [f"{name} skipped ({reason})" for name, reason in self.skipped]
+        for reason in dict.fromkeys(reason for _, reason in self.skipped):
+            names = [name for name, why in self.skipped if why == reason]
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            lines.append(f"{', '.join(names[:3])}{more} skipped ({reason})")
         lines += [f"{name} missing, starts from random numbers" for name in self.missing]
         return "; ".join(lines)
 
 
-def create_backbone(name: str, channels: int) -> nn.Module:
+def create_backbone(name: str, channels: int, stride: int | str = "none") -> nn.Module:
     """Create a timm network that gives feature maps, with random weights from torch's generator.
 
     Args:
         name: timm's name, such as `tf_efficientnet_lite0`.
         channels: 3 (RGB) or 4 (RGB and edges).
+        stride: Pixels of the image that a place of the feature map stands for: coarser layers are cut off. `none`
+            keeps them all.
+
+    Returns:
+        The network; `num_features` is the number of its maps.
 
     Raises:
-        PelageError: timm has no such network.
+        PelageError: timm has no such network, or it has no layer of that stride.
     """
     if name not in timm.list_models():
         close = timm.list_models(f"*{name[:6]}*")[:5]
@@ -59,7 +68,23 @@ def create_backbone(name: str, channels: int) -> nn.Module:
             f"params.yaml: model.backbone is {name!r}, which timm {timm.__version__} does not have. "
             f"Choose one of its {len(timm.list_models())} names" + (f", such as {', '.join(close)}." if close else ".")
         )
-    return timm.create_model(name, pretrained=False, num_classes=0, global_pool="", in_chans=channels)
+    network = timm.create_model(name, pretrained=False, num_classes=0, global_pool="", in_chans=channels)
+    return network if stride == "none" else _cut(network, stride, name)
+
+
+def _cut(network: nn.Module, stride: int | str, name: str) -> nn.Module:
+    stages = list(getattr(network, "feature_info", []))
+    strides = [stage["reduction"] for stage in stages]
+    if stride not in strides or not hasattr(network, "prune_intermediate_layers"):
+        raise PelageError(
+            f"params.yaml: model.stride is {stride!r}, but the layers of {name} have the strides "
+            f"{', '.join(map(str, dict.fromkeys(strides))) or 'none that timm could tell'}. Choose one of them, or "
+            "none to keep the whole network."
+        )
+    last = len(strides) - 1 - strides[::-1].index(stride)
+    network.prune_intermediate_layers([last], prune_norm=False, prune_head=True)
+    network.num_features = stages[last]["num_chs"]
+    return network
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -126,6 +151,5 @@ def first_convolutions(backbone: nn.Module) -> tuple[str, ...]:
 
 
 def widen(weight: Tensor, channels: int) -> Tensor:
-    """Return filters `(O, channels, h, w)` of RGB filters `(O, 3, h, w)`: RGB as it is, others the mean of RGB."""
-    extra = weight.mean(dim=1, keepdim=True).expand(-1, channels - 3, -1, -1)
-    return torch.cat([weight, extra], dim=1)
+    """Return filters `(O, channels, h, w)` of RGB filters `(O, 3, h, w)`: RGB as it is, others zero."""
+    return torch.cat([weight, weight.new_zeros(len(weight), channels - 3, *weight.shape[2:])], dim=1)

@@ -1,7 +1,8 @@
 """Embedder: uint8 images to embeddings. Normalisation, backbone, pooling and head in one module and one file.
 
-Pooling is the average or the generalised mean (GeM; Radenovic et al., TPAMI 2019, equation 2). The file is
-safetensors; what the network is built from stands in its metadata, so that a model needs no parameters to be used.
+Pooling is the average, the generalised mean (GeM; Radenovic et al., TPAMI 2019, equation 2), or the average of each
+cell of a grid. The file is safetensors; what the network is built from stands in its metadata, so that a model needs
+no parameters to be used.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ CHANNEL_MEAN = (0.485, 0.456, 0.406, 0.456)
 CHANNEL_STD = (0.229, 0.224, 0.225, 0.225)
 """ImageNet's statistics for RGB; those of the leopard paper for the edge channel. In units of 0 to 1."""
 
-POOLINGS = ("avg", "gem")
+POOLINGS = ("avg", "gem", "grid")
 
 
 class AveragePooling(nn.Module):
@@ -47,25 +48,45 @@ class GemPooling(nn.Module):
         return powers.mean(dim=(2, 3)).pow(1 / self.exponent)
 
 
+class GridPooling(nn.Module):
+    """`(N, D, h, w)` to `(N, D * rows * columns)`, the mean of each cell of a grid laid over the feature map.
+
+    It keeps what lies where, as the part-based baseline of person re-identification does with stripes (PCB; Sun et
+    al., ECCV 2018): a coat is known by the order of its spots, not by how many there are.
+    """
+
+    def __init__(self, rows: int, columns: int) -> None:
+        super().__init__()
+        self.cells = nn.AdaptiveAvgPool2d((rows, columns))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.cells(features).flatten(1)
+
+
 class Embedder(nn.Module):
     """A network that turns crops into points.
 
     Args:
-        config: Section `model` of the parameters: `backbone`, `pooling` (avg | gem), `dim`, `dropout`, `batch_norm`.
+        config: Section `model` of the parameters: `backbone`, `stride`, `pooling` (avg | gem | grid), `grid` (rows and
+            columns), `dim`, `dropout`, `batch_norm`.
         channels: 3 (RGB) or 4 (RGB and edges).
 
     Raises:
-        PelageError: An unknown backbone or pooling, or a backbone that gives no feature maps.
+        PelageError: An unknown backbone, stride, pooling or grid, or a backbone that gives no feature maps.
     """
 
     def __init__(self, config: Mapping[str, Any], channels: int) -> None:
         super().__init__()
-        self.backbone = create_backbone(config["backbone"], channels)
-        pooling = choose(config["pooling"], POOLINGS, "model.pooling")
-        self.pooling = GemPooling() if pooling == "gem" else AveragePooling()
+        self.backbone = create_backbone(config["backbone"], channels, config["stride"])
+        pooling, cells = choose(config["pooling"], POOLINGS, "model.pooling"), 1
+        if pooling == "grid":
+            rows, columns = _grid(config["grid"])
+            self.pooling, cells = GridPooling(rows, columns), rows * columns
+        else:
+            self.pooling = GemPooling() if pooling == "gem" else AveragePooling()
         self.head = nn.Sequential(
             nn.Dropout(config["dropout"]),
-            nn.Linear(self.backbone.num_features, config["dim"]),
+            nn.Linear(cells * self.backbone.num_features, config["dim"]),
             nn.BatchNorm1d(config["dim"]) if config["batch_norm"] else nn.Identity(),
         )
         mean, std = torch.tensor(CHANNEL_MEAN[:channels]), torch.tensor(CHANNEL_STD[:channels])
@@ -88,6 +109,12 @@ class Embedder(nn.Module):
                 "Choose a convolutional network."
             )
         return self.head(self.pooling(features))
+
+
+def _grid(value: Any) -> tuple[int, int]:
+    if isinstance(value, list) and len(value) == 2 and all(type(side) is int and side > 0 for side in value):
+        return value[0], value[1]
+    raise PelageError(f"params.yaml: model.grid is {value!r}; give rows and columns, such as [2, 4].")
 
 
 def save_model(path: Path, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:

@@ -28,6 +28,7 @@ RIGHT, WRONG, QUERY = "#009e73", "#d55e00", "#1f2328"
 FOUND, TRUE = "#e69f00", "#56b4e9"
 EDGE_COLOUR = (0, 255, 208)
 BOX = dict.fromkeys(["x", "y", "w", "h"], float)
+ANIMAL = dict.fromkeys(["animal_x", "animal_y", "animal_w", "animal_h"], float)
 FACE = dict.fromkeys(["face_x", "face_y", "face_w", "face_h"], float)
 VIEWS = ("crop", "nobg", "crop_edge", "nobg_edge")
 WIDTH = 1100
@@ -235,7 +236,7 @@ def _match_tile(crops: Path, crop: Mapping[str, str], sign: str, colour: str, no
 def detections_sheet(
     photos: Path, clean: pd.DataFrame, detections: pd.DataFrame, truth: pd.DataFrame, count: int, seed: int
 ) -> bytes:
-    """Show photos with the boxes that were found and, where they are known, the true ones.
+    """Show photos with the animals and parts that were found and, where they are known, the true animals and faces.
 
     Args:
         photos: Folder that `clean["path"]` is relative to.
@@ -257,7 +258,7 @@ def detections_sheet(
     chosen = pd.concat([several, missed, chosen]).drop_duplicates("image_id").head(count)
     tiles = [_detection_tile(photos, photo, detections, truth) for _, photo in chosen.iterrows()]
     rows = [tiles[start : start + 3] for start in range(0, len(tiles), 3)]
-    titles = ["orange: found", "blue: true"] if len(truth) else ["orange: found"]
+    titles = ["orange: animal and face found, thin: flank"] + (["blue: true animal and face"] if len(truth) else [])
     return to_png(compose(rows, PHOTO[1], titles))
 
 
@@ -273,11 +274,14 @@ def _detection_tile(photos: Path, photo: pd.Series, detections: pd.DataFrame, tr
     factor = scaled(image, *PHOTO).shape[1] / image.shape[1]
     drawn = Image.fromarray(scaled(image, *PHOTO))
     draw = ImageDraw.Draw(drawn)
-    boxes = [(box, TRUE) for box in real[[*BOX]].to_numpy(float)]
-    boxes += [(box, TRUE) for box in real[[*FACE]].dropna().to_numpy(float)]
-    boxes += [(box, FOUND) for box in mine[[*BOX]].to_numpy(float)]
-    for (x, y, w, h), colour in boxes:
+    faces, flanks = mine[mine["part"] == "face"], mine[mine["part"] == "flank"]
+    boxes = [(box, TRUE, 2) for box in real[[*BOX]].to_numpy(float)]
+    boxes += [(box, TRUE, 2) for box in real[[*FACE]].dropna().to_numpy(float)]
+    boxes += [(box, FOUND, 2) for box in mine.drop_duplicates("animal")[[*ANIMAL]].to_numpy(float)]
+    boxes += [(box, FOUND, 2) for box in faces[[*BOX]].to_numpy(float)]
+    boxes += [(box, FOUND, 1) for box in flanks[[*BOX]].to_numpy(float)]
+    for (x, y, w, h), colour, width in boxes:
         corners = [x * factor, y * factor, (x + w) * factor, (y + h) * factor]
         draw.rectangle([c + o for c, o in zip(corners, (-1, -1, 1, 1), strict=True)], outline=INK, width=1)
-        draw.rectangle(corners, outline=colour, width=2)
+        draw.rectangle(corners, outline=colour, width=width)
     return replace(tile, image=np.asarray(drawn))

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from pelage.common.seeds import generator
+from pelage.common.tables import UNKNOWN
 from pelage.model.crops import present, read_crops, read_masks
 from pelage.split.protocols import ProtocolSet, allowed
 from pelage.training.augment import augment, flips_at_random, mirrors_are_others, swap_background
@@ -24,10 +26,11 @@ class TrainingData:
         ids: N crop ids.
         images: `(N, H, W, C)` uint8, training and validation crops.
         masks: `(N, H, W)` uint8, 255 on the animal; None where backgrounds are not swapped.
-        train: `(T,)` places of the training crops.
+        train: `(T,)` places of the training crops that are learnt.
         mirrored: `(T,)` bool: learnt as its mirror image, under a label of its own.
         labels: `(T,)` integers from 0, the label of each training crop.
         validation: What is asked after an epoch, or None.
+        side_unknown: Number of training crops that are not learnt because nobody knows which flank they show.
     """
 
     ids: tuple[str, ...]
@@ -37,6 +40,7 @@ class TrainingData:
     mirrored: np.ndarray
     labels: np.ndarray
     validation: Validation | None
+    side_unknown: int
 
 
 def training_data(variant: Variant, protocol: ProtocolSet, crops: Path, masks: Path) -> tuple[TrainingData | None, str]:
@@ -54,9 +58,10 @@ def training_data(variant: Variant, protocol: ProtocolSet, crops: Path, masks: P
     files = set(present([*protocol.gallery["crop_id"], *protocol.queries["crop_id"]], crops))
     gallery = protocol.gallery[protocol.gallery["crop_id"].isin(files)]
     queries = protocol.queries[protocol.queries["crop_id"].isin(files) & protocol.queries["known"]]
-    names, labels = np.unique(gallery["label"].to_numpy(str), return_inverse=True)
+    teaches = tells_its_label(gallery)
+    names, labels = np.unique(gallery.loc[teaches, "label"].to_numpy(str), return_inverse=True)
     if len(names) < 2:
-        return None, f"{len(gallery)} training crops of {variant.part} with {len(names)} labels; two labels are needed"
+        return None, f"{teaches.sum()} training crops of {variant.part} with {len(names)} labels; two labels are needed"
     ids = [*gallery["crop_id"], *queries["crop_id"]]
     width, height = variant.model["width"], variant.model["height"]
     pixels, digests = read_crops(ids, crops, variant.channels, width, height)
@@ -66,12 +71,12 @@ def training_data(variant: Variant, protocol: ProtocolSet, crops: Path, masks: P
         digests = [*digests, *more]
     places, count = np.arange(len(ids)), len(gallery)
     copies = 2 if mirrors_are_others(variant.part, variant.augment["flip"]) else 1
-    side = np.repeat(np.arange(copies), count)
+    side = np.repeat(np.arange(copies), len(labels))
     data = TrainingData(
         ids=tuple(ids),
         images=pixels,
         masks=shapes,
-        train=np.tile(places[:count], copies),
+        train=np.tile(np.flatnonzero(teaches), copies),
         mirrored=side == 1,
         labels=np.tile(labels, copies).astype(np.int64) + side * len(names),
         validation=answerable(
@@ -80,8 +85,25 @@ def training_data(variant: Variant, protocol: ProtocolSet, crops: Path, masks: P
             np.concatenate([gallery["label"].to_numpy(str), queries["label"].to_numpy(str)]),
             allowed(queries, gallery, protocol.same_encounter),
         ),
+        side_unknown=int((~teaches).sum()),
     )
     return data, joint_digest(digests)
+
+
+def tells_its_label(crops: pd.DataFrame) -> np.ndarray:
+    """Tell which crops can be learnt.
+
+    A flank of unknown side would be learnt as a third flank, apart from the one of its animal that it shows; so it is
+    left out, unless the side of none of the animal's crops is known.
+
+    Args:
+        crops: Rows of the split table.
+
+    Returns:
+        `(N,)` bool.
+    """
+    told = (crops["part"] != "flank") | (crops["orientation"] != UNKNOWN)
+    return (told | ~told.groupby(crops["identity"]).transform("any")).to_numpy(bool)
 
 
 def shown(data: TrainingData, variant: Variant, chosen: np.ndarray, epoch: int, first: int) -> np.ndarray:

@@ -23,6 +23,7 @@ def summary(data: TrainingData | None, trained: Trained | None, reason: str = ""
         "val_map": best["val_map"],
         "train_loss": round(best["loss"], 4),
         "photos": int((~data.mirrored).sum()),
+        "photos_side_unknown": data.side_unknown,
         "labels": len(np.unique(data.labels[~data.mirrored])),
         "val_queries": 0 if data.validation is None else len(data.validation.queries),
         "parameters": trained.parameters,
