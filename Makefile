@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: repro test lint lock
+.PHONY: repro test lint readme lock
 .DEFAULT_GOAL := repro
 
 repro: .venv/installed
@@ -16,6 +16,10 @@ test: .venv/installed
 lint: .venv/installed
 	ruff check .
 	ruff format --check .
+
+# The numbers in README.md, from metrics/.
+readme: .venv/installed
+	PYTHONPATH=src python -m pelage.report.readme
 
 # Everything that is installed, pinned: edit requirements.in, then `make lock`.
 lock: .venv/installed
