@@ -8,7 +8,7 @@ from typing import Any
 
 from pelage.common.errors import PelageError
 from pelage.common.params import choose, entry, merged
-from pelage.losses.registry import LOSSES
+from pelage.losses.registry import loss_terms
 from pelage.model.crops import view_channels
 
 SECTIONS = ("model", "loss", "train", "augment")
@@ -52,7 +52,7 @@ def read_variant(params: Mapping[str, Any], name: str) -> Variant:
         if field not in own:
             raise PelageError(f"params.yaml: {where} does not say its {field}.")
     sections = {section: merged(params[section], own.get(section), f"{where}.{section}") for section in SECTIONS}
-    choose(sections["loss"]["name"], LOSSES, f"loss.name of {where}")
+    loss_terms(sections["loss"], f" of {where}")
     return Variant(
         name=name,
         part=choose(own["part"], params["parts"], f"{where}.part"),
