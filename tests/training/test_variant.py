@@ -48,6 +48,10 @@ def test_own_values_lie_over_the_defaults():
             {"part": "flank", "view": "crop", "loss": {"name": "x"}},
             r"loss.name of variants.mine is 'x'; it must be one of adap",
         ),
+        (
+            {"part": "flank", "view": "crop", "loss": {"margin": 3}},
+            r"loss.margin of variants.mine is 3; it must be a number from 0 to 2",
+        ),
     ],
 )
 def test_what_is_unknown_is_named_with_what_is_allowed(entry, message):
