@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy, normalize, softplus, triplet_marg
 from pelage.common.errors import PelageError
 from pelage.losses.adaptive_cosface import AdaptiveCosFaceLoss
 from pelage.losses.mining import MINERS
-from pelage.losses.registry import CLASS_LOSSES, LOSSES, PAIR_LOSSES, create_loss, loss_terms
+from pelage.losses.registry import CLASS_LOSSES, LOSSES, PAIR_LOSSES, comparing, create_loss, loss_terms
 from pelage.losses.softmax import LinearSoftmaxLoss
 from pelage.losses.weighted_sum import WeightedSum
 
@@ -310,6 +310,7 @@ def test_learns_hidden_identities_by_heart(config):
         ({"normalized": "no"}, r"loss.normalized is 'no'; it must be true or false"),
         ({"miner_weights": 1}, r"loss.miner_weights is 1; it must be true or false"),
         ({"name": "triplet", "miner": "easy"}, r"loss.miner is 'easy', but easy triplets .* loss.form soft_margin or"),
+        ({"margn": 0.1}, r"loss has the unknown field 'margn'; known are name, margin, scale, .*plus\."),
         ({"plus": "triplet"}, r"loss.plus is 'triplet'; it must be none or fields of a second loss"),
         ({"plus": {"name": "tripled"}}, r"loss.plus.name is 'tripled'; it must be one of .*contrastive.*triplet"),
         ({"plus": {"weight": 1}}, r"loss.plus.name is None; it must be one of"),
@@ -327,6 +328,13 @@ def test_bad_values_are_named_with_what_is_allowed(own, message):
 def test_messages_say_whose_loss_it_is():
     with pytest.raises(PelageError, match=r"loss.plus.name of variants.mine is 'x'; it must be one of"):
         loss_terms({**CONFIG, "plus": {"name": "x"}}, " of variants.mine")
+
+
+def test_losses_that_compare_photos_are_told_apart():
+    assert [name for name in LOSSES if comparing({**CONFIG, "name": name})] == list(PAIR_LOSSES)
+    assert comparing(SUM | {"margin": 0.2, "scale": 16.0}) == ["triplet"]
+    assert comparing({**CONFIG, "miner_weights": True}) == ["adaptive_cosface"]
+    assert comparing({**CONFIG, "miner_weights": True, "miner": "none"}) == []
 
 
 def test_every_miner_serves_every_loss():

@@ -102,6 +102,8 @@ LOSSES = (*PAIR_LOSSES, *CLASS_LOSSES)
 DEFAULTS = {"distance": "l2", "form": "margin", "sub_centers": 3, "normalized": True, "miner_weights": False}
 """Fields of the section `loss` that may be left out."""
 
+FIELDS = ("name", "margin", "scale", "miner", *DEFAULTS, "plus")
+
 CHOICES = {"name": LOSSES, "miner": MINERS, "distance": tuple(DISTANCES), "form": FORMS}
 
 
@@ -144,8 +146,11 @@ def loss_terms(config: Config, of: str = "") -> list[dict[str, Any]]:
         One or two sections without `plus`, complete, each with its `weight`. What `plus` leaves out is the first one's.
 
     Raises:
-        PelageError: A value is not allowed, or `plus` is no section, has an unknown field or no name.
+        PelageError: A value is not allowed, a field is unknown, or `plus` is no section or has no name.
     """
+    for field in config:
+        if field not in FIELDS:
+            raise PelageError(f"params.yaml: loss{of} has the unknown field {field!r}; known are {', '.join(FIELDS)}.")
     plus = config.get("plus")
     first = {**DEFAULTS, **{field: value for field, value in config.items() if field != "plus"}, "weight": 1.0}
     _check(first, "loss", of)
@@ -159,6 +164,15 @@ def loss_terms(config: Config, of: str = "") -> list[dict[str, Any]]:
     second = merged(first, {"name": None, **plus}, f"loss.plus{of}")
     _check(second, "loss.plus", of)
     return [first, second]
+
+
+def comparing(config: Config) -> list[str]:
+    """Return the names of those losses of a section `loss` that teach nothing unless two photos of a class meet."""
+    return [
+        term["name"]
+        for term in loss_terms(config)
+        if term["name"] in PAIR_LOSSES or (term["miner_weights"] and term["miner"] != "none")
+    ]
 
 
 def _create(config: Config, classes: int, dim: int) -> nn.Module:
