@@ -31,6 +31,8 @@ def test_errors_name_the_key_and_what_it_may_be():
         entry({"demo": {}}, "x", "datasets")
     with pytest.raises(PelageError, match=r"variants\.a\.loss has the unknown field 'margn'; known are margin"):
         merged({"margin": 0.3}, {"margn": 1}, "variants.a.loss")
+    with pytest.raises(PelageError, match=r"variants\.a\.loss is 'triplet'; it must be fields and values, of margin"):
+        merged({"margin": 0.3}, "triplet", "variants.a.loss")
 
 
 def test_merged_lays_over():

@@ -206,6 +206,8 @@ def test_methods_come_from_params_alone():
     methods = list_methods(params)
     assert [method.name for method in methods] == ["a", "sift_lnbnn", "random", "majority"]
     assert methods[0] == Method("a", "network", "face", "nobg", "tiny, triplet")
+    params["loss"]["plus"] = {"name": "triplet"}
+    assert list_methods(params)[0].detail == "tiny, triplet + triplet"
 
 
 def test_missing_metrics_are_named(tmp_path):

@@ -15,7 +15,7 @@ LIVELY = {"rotation": 9, "perspective": 0.1, "crop": 0.2, "colour": 0.3, "grey":
 
 
 def variant(part="flank", view="crop_edge", flip="auto", **augment):
-    sections = {"loss": {}, "train": {"seed": 1}, "model": {"width": 8, "height": 4}}
+    sections = {"loss": {"name": "cosface"}, "train": {"seed": 1}, "model": {"width": 8, "height": 4}}
     channels = 4 if view.endswith("edge") else 3
     return Variant("v", part, view, channels, augment={**STILL, "flip": flip, **augment}, **sections)
 
@@ -127,6 +127,17 @@ def test_too_little_to_learn_is_a_reason(survey):
     one = survey[0][survey[0]["label"].isin(["a:left"])]
     assert read(survey, variant(), one) == (None, "2 training crops of flank with 1 labels; two labels are needed")
     assert read(survey, variant(), one.iloc[:0])[1].startswith("0 training crops of flank")
+
+
+def test_a_loss_of_pairs_needs_a_label_with_two_crops(survey, capsys):
+    triplet = dataclasses.replace(variant(), loss={"name": "triplet", "miner": "all"})
+    assert read(survey, triplet)[0] is not None
+    told = "v: triplet compares photos of a label; 2 of 3 labels have a single training crop, no positive\n"
+    assert capsys.readouterr().out == told
+    one_each = survey[0][survey[0]["crop_id"] != "p1#0"]
+    reason = "3 training crops of flank, no two of one label; triplet compares photos of a label"
+    assert read(survey, triplet, one_each) == (None, reason)
+    assert read(survey, variant(), one_each)[0] is not None and capsys.readouterr().out == ""
 
 
 def test_crops_that_were_rejected_are_left_out(survey):

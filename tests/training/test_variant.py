@@ -9,7 +9,7 @@ PARAMS = {
     "parts": ["flank", "face"],
     "model": {"backbone": "b", "dim": 8},
     "loss": {"name": "cosface", "margin": 0.28},
-    "train": {"lr": 0.1, "epochs": 3},
+    "train": {"lr": 0.1, "photos_per_identity": 4},
     "augment": {"crop": 0.1},
     "variants": {"plain": {"part": "flank", "view": "crop"}},
 }
@@ -25,7 +25,10 @@ def test_own_values_lie_over_the_defaults():
     params = with_variant(part="face", view="nobg_edge", loss={"name": "triplet"}, train={"lr": 0.2})
     variant = read_variant(params, "mine")
     assert (variant.name, variant.part, variant.view, variant.channels) == ("mine", "face", "nobg_edge", 4)
-    assert variant.loss == {"name": "triplet", "margin": 0.28} and variant.train == {"lr": 0.2, "epochs": 3}
+    assert variant.loss == {"name": "triplet", "margin": 0.28} and variant.train == {
+        "lr": 0.2,
+        "photos_per_identity": 4,
+    }
     assert variant.model == PARAMS["model"] and variant.augment == PARAMS["augment"]
     assert read_variant(params, "plain").loss == PARAMS["loss"]
 
@@ -48,11 +51,45 @@ def test_own_values_lie_over_the_defaults():
             {"part": "flank", "view": "crop", "loss": {"name": "x"}},
             r"loss.name of variants.mine is 'x'; it must be one of adap",
         ),
+        (
+            {"part": "flank", "view": "crop", "loss": {"margin": 3}},
+            r"loss.margin of variants.mine is 3; it must be a number from 0 to 2",
+        ),
+        (
+            {"part": "flank", "view": "crop", "loss": "triplet"},
+            r"variants.mine.loss is 'triplet'; it must be fields and values, of name, margin",
+        ),
     ],
 )
 def test_what_is_unknown_is_named_with_what_is_allowed(entry, message):
     with pytest.raises(PelageError, match=message):
         read_variant(with_variant(**entry), "mine")
+
+
+def test_a_variant_without_fields():
+    for entry in ("triplet", None):
+        params = {**PARAMS, "variants": {"mine": entry}}
+        with pytest.raises(PelageError, match=rf"variants.mine is {entry!r}; it must be fields and values, of part, "):
+            read_variant(params, "mine")
+
+
+def test_a_misspelt_default_is_named():
+    params = with_variant(part="flank", view="crop")
+    params["loss"]["margn"] = 0.1
+    with pytest.raises(PelageError, match=r"loss of variants.mine has the unknown field 'margn'; known are name, "):
+        read_variant(params, "mine")
+
+
+def test_a_loss_that_compares_two_photos_of_an_individual_gets_two():
+    few = {"part": "flank", "view": "crop", "train": {"photos_per_identity": 1}}
+    second = {"plus": {"name": "triplet", "miner": "batch_hard"}}
+    params = with_variant(**few)
+    params["loss"] |= {"miner": "hard", "plus": "none", "miner_weights": False}
+    assert read_variant(params, "mine").train["photos_per_identity"] == 1
+    for loss in ({"name": "circle"}, second, {"miner_weights": True}):
+        params["variants"]["mine"] = {**few, "loss": loss}
+        with pytest.raises(PelageError, match=r"train.photos_per_identity of variants.mine is 1, but its loss .* two "):
+            read_variant(params, "mine")
 
 
 def test_unknown_variant():

@@ -44,9 +44,13 @@ def merged(default: Mapping[str, Any], override: Mapping[str, Any] | None, key: 
     """Return `default` with the values of `override` laid over it.
 
     Raises:
-        PelageError: `override` names a field that `default` does not have (`key` says where).
+        PelageError: `override` is no section, or names a field that `default` does not have (`key` says where).
     """
-    override = override or {}
+    override = {} if override is None else override
+    if not isinstance(override, Mapping):
+        raise PelageError(
+            f"params.yaml: {key} is {override!r}; it must be fields and values, of {', '.join(map(str, default))}."
+        )
     unknown = [name for name in override if name not in default]
     if unknown:
         raise PelageError(

@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, linear, normalize
+from torch.nn.functional import linear, normalize
+
+from pelage.losses.mining import Triplets, mean_cross_entropy
 
 
 def margin_shape(cosine: Tensor) -> Tensor:
@@ -46,16 +48,17 @@ class AdaptiveCosFaceLoss(nn.Module):
         self.scale = scale
         self.shape = shape
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, embeddings: Tensor, labels: Tensor, triplets: Triplets | None = None) -> Tensor:
         """Return the mean loss.
 
         Args:
             embeddings: `(N, dim)`, any length.
             labels: `(N,)` integers below `classes`.
+            triplets: A miner's, to weight photos by; see `mean_cross_entropy`.
         """
         with torch.autocast(embeddings.device.type, enabled=False):
             exact = torch.promote_types(embeddings.dtype, torch.float32)
             cosine = linear(normalize(embeddings.to(exact)), normalize(self.weight.to(exact)))
             true = cosine.gather(1, labels[:, None])
             logits = cosine.scatter(1, labels[:, None], true - self.margin * self.shape(true))
-            return cross_entropy(self.scale * logits, labels)
+            return mean_cross_entropy(self.scale * logits, labels, triplets)

@@ -1,73 +1,210 @@
 """Registry: losses by name, with their miners, from pytorch-metric-learning where it has them.
 
-A loss takes embeddings `(N, D)` and labels `(N,)` and gives a scalar; class centres are parameters of the loss.
+A loss takes embeddings `(N, D)` and labels `(N,)` and gives a scalar. Those of pairs and triplets (`PAIR_LOSSES`) have
+nothing to learn; those of classes (`CLASS_LOSSES`) have class centres, which are parameters of the loss.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
-from pytorch_metric_learning.losses import CosFaceLoss, TripletMarginLoss
-from pytorch_metric_learning.miners import TripletMarginMiner
-from torch import Tensor, nn
+from pytorch_metric_learning.losses import (
+    ArcFaceLoss,
+    CircleLoss,
+    ContrastiveLoss,
+    CosFaceLoss,
+    NormalizedSoftmaxLoss,
+    SubCenterArcFaceLoss,
+    TripletMarginLoss,
+)
+from torch import nn
 
-from pelage.common.params import choose
+from pelage.common.errors import PelageError
+from pelage.common.params import choose, merged
 from pelage.losses.adaptive_cosface import AdaptiveCosFaceLoss
+from pelage.losses.mining import DISTANCES, MINERS, MinedLoss, create_distance, create_miner
+from pelage.losses.softmax import LinearSoftmaxLoss
+from pelage.losses.weighted_sum import WeightedSum
 
-MINERS = ("all", "semihard", "hard")
-"""Which triplets of a batch count: all that break the margin, or the semi-hard or hard ones among them."""
+Config = Mapping[str, Any]
 
-
-class MinedLoss(nn.Module):
-    """A loss with its miner, in float32 whatever autocast says."""
-
-    def __init__(self, loss: nn.Module, miner: nn.Module | None = None) -> None:
-        super().__init__()
-        self.loss = loss
-        self.miner = miner
-
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        with torch.autocast(embeddings.device.type, enabled=False):
-            embeddings = embeddings.float()
-            if self.miner is None:
-                return self.loss(embeddings, labels)
-            return self.loss(embeddings, labels, self.miner(embeddings, labels))
+FORMS = ("margin", "soft_margin", "smooth")
+"""Of a triplet whose positive is d+ and whose negative d- away: max(0, d+ - d- + m) (FaceNet; Schroff et al., CVPR
+2015, there of squared distances), log(1 + exp(d+ - d-)) (Hermans et al., 2017, section 2), and
+log(1 + exp(d+ - d- + m))."""
 
 
-def _triplet(config: Mapping[str, Any], classes: int, dim: int) -> nn.Module:
-    miner = choose(config["miner"], MINERS, "loss.miner")
-    return MinedLoss(
-        TripletMarginLoss(margin=config["margin"]), TripletMarginMiner(config["margin"], type_of_triplets=miner)
+def _contrastive(config: Config) -> nn.Module:
+    """Hadsell et al., CVPR 2006, unsquared: d+ of a positive pair, max(0, m - d-) of a negative one."""
+    positive, negative = (1.0, 1.0 - config["margin"]) if config["distance"] == "cosine" else (0.0, config["margin"])
+    return ContrastiveLoss(positive, negative, distance=create_distance(config["distance"]))
+
+
+def _triplet(config: Config) -> nn.Module:
+    margin = 0.0 if config["form"] == "soft_margin" else config["margin"]
+    smooth = config["form"] != "margin"
+    return TripletMarginLoss(margin, smooth_loss=smooth, distance=create_distance(config["distance"]))
+
+
+def _circle(config: Config) -> nn.Module:
+    """Sun et al., CVPR 2020, equation 6, of cosines."""
+    return CircleLoss(m=config["margin"], gamma=config["scale"])
+
+
+def _arcface(config: Config, classes: int, dim: int) -> nn.Module:
+    """Deng et al., CVPR 2019, equation 3."""
+    return ArcFaceLoss(classes, dim, margin=math.degrees(config["margin"]), scale=config["scale"])
+
+
+def _subcenter_arcface(config: Config, classes: int, dim: int) -> nn.Module:
+    """Deng et al., ECCV 2020: a class is as near as the nearest of its sub-centres."""
+    return SubCenterArcFaceLoss(
+        num_classes=classes,
+        embedding_size=dim,
+        margin=math.degrees(config["margin"]),
+        scale=config["scale"],
+        sub_centers=config["sub_centers"],
     )
 
 
-def _cosface(config: Mapping[str, Any], classes: int, dim: int) -> nn.Module:
-    return MinedLoss(CosFaceLoss(classes, dim, margin=config["margin"], scale=config["scale"]))
+def _cosface(config: Config, classes: int, dim: int) -> nn.Module:
+    """Wang et al., CVPR 2018, equation 4."""
+    return CosFaceLoss(classes, dim, margin=config["margin"], scale=config["scale"])
 
 
-def _adaptive_cosface(config: Mapping[str, Any], classes: int, dim: int) -> nn.Module:
-    return MinedLoss(AdaptiveCosFaceLoss(classes, dim, config["margin"], config["scale"]))
+def _adaptive_cosface(config: Config, classes: int, dim: int) -> nn.Module:
+    return AdaptiveCosFaceLoss(classes, dim, config["margin"], config["scale"])
 
 
-LOSSES: dict[str, Callable[[Mapping[str, Any], int, int], nn.Module]] = {
+def _softmax(config: Config, classes: int, dim: int) -> nn.Module:
+    """Normalised (Zhai and Wu, BMVC 2019): scaled cosines to the class centres; or a linear classifier."""
+    if config["normalized"]:
+        return NormalizedSoftmaxLoss(classes, dim, temperature=1 / config["scale"])
+    return LinearSoftmaxLoss(classes, dim)
+
+
+PAIR_LOSSES: dict[str, Callable[[Config], nn.Module]] = {
+    "contrastive": _contrastive,
     "triplet": _triplet,
+    "circle": _circle,
+}
+CLASS_LOSSES: dict[str, Callable[[Config, int, int], nn.Module]] = {
+    "arcface": _arcface,
+    "subcenter_arcface": _subcenter_arcface,
     "cosface": _cosface,
     "adaptive_cosface": _adaptive_cosface,
+    "softmax": _softmax,
+}
+LOSSES = (*PAIR_LOSSES, *CLASS_LOSSES)
+
+DEFAULTS = {"distance": "l2", "form": "margin", "sub_centers": 3, "normalized": True, "miner_weights": False}
+"""Fields of the section `loss` that may be left out."""
+
+FIELDS = ("name", "margin", "scale", "miner", *DEFAULTS, "plus")
+
+CHOICES = {"name": LOSSES, "miner": MINERS, "distance": tuple(DISTANCES), "form": FORMS}
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "margin": ("a number from 0 to 2", lambda value: _number(value) and 0 <= value <= 2),
+    "scale": ("a number above 0", lambda value: _number(value) and value > 0),
+    "weight": ("a number above 0", lambda value: _number(value) and value > 0),
+    "sub_centers": ("a whole number above 0", lambda value: type(value) is int and value > 0),
+    "normalized": ("true or false", lambda value: isinstance(value, bool)),
+    "miner_weights": ("true or false", lambda value: isinstance(value, bool)),
 }
 
 
-def create_loss(config: Mapping[str, Any], classes: int, dim: int) -> nn.Module:
-    """Create a loss.
+def _check(config: Config, key: str, of: str) -> None:
+    for field, allowed in CHOICES.items():
+        if field in config:
+            choose(config[field], allowed, f"{key}.{field}{of}")
+    for field, (allowed, holds) in RULES.items():
+        if field in config and not holds(config[field]):
+            raise PelageError(f"params.yaml: {key}.{field}{of} is {config[field]!r}; it must be {allowed}.")
+    if (config["name"], config["form"], config.get("miner")) == ("triplet", "margin", "easy"):
+        raise PelageError(
+            f"params.yaml: {key}.miner{of} is 'easy', but easy triplets keep the margin already and teach nothing. "
+            f"Choose another miner, or {key}.form soft_margin or smooth."
+        )
+
+
+def loss_terms(config: Config, of: str = "") -> list[dict[str, Any]]:
+    """Return the losses that a section `loss` adds up: itself and, unless that is none, its `plus`.
 
     Args:
-        config: Section `loss` of the parameters: `name`, `margin`, `scale` (of those with class centres), `miner` (of
-            triplet).
+        config: See `create_loss`.
+        of: What a message says after a field's name, such as ` of variants.triplet`.
+
+    Returns:
+        One or two sections without `plus`, complete, each with its `weight`. What `plus` leaves out is the first one's.
+
+    Raises:
+        PelageError: A value is not allowed, a field is unknown, or `plus` is no section or has no name.
+    """
+    for field in config:
+        if field not in FIELDS:
+            raise PelageError(f"params.yaml: loss{of} has the unknown field {field!r}; known are {', '.join(FIELDS)}.")
+    plus = config.get("plus")
+    first = {**DEFAULTS, **{field: value for field, value in config.items() if field != "plus"}, "weight": 1.0}
+    _check(first, "loss", of)
+    if plus is None or plus == "none":
+        return [first]
+    if not isinstance(plus, Mapping):
+        raise PelageError(
+            f"params.yaml: loss.plus{of} is {plus!r}; it must be none or fields of a second loss, such as "
+            "{name: triplet, weight: 0.5, miner: batch_hard, margin: 0.3}."
+        )
+    second = merged(first, {"name": None, **plus}, f"loss.plus{of}")
+    _check(second, "loss.plus", of)
+    return [first, second]
+
+
+def comparing(config: Config) -> list[str]:
+    """Return the names of those losses of a section `loss` that teach nothing unless two photos of a class meet."""
+    return [
+        term["name"]
+        for term in loss_terms(config)
+        if term["name"] in PAIR_LOSSES or (term["miner_weights"] and term["miner"] != "none")
+    ]
+
+
+def _create(config: Config, classes: int, dim: int) -> nn.Module:
+    if config["name"] in PAIR_LOSSES:
+        loss, mined = PAIR_LOSSES[config["name"]](config), True
+    else:
+        loss, mined = CLASS_LOSSES[config["name"]](config, classes, dim), config["miner_weights"]
+    return MinedLoss(loss, create_miner(config["miner"], config["margin"], config["distance"]) if mined else None)
+
+
+def create_loss(config: Config, classes: int, dim: int) -> nn.Module:
+    """Create a loss: a module called with embeddings `(N, dim)` and labels `(N,)`, which returns a scalar.
+
+    Args:
+        config: Section `loss` of the parameters.
+            `name`: One of `LOSSES`.
+            `margin`: 0 to 2. A cosine (circle, cosface, adaptive_cosface), an angle in radians (arcface,
+            subcenter_arcface), or in the unit of `distance` (contrastive, triplet, every miner).
+            `scale`: Factor of the cosines (circle, and the losses of classes).
+            `miner`: One of `MINERS`; of pairs and triplets, and of classes where `miner_weights` is true.
+            `distance`: A key of `DISTANCES` (contrastive, triplet, every miner).
+            `form`: One of `FORMS` (triplet).
+            `sub_centers`: Centres a class (subcenter_arcface).
+            `normalized`: Softmax of scaled cosines, not of a linear classifier (softmax).
+            `miner_weights`: Losses of classes weight photos by how many of the miner's triplets they are in.
+            `plus`: none, or a second loss: fields as above, and `weight`, its factor in the sum.
         classes: Number of training labels.
         dim: Length of an embedding.
 
     Raises:
-        PelageError: An unknown name or miner.
+        PelageError: A value is not allowed; the message names the field and what it may be.
     """
-    return LOSSES[choose(config["name"], LOSSES, "loss.name")](config, classes, dim)
+    terms = loss_terms(config)
+    losses = [_create(term, classes, dim) for term in terms]
+    return losses[0] if len(losses) == 1 else WeightedSum(losses, [term["weight"] for term in terms])

@@ -79,9 +79,11 @@ def list_methods(params: Mapping[str, Any]) -> list[Method]:
     """
     methods = []
     for name, variant in params["variants"].items():
-        loss = merged(params["loss"], variant.get("loss"), f"variants.{name}.loss")["name"]
+        loss = merged(params["loss"], variant.get("loss"), f"variants.{name}.loss")
+        plus = loss.get("plus")
+        losses = f"{loss['name']} + {plus['name']}" if isinstance(plus, Mapping) else loss["name"]
         backbone = merged(params["model"], variant.get("model"), f"variants.{name}.model")["backbone"]
-        methods.append(Method(name, "network", variant["part"], variant["view"], f"{backbone}, {loss}"))
+        methods.append(Method(name, "network", variant["part"], variant["view"], f"{backbone}, {losses}"))
     methods.append(Method(LOCAL, "local", params["match"]["part"], "crop", "RootSIFT, LNBNN, spatial verification"))
     details = {"random": "a ranking by chance", "majority": "the most photographed individuals first"}
     methods.extend(Method(name, "control", params["naive"]["part"], "", details[name]) for name in CONTROLS)

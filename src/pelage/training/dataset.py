@@ -10,6 +10,7 @@ import pandas as pd
 
 from pelage.common.seeds import generator
 from pelage.common.tables import UNKNOWN
+from pelage.losses.registry import comparing
 from pelage.model.crops import present, read_crops, read_masks
 from pelage.split.protocols import ProtocolSet, allowed
 from pelage.training.augment import augment, flips_at_random, mirrors_are_others, swap_background
@@ -62,6 +63,12 @@ def training_data(variant: Variant, protocol: ProtocolSet, crops: Path, masks: P
     names, labels = np.unique(gallery.loc[teaches, "label"].to_numpy(str), return_inverse=True)
     if len(names) < 2:
         return None, f"{teaches.sum()} training crops of {variant.part} with {len(names)} labels; two labels are needed"
+    if losses := comparing(variant.loss):
+        told, single = f"{' and '.join(losses)} compares photos of a label", int((np.bincount(labels) == 1).sum())
+        if single == len(names):
+            return None, f"{len(labels)} training crops of {variant.part}, no two of one label; {told}"
+        if single:
+            print(f"{variant.name}: {told}; {single} of {len(names)} labels have a single training crop, no positive")
     ids = [*gallery["crop_id"], *queries["crop_id"]]
     width, height = variant.model["width"], variant.model["height"]
     pixels, digests = read_crops(ids, crops, variant.channels, width, height)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pelage.common.errors import PelageError
 from pelage.common.params import choose, entry, merged
-from pelage.losses.registry import LOSSES
+from pelage.losses.registry import comparing, loss_terms
 from pelage.model.crops import view_channels
 
 SECTIONS = ("model", "loss", "train", "augment")
@@ -40,11 +40,14 @@ def read_variant(params: Mapping[str, Any], name: str) -> Variant:
     """Return the variant `name` of `params.yaml`.
 
     Raises:
-        PelageError: There is no such variant, or its part, view, loss or one of its fields is unknown.
+        PelageError: There is no such variant; its part, view, loss or one of its fields is unknown; or its loss
+            compares photos of an individual, of which a batch never has two.
     """
     own = entry(params["variants"], name, "variants")
     where = f"variants.{name}"
     known = ("part", "view", *SECTIONS)
+    if not isinstance(own, Mapping):
+        raise PelageError(f"params.yaml: {where} is {own!r}; it must be fields and values, of {', '.join(known)}.")
     for field in own:
         if field not in known:
             raise PelageError(f"params.yaml: {where} has the unknown field {field!r}; known are {', '.join(known)}.")
@@ -52,7 +55,13 @@ def read_variant(params: Mapping[str, Any], name: str) -> Variant:
         if field not in own:
             raise PelageError(f"params.yaml: {where} does not say its {field}.")
     sections = {section: merged(params[section], own.get(section), f"{where}.{section}") for section in SECTIONS}
-    choose(sections["loss"]["name"], LOSSES, f"loss.name of {where}")
+    loss_terms(sections["loss"], f" of {where}")
+    photos, losses = sections["train"]["photos_per_identity"], comparing(sections["loss"])
+    if photos == 1 and losses:
+        raise PelageError(
+            f"params.yaml: train.photos_per_identity of {where} is 1, but its loss {' and '.join(losses)} compares two "
+            "photos of an individual. Set it to 2 or more, or choose a loss of classes without miner_weights."
+        )
     return Variant(
         name=name,
         part=choose(own["part"], params["parts"], f"{where}.part"),

@@ -1,0 +1,88 @@
+"""Mining: which pairs and triplets of a batch a loss looks at, and how far apart two photos are.
+
+Miners and distances are pytorch-metric-learning's. Embeddings are L2-normalised before they are compared.
+"""
+
+from __future__ import annotations
+
+import torch
+from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity, LpDistance
+from pytorch_metric_learning.miners import BaseMiner, BatchHardMiner, TripletMarginMiner
+from pytorch_metric_learning.utils.loss_and_miner_utils import convert_to_weights
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+DISTANCES = {"l2": LpDistance, "cosine": CosineSimilarity}
+"""The Euclidean distance (0 to 2), or 1 - cos (0 to 2), which the library counts as the similarity cos."""
+
+MINERS = ("all", "easy", "semihard", "hard", "batch_hard", "none")
+"""Triplets by how much further the negative is than the positive: `all` at most the margin, and of these `semihard`
+above 0 and `hard` at most 0 (FaceNet; Schroff et al., CVPR 2015); `easy` more than the margin. `batch_hard` is one
+triplet an anchor, of its furthest positive and its nearest negative (Hermans et al., 2017, equation 5). `none` leaves
+every pair or triplet to the loss."""
+
+Triplets = tuple[Tensor, Tensor, Tensor]
+"""Places in the batch of anchors, positives and negatives, each `(T,)`."""
+
+
+def create_distance(name: str) -> BaseDistance:
+    """Create the distance `name`, a key of `DISTANCES`, of embeddings that it first gives length 1."""
+    return DISTANCES[name]()
+
+
+def create_miner(name: str, margin: float, distance: str) -> BaseMiner | None:
+    """Create a miner: a module that turns embeddings `(N, D)` and labels `(N,)` into `Triplets`.
+
+    Args:
+        name: One of `MINERS`.
+        margin: What `all`, `easy` and `semihard` compare with, in the unit of `distance`.
+        distance: A key of `DISTANCES`.
+
+    Returns:
+        None for `none`.
+    """
+    if name == "none":
+        return None
+    if name == "batch_hard":
+        return BatchHardMiner(distance=create_distance(distance))
+    return TripletMarginMiner(margin, type_of_triplets=name, distance=create_distance(distance))
+
+
+class MinedLoss(nn.Module):
+    """A loss with its miner, in float32 (float64 stays) whatever autocast says.
+
+    Args:
+        loss: Called with embeddings, labels and, if there is a miner, its triplets.
+        miner: See `create_miner`.
+    """
+
+    def __init__(self, loss: nn.Module, miner: nn.Module | None = None) -> None:
+        super().__init__()
+        self.loss = loss
+        self.miner = miner
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss, a scalar, of embeddings `(N, D)` with integer labels `(N,)`.
+
+        A batch without any triplet costs 0 and still has a gradient, of zeros.
+        """
+        with torch.autocast(embeddings.device.type, enabled=False):
+            embeddings = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
+            if self.miner is None:
+                return self.loss(embeddings, labels)
+            return self.loss(embeddings, labels, self.miner(embeddings, labels))
+
+
+def mean_cross_entropy(logits: Tensor, labels: Tensor, triplets: Triplets | None = None) -> Tensor:
+    """Return the mean cross-entropy of logits `(N, C)`, each photo weighted as pytorch-metric-learning does.
+
+    Args:
+        logits: `(N, C)`.
+        labels: `(N,)` integers below C.
+        triplets: A photo's weight is the number of its places in them, divided by that of the photo with most; 1
+            without triplets.
+    """
+    if triplets is None:
+        return cross_entropy(logits, labels)
+    weights = convert_to_weights(triplets, labels, logits.dtype)
+    return (weights * cross_entropy(logits, labels, reduction="none")).mean()

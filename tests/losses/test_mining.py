@@ -1,0 +1,89 @@
+import pytest
+import torch
+from pytorch_metric_learning.losses import CosFaceLoss, TripletMarginLoss
+
+from pelage.losses.adaptive_cosface import AdaptiveCosFaceLoss
+from pelage.losses.mining import DISTANCES, MINERS, MinedLoss, create_distance, create_miner, mean_cross_entropy
+
+# photos 0 and 1 show one animal; for 0, photo 3 is nearer than 1, photo 2 a little further and photo 4 far away
+DEGREES = torch.tensor([0.0, 20.0, 31.0, 10.0, 90.0])
+LABELS = torch.tensor([0, 0, 1, 2, 3])
+HARD = {(0, 1, 3), (1, 0, 2), (1, 0, 3)}
+SEMIHARD = {(0, 1, 2)}
+EASY = {(0, 1, 4), (1, 0, 4)}
+
+
+def on_the_circle(degrees):
+    angles = torch.deg2rad(degrees)
+    return 5 * torch.stack([angles.cos(), angles.sin()], dim=1)  # length 5: only directions count
+
+
+def mined(name, margin=0.2, distance="l2"):
+    triplets = create_miner(name, margin, distance)(on_the_circle(DEGREES), LABELS)
+    return set(zip(*(places.tolist() for places in triplets), strict=True))
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("all", HARD | SEMIHARD),
+        ("easy", EASY),
+        ("semihard", SEMIHARD),
+        ("hard", HARD),
+        ("batch_hard", {(0, 1, 3), (1, 0, 3)}),
+    ],
+)
+def test_miners_choose_what_they_say(name, expected, distance):
+    assert mined(name, distance=distance) == expected
+
+
+def test_none_mines_nothing():
+    assert create_miner("none", 0.2, "l2") is None
+    assert MINERS == ("all", "easy", "semihard", "hard", "batch_hard", "none")
+
+
+def test_margin_is_in_the_unit_of_the_distance():
+    # photo 2 is further than photo 1 by 2 sin 15.5 - 2 sin 10 = 0.19, and by cos 20 - cos 31 = 0.08
+    assert mined("semihard", margin=0.1, distance="l2") == set()
+    assert mined("semihard", margin=0.1, distance="cosine") == SEMIHARD
+
+
+def test_distances_by_hand():
+    points = on_the_circle(torch.tensor([0.0, 60.0]))
+    assert create_distance("l2")(points)[0, 1].item() == pytest.approx(1.0, abs=1e-6)
+    assert create_distance("cosine")(points)[0, 1].item() == pytest.approx(0.5, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", MINERS)
+def test_a_batch_without_triplets_costs_nothing_and_can_be_learnt_from(name):
+    points = torch.randn(3, 4).requires_grad_()
+    loss = MinedLoss(TripletMarginLoss(0.2), create_miner(name, 0.2, "l2"))
+    for labels in ([0, 1, 2], [0, 0, 0]):
+        value = loss(points, torch.tensor(labels))
+        value.backward()
+        assert value.item() == 0 and not points.grad.any()
+
+
+def test_cross_entropy_weighs_photos_by_their_triplets():
+    logits, labels = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]]), torch.tensor([0, 0, 1])
+    triplets = tuple(torch.tensor(places) for places in ([0, 1], [1, 0], [2, 2]))  # 2 places each: weights of 1
+    torch.testing.assert_close(mean_cross_entropy(logits, labels, triplets), mean_cross_entropy(logits, labels))
+    once = tuple(torch.tensor(places) for places in ([0, 0], [1, 1], [2, 0]))  # 3, 2 and 1 places
+    each = torch.tensor([2.0, 1 + torch.e**-1, 1 + torch.e**-2]).log()
+    expected = (each * torch.tensor([1, 2 / 3, 1 / 3])).mean()
+    torch.testing.assert_close(mean_cross_entropy(logits, labels, once), expected)
+
+
+def test_weights_of_our_own_losses_are_the_library_s():
+    torch.manual_seed(0)
+    ours = AdaptiveCosFaceLoss(classes=4, dim=8, margin=0.28, scale=16.0, shape=torch.ones_like)
+    theirs = CosFaceLoss(num_classes=4, embedding_size=8, margin=0.28, scale=16.0)
+    with torch.no_grad():
+        theirs.W.copy_(ours.weight.T)
+    points, labels = torch.randn(16, 8), torch.arange(16) % 4
+    for name in ("hard", "batch_hard", "semihard"):
+        miner = create_miner(name, 0.2, "l2")
+        mine, other = MinedLoss(ours, miner)(points, labels), MinedLoss(theirs, miner)(points, labels)
+        torch.testing.assert_close(mine, other)
+        assert mine < MinedLoss(ours)(points, labels)
