@@ -2,6 +2,8 @@
 
 Everything random in an epoch follows from the seed and the epoch's number: batches, augmentation, and torch's own
 generator (dropout). A resumed epoch is therefore the very same epoch.
+
+Where a moving average of the weights is kept (Polyak and Juditsky, 1992), it is what is validated and exported.
 """
 
 from __future__ import annotations
@@ -14,11 +16,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from pelage.common.errors import PelageError
 from pelage.common.parallel import parallel_map
-from pelage.common.params import choose
 from pelage.common.progress import track
 from pelage.common.seeds import derive
 from pelage.losses.registry import create_loss
@@ -27,12 +29,14 @@ from pelage.model.embedder import Embedder
 from pelage.model.embeddings import embed_images
 from pelage.training.checkpoint import Checkpoint
 from pelage.training.dataset import TrainingData, shown
-from pelage.training.sampler import identity_batches
-from pelage.training.validation import retrieval
+from pelage.training.optimisation import Optimisation, autocast_dtype
+from pelage.training.sampler import batch_count, identity_batches
+from pelage.training.settings import check_settings
+from pelage.training.validation import SCORES, retrieval
 from pelage.training.variant import Variant
 
-OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
-HISTORY_COLUMNS = ["epoch", "loss", "lr", "val_top1", "val_map"]
+VALIDATION_COLUMNS = [f"val_{name}" for name in SCORES]
+HISTORY_COLUMNS = ["epoch", "loss", "lr", *VALIDATION_COLUMNS]
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,8 @@ class Trained:
     """The result of a training.
 
     Attributes:
-        state: Tensors of the best embedder.
-        history: A row an epoch: `HISTORY_COLUMNS`; the last two are None where nothing was validated.
+        state: Tensors of the best embedder, or of its moving average.
+        history: A row an epoch: `HISTORY_COLUMNS`; those of validation are None where nothing was validated.
         best_epoch: Epoch of `state`, from 1; the last one without validation.
         parameters: Number of learnt numbers in the embedder.
     """
@@ -66,12 +70,13 @@ def train(
         variant: What to train.
         data: Crops and labels; at least two labels.
         weights: Tensors for the backbone by timm's names; None starts from random numbers.
-        device: Where; on CUDA the forward pass is in bf16.
+        device: Where.
         batch: Crops at a time in validation.
         checkpoint: Entered.
 
     Raises:
-        PelageError: The loss is no number any more, or the weights do not fit.
+        PelageError: A parameter is not what it may be, the weights do not fit, the loss is no number any more, or
+            CUDA's memory is too small.
     """
     trainer = _Trainer(variant, data, weights, device, batch)
     state = checkpoint.load()
@@ -84,16 +89,8 @@ def train(
     return Trained(trainer.best["model"], trainer.history, trainer.best["epoch"], trainer.parameters)
 
 
-def learning_rate(step: int, steps: int, warmup: float) -> float:
-    """Return the factor of the learning rate: linear up to 1 in the first share `warmup`, then half a cosine to 0."""
-    rising = warmup * steps
-    if step < rising:
-        return (step + 1) / (rising + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1.0, steps - rising)))
-
-
 class _Trainer:
-    """Embedder, loss and optimizer, and how far they are."""
+    """Embedder, loss and optimisation, and how far they are."""
 
     def __init__(
         self,
@@ -105,31 +102,28 @@ class _Trainer:
     ) -> None:
         self.variant, self.data, self.device, self.batch = variant, data, device, batch
         config = variant.train
+        check_settings(config, variant.name)
         torch.manual_seed(derive(config["seed"], "start"))
         embedder = Embedder(variant.model, variant.channels)
         loss = create_loss(variant.loss, int(data.labels.max()) + 1, variant.model["dim"])
         if weights is not None:
             print(f"{variant.name}: {variant.model['weights']}: {load_weights(embedder.backbone, weights)}")
-        self.embedder = embedder.to(device, memory_format=torch.channels_last)
+        self.format = torch.channels_last if config["channels_last"] else torch.contiguous_format
+        self.embedder = embedder.to(device, memory_format=self.format)
         self.loss = loss.to(device)
-        self.optimizer = self._optimizer(config)
+        self.forward = torch.compile(self.embedder) if config["compile"] else self.embedder
+        self.thawing = [parameter for parameter in embedder.backbone.parameters() if parameter.requires_grad]
+        self.ema = ModelEmaV3(self.embedder, config["ema"], use_warmup=True) if config["ema"] > 0 else None
+        batches = batch_count(len(data.labels), config["identities_per_batch"], config["photos_per_identity"])
+        self.steps = math.ceil(batches / config["accumulate"])
+        self.optimisation = Optimisation(
+            embedder.backbone, nn.ModuleList([self.embedder, self.loss]), config, config["epochs"] * self.steps, device
+        )
+        self.precision = autocast_dtype(config["precision"], device)
         self.parameters = sum(parameter.numel() for parameter in embedder.parameters())
         self.epoch = 0
         self.best: dict[str, Any] = {"epoch": 0, "value": -1.0, "model": {}}
         self.history: list[dict[str, Any]] = []
-
-    def _optimizer(self, config: Mapping[str, Any]) -> torch.optim.Optimizer:
-        """Rates of the backbone and of what starts from random numbers; only matrices and filters decay."""
-        backbone = list(self.embedder.backbone.parameters())
-        own = {id(parameter) for parameter in backbone}
-        others = [p for p in (*self.embedder.parameters(), *self.loss.parameters()) if id(p) not in own]
-        groups = []
-        for parameters, ratio in ((backbone, config["backbone_lr_ratio"]), (others, 1.0)):
-            for decays in (True, False):
-                chosen = [parameter for parameter in parameters if (parameter.ndim > 1) == decays]
-                decay = config["weight_decay"] if decays else 0.0
-                groups.append({"params": chosen, "weight_decay": decay, "lr": 0.0, "ratio": ratio})
-        return OPTIMIZERS[choose(config["optimizer"], OPTIMIZERS, "train.optimizer")](groups)
 
     @property
     def finished(self) -> bool:
@@ -142,47 +136,85 @@ class _Trainer:
 
         Without validation the latest weights are the best.
         """
-        config = self.variant.train
-        torch.manual_seed(derive(config["seed"], "epoch", self.epoch))
-        loss, rate = self._learn()
-        self.epoch += 1
-        top1, mean_average_precision = self._validate()
-        row = [self.epoch, round(loss, 6), float(f"{rate:.6g}"), top1, mean_average_precision]
-        self.history.append(dict(zip(HISTORY_COLUMNS, row, strict=True)))
-        value = mean_average_precision if self.data.validation is not None else float(self.epoch)
-        if value is not None and value > self.best["value"]:
-            model = copy.deepcopy(self.embedder.state_dict())
+        torch.manual_seed(derive(self.variant.train["seed"], "epoch", self.epoch))
+        try:
+            loss, rate = self._learn()
+            self.epoch += 1
+            scores = self._validate()
+        except torch.OutOfMemoryError as error:
+            raise PelageError(self._too_large(error)) from error
+        row = {"epoch": self.epoch, "loss": round(loss, 6), "lr": float(f"{rate:.6g}")}
+        self.history.append(row | {f"val_{name}": scores.get(name) for name in SCORES})
+        if self.data.validation is None:
+            self.optimisation.schedule.judged(-loss)
+            self._keep(float(self.epoch))
+        elif scores:
+            self.optimisation.schedule.judged(scores["map"])
+            self._keep(scores["map"])
+
+    def _keep(self, value: float) -> None:
+        if value > self.best["value"]:
+            model = copy.deepcopy(self.learnt.state_dict())
             self.best = {"epoch": self.epoch, "value": value, "model": model}
 
+    @property
+    def learnt(self) -> nn.Module:
+        """The embedder that is validated and exported."""
+        return self.embedder if self.ema is None else self.ema.module
+
     def _learn(self) -> tuple[float, float]:
+        """Learn for one epoch; return the mean loss of its batches and the last learning rate."""
         config = self.variant.train
         batches = identity_batches(
-            self.data.labels, config["identities_per_batch"], config["photos_per_identity"], config["seed"], self.epoch
+            self.data.labels,
+            self.data.encounters,
+            config["identities_per_batch"],
+            config["photos_per_identity"],
+            config["seed"],
+            self.epoch,
         )
+        self._set_modes()
+        accumulate = config["accumulate"]
+        photos = [sum(map(len, batches[first : first + accumulate])) for first in range(0, len(batches), accumulate)]
+        total, rate = 0.0, 0.0
+        described = f"{self.variant.name} epoch {self.epoch + 1}"
+        for number, (chosen, images) in enumerate(track(self._augmented(batches), described, len(batches))):
+            loss = self._loss_of(chosen, images)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise PelageError(self._explain(value, number, chosen))
+            step = number // accumulate
+            self.optimisation.add(loss, len(chosen) / photos[step])
+            if number + 1 == len(batches) or (number + 1) % accumulate == 0:
+                rate = self._step(self.epoch * self.steps + step)
+            total += value
+        return total / len(batches), rate
+
+    def _set_modes(self) -> None:
+        """Switch to training what is trained in this epoch: a frozen backbone keeps its weights and statistics."""
+        config = self.variant.train
+        frozen = self.epoch < config["freeze_backbone"]
+        for parameter in self.thawing:
+            parameter.requires_grad_(not frozen)
         self.embedder.train()
+        if frozen:
+            self.embedder.backbone.eval()
         if config["freeze_norm"]:
             for module in self.embedder.backbone.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
-        total, rate = 0.0, 0.0
-        steps = config["epochs"] * len(batches)
-        described = f"{self.variant.name} epoch {self.epoch + 1}"
-        for number, (chosen, images) in enumerate(track(self._augmented(batches), described, len(batches))):
-            rate = config["lr"] * learning_rate(self.epoch * len(batches) + number, steps, config["warmup"])
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate * group["ratio"]
-            pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.device)
-            labels = torch.from_numpy(self.data.labels[chosen]).to(self.device)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-                loss = self.loss(self.embedder(pixels), labels)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise PelageError(self._explain(value, number, chosen))
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            total += value
-        return total / len(batches), rate
+
+    def _loss_of(self, chosen: np.ndarray, images: np.ndarray) -> Tensor:
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.device).contiguous(memory_format=self.format)
+        labels = torch.from_numpy(self.data.labels[chosen]).to(self.device)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
+            return self.loss(self.forward(pixels), labels)
+
+    def _step(self, number: int) -> float:
+        rate = self.optimisation.step(number)
+        if self.ema is not None:
+            self.ema.update(self.embedder, step=number + 1)
+        return rate
 
     def _augmented(self, batches: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield `(chosen, images)` of each batch, made ahead by threads."""
@@ -194,23 +226,32 @@ class _Trainer:
 
         return parallel_map(make, zip(batches, firsts, strict=False), self.variant.train["workers"])
 
-    def _validate(self) -> tuple[float | None, float | None]:
+    def _validate(self) -> dict[str, float]:
+        """Return the scores of this epoch, to 4 decimals; none if there is nothing to ask or it is not yet time."""
         validation, config = self.data.validation, self.variant.train
         due = self.epoch % config["validate_every"] == 0 or self.epoch == config["epochs"]
         if validation is None or not due:
-            return None, None
+            return {}
         queries, gallery = (
-            embed_images(self.embedder, self.data.images[places], self.batch, self.device)
+            embed_images(self.learnt, self.data.images[places], self.batch, self.device)
             for places in (validation.queries, validation.gallery)
         )
-        top1, mean_average_precision = retrieval(queries @ gallery.T, validation.hits, validation.allowed)
-        return round(top1, 4), round(mean_average_precision, 4)
+        scores = retrieval(queries @ gallery.T, validation.hits, validation.allowed)
+        return {name: round(value, 4) for name, value in scores.items()}
 
     def _explain(self, value: float, number: int, chosen: np.ndarray) -> str:
         ids = ", ".join(self.data.ids[place] for place in self.data.train[chosen])
         return (
             f"Training {self.variant.name}: the loss of batch {number + 1} of epoch {self.epoch + 1} is {value}. "
-            f"Lower train.lr or loss.scale in params.yaml, or look at the crops of this batch: {ids}."
+            f"Lower train.lr or loss.scale in params.yaml, set train.clip_norm, or train.precision to fp32, or look at "
+            f"the crops of this batch: {ids}."
+        )
+
+    def _too_large(self, error: torch.OutOfMemoryError) -> str:
+        return (
+            f"Training {self.variant.name}: the memory of {self.device} is too small ({str(error).splitlines()[0]}). "
+            "In params.yaml lower train.identities_per_batch and raise train.accumulate as much, lower embed.batch, "
+            "model.width or model.height, or choose a smaller model.backbone."
         )
 
     def state(self) -> dict[str, Any]:
@@ -219,8 +260,9 @@ class _Trainer:
         if not self.finished:
             state |= {
                 "model": self.embedder.state_dict(),
+                "ema": None if self.ema is None else self.ema.module.state_dict(),
                 "loss": self.loss.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
+                "optimisation": self.optimisation.state_dict(),
             }
         return state
 
@@ -229,5 +271,7 @@ class _Trainer:
         self.epoch, self.best, self.history = state["epoch"], state["best"], state["history"]
         if not self.finished:
             self.embedder.load_state_dict(state["model"])
+            if self.ema is not None:
+                self.ema.module.load_state_dict(state["ema"])
             self.loss.load_state_dict(state["loss"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self.optimisation.load_state_dict(state["optimisation"])
