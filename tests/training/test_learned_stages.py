@@ -79,7 +79,10 @@ def test_from_crops_to_rankings_and_the_same_bytes_again(survey, monkeypatch):
 
     metrics = json.loads(Path("metrics/train/tiny.json").read_text())
     assert metrics["trained"] and metrics["photos"] == 8 and metrics["labels"] == 4 and metrics["val_queries"] == 4
-    assert pd.read_csv("plots/training/tiny.csv")["epoch"].tolist() == [1, 2]
+    history = pd.read_csv("plots/training/tiny.csv")
+    assert history["epoch"].tolist() == [1, 2]
+    best = history.iloc[metrics["best_epoch"] - 1].filter(like="val_").to_dict()
+    assert len(best) == 6 and best.items() <= metrics.items() and best["val_map"] == history["val_map"].max()
     embeddings = pd.read_parquet("data/embeddings/tiny.parquet")
     assert "u#0" not in set(embeddings["crop_id"]) and len(embeddings) == 20
     np.testing.assert_allclose(np.linalg.norm(np.stack(embeddings["embedding"]), axis=1), 1, rtol=1e-5)

@@ -22,9 +22,9 @@ DRIVER = """
 import os, runpy, signal, sys
 root = sys.argv[1]
 sys.path[:0] = [root + "/stages", root + "/src"]
-import torch
 import pelage.training.loop, pelage.training.dataset
 import pelage.model.embedder as embedder
+from pelage.training.optimisation import Optimisation
 
 def deadly(function, count):
     calls = 0
@@ -38,8 +38,7 @@ def deadly(function, count):
 
 def prepare(moment, count):
     if moment == "step":
-        for kind in (torch.optim.AdamW, torch.optim.SGD):
-            kind.step = deadly(kind.step, count)
+        Optimisation.step = deadly(Optimisation.step, count)
     if moment == "replace":  # a checkpoint is written, but its file is not yet in place
         replace = os.replace
         killer = deadly(replace, count)
@@ -130,7 +129,9 @@ def test_killed_again_and_again_ends_with_the_same_bytes(tmp_path, run):
 
 
 def test_moving_average_accumulation_plateau_and_momentum_go_on_too(tmp_path, run):
-    # two steps of two batches an epoch: within the second epoch, and within the third, in which the backbone thaws
+    # two steps of two batches an epoch: ten times within an epoch, or while a file is written; the backbone thaws in
+    # the third
     config = {"optimizer": "sgd", "lr": 0.02, "accumulate": 2, "schedule": "plateau", "plateau_patience": 0}
-    config |= {"ema": 0.9, "layer_decay": 0.8, "clip_norm": 1.0, "freeze_backbone": 2}
-    kill_and_compare(tmp_path, run, [("step", 4), ("step", 4)], **config)
+    config |= {"ema": 0.9, "layer_decay": 0.8, "clip_norm": 1.0, "freeze_backbone": 2, "precision": "fp16"}
+    moments = [("step", count) for count in (1, 2, 3, 2, 1, 4, 1)] + [("replace", 1), ("step", 2), ("output", 1)]
+    kill_and_compare(tmp_path, run, moments, **config)
