@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pelage.common.errors import PelageError
-from pelage.training import loop
+from pelage.training import learner, loop
 from pelage.training.dataset import TrainingData
 from pelage.training.loop import train
 from pelage.training.validation import SCORES, answerable
@@ -106,7 +106,7 @@ def test_goes_on_after_any_epoch_as_if_nothing_had_happened(done, config):
     assert same(first.state, resumed.state) and first.history == resumed.history
     assert first.best_epoch == resumed.best_epoch
     # a finished one holds what the outputs need and nothing else
-    assert ("optimisation" in whole.states[done - 1]) == (done < own.train["epochs"])
+    assert ("learner" in whole.states[done - 1]) == (done < own.train["epochs"])
 
 
 def test_stops_when_validation_no_longer_improves_and_keeps_the_best(monkeypatch):
@@ -115,7 +115,7 @@ def test_stops_when_validation_no_longer_improves_and_keeps_the_best(monkeypatch
     kept = Kept()
     trained = train(variant(train={"epochs": 6, "patience": 3}), striped(), None, CPU, 8, kept)
     assert trained.best_epoch == 2 and len(trained.history) == 5
-    assert same(trained.state, kept.states[1]["model"])
+    assert same(trained.state, kept.states[1]["learner"]["model"])
 
 
 def test_validates_every_few_epochs_and_after_the_last():
@@ -135,7 +135,7 @@ def test_without_validation_all_epochs_run_and_the_last_weights_stay():
 def test_a_loss_that_is_no_number_names_variant_epoch_and_photos_and_keeps_what_was_saved(monkeypatch):
     data = striped()
     calls = iter(range(100))
-    true_loss = loop.create_loss
+    true_loss = learner.create_loss
 
     class Failing(torch.nn.Module):
         def __init__(self, *arguments):
@@ -145,19 +145,21 @@ def test_a_loss_that_is_no_number_names_variant_epoch_and_photos_and_keeps_what_
         def forward(self, points, labels):
             return self.true(points, labels) * (float("nan") if next(calls) == 4 else 1)
 
-    monkeypatch.setattr(loop, "create_loss", Failing)
+    monkeypatch.setattr(learner, "create_loss", Failing)
     kept = Kept()
     with pytest.raises(
         PelageError, match=r"Training tiny: the loss of batch 2 of epoch 2 is nan.*train.lr.*\d+#0, "
     ) as told:
         train(variant(), data, None, CPU, 8, kept)
     assert len(kept.states) == 1 and kept.states[0]["epoch"] == 1
-    assert all(value.isfinite().all() for value in kept.states[0]["model"].values() if value.is_floating_point())
+    assert all(
+        value.isfinite().all() for value in kept.states[0]["learner"]["model"].values() if value.is_floating_point()
+    )
     assert len(str(told.value).split("batch: ")[1].split(", ")) == 8
 
 
 def test_frozen_norms_keep_their_statistics():
-    start = loop._Trainer(variant(train={"freeze_norm": True}), striped(), None, CPU, 8).embedder.state_dict()
+    start = loop._Trainer(variant(train={"freeze_norm": True}), striped(), None, CPU, 8).learner.embedder.state_dict()
     trained = train(variant(train={"freeze_norm": True, "epochs": 1}), striped(), None, CPU, 8, Kept())
     moving = [name for name in start if "running" in name and name.startswith("backbone")]
     assert moving and all(torch.equal(trained.state[name], start[name]) for name in moving)
@@ -166,11 +168,11 @@ def test_frozen_norms_keep_their_statistics():
 def test_a_frozen_backbone_keeps_weights_and_statistics_until_its_time():
     kept = Kept()
     config = variant(train={"freeze_backbone": 2, "ema": 0.5})
-    start = loop._Trainer(config, striped(), None, CPU, 8).embedder.state_dict()
+    start = loop._Trainer(config, striped(), None, CPU, 8).learner.embedder.state_dict()
     train(dataclasses.replace(config, train={**config.train, "epochs": 4}), striped(), None, CPU, 8, kept)
     names = [name for name in start if name.startswith("backbone")]
     for state, frozen in zip(kept.states[:3], (True, True, False), strict=True):
-        for weights in (state["model"], state["ema"]):
+        for weights in (state["learner"]["model"], state["learner"]["ema"]):
             assert all(torch.equal(weights[name], start[name]) for name in names) == frozen
             assert not torch.equal(weights["head.1.weight"], start["head.1.weight"])
 
@@ -185,20 +187,19 @@ def test_the_moving_average_is_validated_and_kept(monkeypatch):
     monkeypatch.setattr(loop, "embed_images", noted)
     kept = Kept()
     trained = train(variant(train={"ema": 0.9}), striped(), None, CPU, 8, kept)
-    first = kept.states[0]
+    first = kept.states[0]["learner"]
     assert same(asked[0], first["ema"]) and not same(first["ema"], first["model"])
     assert same(trained.state, asked[2 * trained.best_epoch - 1])
 
 
 def test_the_moving_average_by_hand():
     """Of the first step it keeps nothing, of later ones 1 - (1 + n)^(-2/3) of what it was, at most `ema`."""
-    trainer = loop._Trainer(variant(train={"ema": 0.4}), striped(), None, CPU, 8)
+    averaged = loop._Trainer(variant(train={"ema": 0.4}), striped(), None, CPU, 8).learner
     seen = []
     for step in range(3):
-        torch.nn.init.constant_(trainer.embedder.head[1].weight, [1.0, 2.0, 4.0][step])
-        trainer.optimisation.optimizer.zero_grad()
-        trainer.ema.update(trainer.embedder, step=step + 1)
-        seen.append(trainer.ema.module.head[1].weight[0, 0].item())
+        torch.nn.init.constant_(averaged.embedder.head[1].weight, [1.0, 2.0, 4.0][step])
+        averaged.step(step)  # no gradient, so the weights stay
+        seen.append(averaged.learnt.head[1].weight[0, 0].item())
     early = 1 - 2 ** (-2 / 3)  # 0.37
     second = early * 1 + (1 - early) * 2
     assert seen == pytest.approx([1.0, second, 0.4 * second + 0.6 * 4])
@@ -227,7 +228,7 @@ class Plain(torch.nn.Module):
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_accumulated_batches_are_one_large_batch(monkeypatch, optimizer):
     """Batches of 8, 8 and 4 photos, two of them a step; and batches of 16 and 4."""
-    monkeypatch.setattr(loop, "Embedder", Plain)
+    monkeypatch.setattr(learner, "Embedder", Plain)
     order = np.random.default_rng(0).permutation(20)
     small, large = [order[:8], order[8:16], order[16:]], [order[:16], order[16:]]
     results = []
@@ -246,19 +247,19 @@ def test_half_precision_has_nearly_the_gradient_of_single_precision(precision):
     gradients = []
     for choice in ("fp32", precision):
         trainer = loop._Trainer(variant(model={"dropout": 0.0}, train={"precision": choice}), striped(), None, CPU, 8)
-        assert trainer.optimisation.scaler.is_enabled() == (choice == "fp16")
+        assert trainer.learner.optimisation.scaler.is_enabled() == (choice == "fp16")
         chosen = np.arange(0, 24, 3)
-        trainer._loss_of(chosen, trainer.data.images[trainer.data.train[chosen]]).backward()
-        gradients.append(torch.cat([p.grad.flatten() for p in trainer.embedder.parameters()]))
+        trainer.learner.loss_of(trainer.data.images[trainer.data.train[chosen]], trainer.data.labels[chosen]).backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in trainer.learner.embedder.parameters()]))
     assert not torch.equal(*gradients)
     assert torch.cosine_similarity(*gradients, dim=0) > 0.98
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_the_order_in_memory_is_a_parameter(monkeypatch, channels_last):
-    formats, real = [], loop.Embedder.forward
+    formats, real = [], learner.Embedder.forward
     monkeypatch.setattr(
-        loop.Embedder,
+        learner.Embedder,
         "forward",
         lambda self, images: (
             formats.append(images.is_contiguous(memory_format=torch.channels_last)) or real(self, images)
@@ -267,7 +268,7 @@ def test_the_order_in_memory_is_a_parameter(monkeypatch, channels_last):
     trainer = loop._Trainer(variant(train={"channels_last": channels_last}), striped(), None, CPU, 8)
     trainer._learn()
     assert set(formats) == {channels_last}
-    filters = trainer.embedder.backbone.conv_stem.weight
+    filters = trainer.learner.embedder.backbone.conv_stem.weight
     assert filters.is_contiguous(memory_format=torch.channels_last) == channels_last
 
 
@@ -284,6 +285,6 @@ def test_too_little_memory_says_what_to_lower(monkeypatch):
     def full(self, images):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
 
-    monkeypatch.setattr(loop.Embedder, "forward", full)
+    monkeypatch.setattr(learner.Embedder, "forward", full)
     with pytest.raises(PelageError, match=r"too small .*2 GiB\.\).*train.identities_per_batch.*train.accumulate"):
         train(variant(), striped(), None, CPU, 8, Kept())

@@ -38,3 +38,9 @@ def test_what_does_not_fit_is_told_with_what_does(key, value, words):
     with pytest.raises(PelageError) as told:
         check_settings({**TRAIN, key: value}, "mine")
     assert str(told.value) == f"params.yaml: train.{key} is {value!r} for the variant mine; it must be {words}."
+
+
+def test_patience_lasts_until_the_first_validation():
+    check_settings({**TRAIN, "patience": 4, "validate_every": 4}, "mine")
+    with pytest.raises(PelageError, match=r"train.patience is 3 .* at least train.validate_every \(4\)"):
+        check_settings({**TRAIN, "patience": 3, "validate_every": 4}, "mine")

@@ -2,8 +2,6 @@
 
 Everything random in an epoch follows from the seed and the epoch's number: batches, augmentation, and torch's own
 generator (dropout). A resumed epoch is therefore the very same epoch.
-
-Where a moving average of the weights is kept (Polyak and Juditsky, 1992), it is what is validated and exported.
 """
 
 from __future__ import annotations
@@ -16,20 +14,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from timm.utils import ModelEmaV3
-from torch import Tensor, nn
+from torch import Tensor
 
 from pelage.common.errors import PelageError
 from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
 from pelage.common.seeds import derive
-from pelage.losses.registry import create_loss
-from pelage.model.backbone import load_weights
-from pelage.model.embedder import Embedder
 from pelage.model.embeddings import embed_images
 from pelage.training.checkpoint import Checkpoint
 from pelage.training.dataset import TrainingData, shown
-from pelage.training.optimisation import Optimisation, autocast_dtype
+from pelage.training.learner import Learner
 from pelage.training.sampler import batch_count, identity_batches
 from pelage.training.settings import check_settings
 from pelage.training.validation import SCORES, retrieval
@@ -90,7 +84,7 @@ def train(
 
 
 class _Trainer:
-    """Embedder, loss and optimisation, and how far they are."""
+    """A learner, and how far it is."""
 
     def __init__(
         self,
@@ -104,23 +98,10 @@ class _Trainer:
         config = variant.train
         check_settings(config, variant.name)
         torch.manual_seed(derive(config["seed"], "start"))
-        embedder = Embedder(variant.model, variant.channels)
-        loss = create_loss(variant.loss, int(data.labels.max()) + 1, variant.model["dim"])
-        if weights is not None:
-            print(f"{variant.name}: {variant.model['weights']}: {load_weights(embedder.backbone, weights)}")
-        self.format = torch.channels_last if config["channels_last"] else torch.contiguous_format
-        self.embedder = embedder.to(device, memory_format=self.format)
-        self.loss = loss.to(device)
-        self.forward = torch.compile(self.embedder) if config["compile"] else self.embedder
-        self.thawing = [parameter for parameter in embedder.backbone.parameters() if parameter.requires_grad]
-        self.ema = ModelEmaV3(self.embedder, config["ema"], use_warmup=True) if config["ema"] > 0 else None
         batches = batch_count(len(data.labels), config["identities_per_batch"], config["photos_per_identity"])
         self.steps = math.ceil(batches / config["accumulate"])
-        self.optimisation = Optimisation(
-            embedder.backbone, nn.ModuleList([self.embedder, self.loss]), config, config["epochs"] * self.steps, device
-        )
-        self.precision = autocast_dtype(config["precision"], device)
-        self.parameters = sum(parameter.numel() for parameter in embedder.parameters())
+        self.learner = Learner(variant, int(data.labels.max()) + 1, weights, config["epochs"] * self.steps, device)
+        self.parameters = sum(parameter.numel() for parameter in self.learner.embedder.parameters())
         self.epoch = 0
         self.best: dict[str, Any] = {"epoch": 0, "value": -1.0, "model": {}}
         self.history: list[dict[str, Any]] = []
@@ -146,21 +127,16 @@ class _Trainer:
         row = {"epoch": self.epoch, "loss": round(loss, 6), "lr": float(f"{rate:.6g}")}
         self.history.append(row | {f"val_{name}": scores.get(name) for name in SCORES})
         if self.data.validation is None:
-            self.optimisation.schedule.judged(-loss)
+            self.learner.judged(-loss)
             self._keep(float(self.epoch))
         elif scores:
-            self.optimisation.schedule.judged(scores["map"])
+            self.learner.judged(scores["map"])
             self._keep(scores["map"])
 
     def _keep(self, value: float) -> None:
         if value > self.best["value"]:
-            model = copy.deepcopy(self.learnt.state_dict())
+            model = copy.deepcopy(self.learner.learnt.state_dict())
             self.best = {"epoch": self.epoch, "value": value, "model": model}
-
-    @property
-    def learnt(self) -> nn.Module:
-        """The embedder that is validated and exported."""
-        return self.embedder if self.ema is None else self.ema.module
 
     def _learn(self) -> tuple[float, float]:
         """Learn for one epoch; return the mean loss of its batches and the last learning rate."""
@@ -173,48 +149,22 @@ class _Trainer:
             config["seed"],
             self.epoch,
         )
-        self._set_modes()
+        self.learner.begin(self.epoch)
         accumulate = config["accumulate"]
         photos = [sum(map(len, batches[first : first + accumulate])) for first in range(0, len(batches), accumulate)]
         total, rate = 0.0, 0.0
         described = f"{self.variant.name} epoch {self.epoch + 1}"
         for number, (chosen, images) in enumerate(track(self._augmented(batches), described, len(batches))):
-            loss = self._loss_of(chosen, images)
+            loss = self.learner.loss_of(images, self.data.labels[chosen])
             value = loss.item()
             if not math.isfinite(value):
                 raise PelageError(self._explain(value, number, chosen))
             step = number // accumulate
-            self.optimisation.add(loss, len(chosen) / photos[step])
+            self.learner.add(loss, len(chosen) / photos[step])
             if number + 1 == len(batches) or (number + 1) % accumulate == 0:
-                rate = self._step(self.epoch * self.steps + step)
+                rate = self.learner.step(self.epoch * self.steps + step)
             total += value
         return total / len(batches), rate
-
-    def _set_modes(self) -> None:
-        """Switch to training what is trained in this epoch: a frozen backbone keeps its weights and statistics."""
-        config = self.variant.train
-        frozen = self.epoch < config["freeze_backbone"]
-        for parameter in self.thawing:
-            parameter.requires_grad_(not frozen)
-        self.embedder.train()
-        if frozen:
-            self.embedder.backbone.eval()
-        if config["freeze_norm"]:
-            for module in self.embedder.backbone.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-
-    def _loss_of(self, chosen: np.ndarray, images: np.ndarray) -> Tensor:
-        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.device).contiguous(memory_format=self.format)
-        labels = torch.from_numpy(self.data.labels[chosen]).to(self.device)
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
-            return self.loss(self.forward(pixels), labels)
-
-    def _step(self, number: int) -> float:
-        rate = self.optimisation.step(number)
-        if self.ema is not None:
-            self.ema.update(self.embedder, step=number + 1)
-        return rate
 
     def _augmented(self, batches: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield `(chosen, images)` of each batch, made ahead by threads."""
@@ -233,7 +183,7 @@ class _Trainer:
         if validation is None or not due:
             return {}
         queries, gallery = (
-            embed_images(self.learnt, self.data.images[places], self.batch, self.device)
+            embed_images(self.learner.learnt, self.data.images[places], self.batch, self.device)
             for places in (validation.queries, validation.gallery)
         )
         scores = retrieval(queries @ gallery.T, validation.hits, validation.allowed)
@@ -258,20 +208,11 @@ class _Trainer:
         """Return everything that the next epoch needs; of a finished training only what the outputs need."""
         state: dict[str, Any] = {"epoch": self.epoch, "best": self.best, "history": self.history}
         if not self.finished:
-            state |= {
-                "model": self.embedder.state_dict(),
-                "ema": None if self.ema is None else self.ema.module.state_dict(),
-                "loss": self.loss.state_dict(),
-                "optimisation": self.optimisation.state_dict(),
-            }
+            state["learner"] = self.learner.state_dict()
         return state
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `state` returned."""
         self.epoch, self.best, self.history = state["epoch"], state["best"], state["history"]
         if not self.finished:
-            self.embedder.load_state_dict(state["model"])
-            if self.ema is not None:
-                self.ema.module.load_state_dict(state["ema"])
-            self.loss.load_state_dict(state["loss"])
-            self.optimisation.load_state_dict(state["optimisation"])
+            self.learner.load_state_dict(state["learner"])

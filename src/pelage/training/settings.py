@@ -56,10 +56,16 @@ def check_settings(config: Mapping[str, Any], variant: str) -> None:
     """Check section `train` of a variant.
 
     Raises:
-        PelageError: A value is not what `RULES` allow; names the key, the value and what it may be.
+        PelageError: A value is not what `RULES` allow (names the key, the value and what it may be), or training could
+            stop before its first validation.
     """
     for key, (fits, words) in RULES.items():
         if not fits(config[key]):
             raise PelageError(
                 f"params.yaml: train.{key} is {config[key]!r} for the variant {variant}; it must be {words}."
             )
+    if config["patience"] < config["validate_every"]:
+        raise PelageError(
+            f"params.yaml: train.patience is {config['patience']} for the variant {variant}; it must be at least "
+            f"train.validate_every ({config['validate_every']}), or training stops before anything is validated."
+        )
