@@ -66,6 +66,12 @@ def size(png: bytes) -> tuple[int, int]:
     return Image.open(BytesIO(png)).size
 
 
+def colourful(png: bytes) -> int:
+    """Number of pixels of the upper half that are neither grey nor white."""
+    pixels = np.asarray(Image.open(BytesIO(png)).convert("RGB")).astype(int)
+    return int((np.ptp(pixels[: len(pixels) // 2], axis=2) > 60).sum())
+
+
 @given(st.lists(st.floats(0, 1), max_size=12))
 def test_spread_keeps_order_and_distance_and_moves_nothing_without_need(positions):
     moved = spread(positions, 0.05)
@@ -111,6 +117,16 @@ def test_missing_numbers_are_drawn_as_words():
     size(cmc_figure(curves(**{method.name: ["closed", "open", "disjoint"] for method in METHODS}), METHODS))
     size(cmc_figure(curves(face_net=["closed", "open", "disjoint"]), METHODS))
     size(training_figure({"net_0": history(0)}, METHODS))
+
+
+def test_a_score_of_every_second_epoch_is_still_a_line():
+    sparse = history(9)
+    sparse.loc[::2, "val_map"] = np.nan
+    every = sparse.assign(val_map=sparse["val_map"].bfill().ffill())
+    dots = sparse.assign(val_map=sparse["val_map"].where(sparse.index == sparse["val_map"].idxmax()))
+    coloured = [colourful(training_figure({"net_0": table}, METHODS)) for table in (dots, sparse, every)]
+    assert coloured[0] < 0.9 * coloured[1]
+    assert coloured[1] == pytest.approx(coloured[2], rel=0.3)
 
 
 def test_lines_differ():

@@ -224,19 +224,21 @@ def training_figure(histories: Mapping[str, pd.DataFrame], methods: Sequence[Met
             continue
         style, epochs = styles[name], history["epoch"].to_numpy()
         values, losses = history["val_map"].to_numpy(float), history["loss"].to_numpy(float)
-        score.plot(epochs, values, **style)
-        losses = losses / (losses[0] or 1.0)
+        losses = losses / (losses.max() or 1.0)
         loss.plot(epochs, losses, **style)
-        if np.isfinite(values).any():
-            best = int(np.nanargmax(values))
-            score.plot(epochs[best], values[best], "o", color=style["color"], markersize=7)
-            score_ends.append((f"{name}  {number(values[best])}", epochs[-1], values[-1], style["color"]))
+        seen = np.isfinite(values)  # not every epoch is validated
+        if seen.any():
+            when, values = epochs[seen], values[seen]
+            best = int(values.argmax())
+            score.plot(when, values, **style)
+            score.plot(when[best], values[best], "o", color=style["color"], markersize=7)
+            score_ends.append((f"{name}  {number(values[best])}", when[-1], values[-1], style["color"]))
         loss_ends.append((name, epochs[-1], losses[-1], style["color"]))
     score.set_title("mAP on validation photos")
-    loss.set_title("Training loss, as a share of the first epoch's")
+    loss.set_title("Training loss, as a share of its largest")
     loss.set_xlabel("epoch")
     for axes, ends in ((score, score_ends), (loss, loss_ends)):
-        axes.set_ylim(0, max([1.0 if axes is loss else 0.05] + [y * 1.1 for _, _, y, _ in ends]))
+        axes.set_ylim(0, 1.03)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if ends:
             _label_ends(axes, ends, 0.065 * axes.get_ylim()[1])
