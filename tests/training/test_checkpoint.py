@@ -27,12 +27,26 @@ def test_an_unreadable_one_starts_afresh_and_says_so(tmp_path, capsys):
             assert "starts afresh" in capsys.readouterr().out
 
 
+def test_one_of_other_parameters_is_not_taken_up_and_that_is_said(tmp_path, capsys):
+    with Checkpoint(tmp_path / "v" / "before") as checkpoint:
+        checkpoint.save({"epoch": 1})
+    with Checkpoint(tmp_path / "v" / "after") as checkpoint:
+        assert checkpoint.load() is None
+        assert "are of other parameters, data or code: the training starts afresh" in capsys.readouterr().out
+        (tmp_path / "v" / "before" / "last.pt").rename(tmp_path / "v" / "after" / "last.pt")
+        assert checkpoint.load() is None
+        assert "last.pt is of other parameters, data or code" in capsys.readouterr().out
+    with Checkpoint(tmp_path / "w" / "first") as checkpoint:
+        assert checkpoint.load() is None
+        assert capsys.readouterr().out == ""
+
+
 def test_pickled_programs_are_not_run(tmp_path, capsys):
     class Program:
         def __reduce__(self):
             return (open, (str(tmp_path / "ran"), "w"))
 
-    torch.save({"epoch": Program()}, tmp_path / "last.pt")
+    torch.save({"fingerprint": tmp_path.name, "state": {"epoch": Program()}}, tmp_path / "last.pt")
     with Checkpoint(tmp_path) as checkpoint:
         assert checkpoint.load() is None
     assert not (tmp_path / "ran").exists()

@@ -68,6 +68,16 @@ def test_a_flank_of_unknown_side_is_asked_but_not_learnt_unless_its_animal_has_n
     assert len(data.train) == 4 and data.side_unknown == 0
 
 
+def test_encounters_of_what_is_learnt(survey):
+    split = survey[0].copy()
+    split.loc[[0, 2], "encounter"] = "9"  # both flanks in one visit
+    split.loc[1, "orientation"] = "unknown"
+    data, _ = read(survey, variant(flip="others"), split)
+    assert data.train.tolist() == [0, 2, 3] * 2
+    first, second, third = data.encounters[:3].tolist()
+    assert first == second != third and data.encounters[3:].tolist() == [first, second, third]
+
+
 def test_mirror_images_of_flanks_have_labels_of_their_own(survey):
     others = variant(flip="others")
     data, _ = read(survey, others)

@@ -79,7 +79,10 @@ def test_from_crops_to_rankings_and_the_same_bytes_again(survey, monkeypatch):
 
     metrics = json.loads(Path("metrics/train/tiny.json").read_text())
     assert metrics["trained"] and metrics["photos"] == 8 and metrics["labels"] == 4 and metrics["val_queries"] == 4
-    assert pd.read_csv("plots/training/tiny.csv")["epoch"].tolist() == [1, 2]
+    history = pd.read_csv("plots/training/tiny.csv")
+    assert history["epoch"].tolist() == [1, 2]
+    best = history.iloc[metrics["best_epoch"] - 1].filter(like="val_").to_dict()
+    assert len(best) == 6 and best.items() <= metrics.items() and best["val_map"] == history["val_map"].max()
     embeddings = pd.read_parquet("data/embeddings/tiny.parquet")
     assert "u#0" not in set(embeddings["crop_id"]) and len(embeddings) == 20
     np.testing.assert_allclose(np.linalg.norm(np.stack(embeddings["embedding"]), axis=1), 1, rtol=1e-5)
@@ -93,7 +96,8 @@ def test_a_part_without_crops_is_told_and_leaves_empty_outputs(survey, monkeypat
         stage(name, "faces", monkeypatch)
     reason = "0 training crops of face with 0 labels; two labels are needed"
     assert json.loads(Path("metrics/train/faces.json").read_text()) == {"trained": False, "reason": reason}
-    assert Path("plots/training/faces.csv").read_text() == "epoch,loss,lr,val_top1,val_map\n"
+    columns = "epoch,loss,lr,val_top1,val_top3,val_top5,val_top10,val_map,val_dynamic_top5_ap"
+    assert Path("plots/training/faces.csv").read_text() == columns + "\n"
     with safe_open("data/models/faces.safetensors", "pt") as file:
         assert list(file.keys()) == [] and not json.loads(file.metadata()["pelage"])["trained"]
     embeddings = pd.read_parquet("data/embeddings/faces.parquet")
@@ -111,7 +115,9 @@ def test_what_is_wrong_is_told_before_anything_is_written(survey, monkeypatch):
     refused("weights w.safetensors are missing", model={"weights": "w.safetensors"})
     refused("model.backbone is 'x'", model={"backbone": "x"})
     refused("loss.name of variants.tiny is 'x'", loss={"name": "x"})
-    refused("train.optimizer is 'x'", train={"optimizer": "x"})
+    for key, allowed in (("optimizer", "adam"), ("schedule", "cosine"), ("precision", "auto")):
+        refused(f"train.{key} is 'x'; it must be one of {allowed}", train={key: "x"})
+    refused("train.accumulate is 0 for the variant tiny; it must be a whole", train={"accumulate": 0})
     refused("compute.device is 'x'", compute={"device": "x"})
     del survey["variants"]["tiny"]
     refused("variants has no entry 'tiny'")

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from pelage.common.errors import PelageError
-from pelage.training import loop
+from pelage.training import learner, loop
 from pelage.training.dataset import TrainingData
-from pelage.training.loop import learning_rate, train
-from pelage.training.validation import answerable
+from pelage.training.loop import train
+from pelage.training.validation import SCORES, answerable
 from pelage.training.variant import Variant
 
 CPU = torch.device("cpu")
@@ -34,8 +34,11 @@ def variant(**sections):
                   "dropout": 0.1, "batch_norm": False, "width": 32, "height": 32},
         "loss": {"name": "adaptive_cosface", "margin": 0.28, "scale": 16.0, "miner": "semihard"},
         "train": {"seed": 1, "epochs": 3, "patience": 9, "validate_every": 1, "identities_per_batch": 4,
-                  "photos_per_identity": 2, "optimizer": "adamw", "lr": 0.003, "backbone_lr_ratio": 1.0,
-                  "weight_decay": 0.01, "warmup": 0.1, "freeze_norm": False, "workers": 2},
+                  "photos_per_identity": 2, "accumulate": 1, "optimizer": "adamw", "momentum": 0.9, "lr": 0.003,
+                  "backbone_lr_ratio": 1.0, "layer_decay": 1.0, "weight_decay": 0.01, "schedule": "cosine",
+                  "warmup": 0.1, "plateau_factor": 0.5, "plateau_patience": 0, "clip_norm": 0, "ema": 0,
+                  "freeze_backbone": 0, "freeze_norm": False, "precision": "auto", "channels_last": True,
+                  "compile": False, "workers": 2},
         "augment": {"rotation": 5, "perspective": 0.05, "crop": 0.1, "colour": 0.1, "grey": 0.1, "blur": 0.1,
                     "erase": 0.1, "background": 0.0, "flip": "never"},
     }  # fmt: skip
@@ -64,18 +67,11 @@ def striped(labels=6, photos=6):
     validation = answerable(queries, gallery, names.astype(str), allowed)
     ids = tuple(f"{place}#0" for place in places)
     mirrored = np.zeros(len(gallery), bool)
-    return TrainingData(ids, np.stack(images), None, gallery, mirrored, names[gallery], validation, 0)
+    return TrainingData(ids, np.stack(images), None, gallery, mirrored, names[gallery], gallery, validation, 0)
 
 
 def same(left, right):
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
-
-
-def test_rate_rises_and_falls():
-    assert [learning_rate(step, 10, 0.3) for step in range(4)] == pytest.approx([1 / 4, 2 / 4, 3 / 4, 1.0])
-    assert learning_rate(5, 10, 0.0) == pytest.approx(0.5)
-    assert learning_rate(9, 10, 0.0) == pytest.approx(0.0245, abs=1e-4)
-    assert learning_rate(0, 1, 1.0) == 0.5
 
 
 @pytest.mark.parametrize("loss", [{}, {"name": "cosface"}, {"name": "triplet", "margin": 0.2}])
@@ -96,23 +92,30 @@ def test_same_seed_same_bytes_whatever_the_workers_and_the_global_state():
     assert not same(first.state, other.state)
 
 
+LATER = {"epochs": 4, "freeze_backbone": 2, "ema": 0.9}
+MOMENTUM = {"optimizer": "sgd", "lr": 0.03, "schedule": "plateau", "layer_decay": 0.8, "clip_norm": 1.0}
+HALF = {"precision": "fp16", "accumulate": 2, "schedule": "one_cycle", "channels_last": False}
+
+
 @pytest.mark.parametrize("done", [1, 2, 3])
-def test_goes_on_after_any_epoch_as_if_nothing_had_happened(done):
-    whole = Kept()
-    first = train(variant(), striped(), None, CPU, 8, whole)
-    resumed = train(variant(), striped(), None, CPU, 8, Kept(whole.states[done - 1]))
+@pytest.mark.parametrize("config", [{}, LATER, MOMENTUM, HALF], ids=["default", "later", "momentum", "half"])
+def test_goes_on_after_any_epoch_as_if_nothing_had_happened(done, config):
+    whole, own = Kept(), variant(train=config)
+    first = train(own, striped(), None, CPU, 8, whole)
+    resumed = train(own, striped(), None, CPU, 8, Kept(whole.states[done - 1]))
     assert same(first.state, resumed.state) and first.history == resumed.history
     assert first.best_epoch == resumed.best_epoch
-    assert ("optimizer" in whole.states[done - 1]) == (done < 3)  # a finished one holds what the outputs need
+    # a finished one holds what the outputs need and nothing else
+    assert ("learner" in whole.states[done - 1]) == (done < own.train["epochs"])
 
 
 def test_stops_when_validation_no_longer_improves_and_keeps_the_best(monkeypatch):
     values = iter([0.1, 0.5, 0.4, 0.5, 0.3, 0.9])
-    monkeypatch.setattr(loop, "retrieval", lambda *_: (0.0, next(values)))
+    monkeypatch.setattr(loop, "retrieval", lambda *_: dict.fromkeys(SCORES, 0.0) | {"map": next(values)})
     kept = Kept()
     trained = train(variant(train={"epochs": 6, "patience": 3}), striped(), None, CPU, 8, kept)
     assert trained.best_epoch == 2 and len(trained.history) == 5
-    assert same(trained.state, kept.states[1]["model"])
+    assert same(trained.state, kept.states[1]["learner"]["model"])
 
 
 def test_validates_every_few_epochs_and_after_the_last():
@@ -132,7 +135,7 @@ def test_without_validation_all_epochs_run_and_the_last_weights_stay():
 def test_a_loss_that_is_no_number_names_variant_epoch_and_photos_and_keeps_what_was_saved(monkeypatch):
     data = striped()
     calls = iter(range(100))
-    true_loss = loop.create_loss
+    true_loss = learner.create_loss
 
     class Failing(torch.nn.Module):
         def __init__(self, *arguments):
@@ -142,31 +145,146 @@ def test_a_loss_that_is_no_number_names_variant_epoch_and_photos_and_keeps_what_
         def forward(self, points, labels):
             return self.true(points, labels) * (float("nan") if next(calls) == 4 else 1)
 
-    monkeypatch.setattr(loop, "create_loss", Failing)
+    monkeypatch.setattr(learner, "create_loss", Failing)
     kept = Kept()
     with pytest.raises(
         PelageError, match=r"Training tiny: the loss of batch 2 of epoch 2 is nan.*train.lr.*\d+#0, "
     ) as told:
         train(variant(), data, None, CPU, 8, kept)
     assert len(kept.states) == 1 and kept.states[0]["epoch"] == 1
-    assert all(value.isfinite().all() for value in kept.states[0]["model"].values() if value.is_floating_point())
+    assert all(
+        value.isfinite().all() for value in kept.states[0]["learner"]["model"].values() if value.is_floating_point()
+    )
     assert len(str(told.value).split("batch: ")[1].split(", ")) == 8
 
 
-def test_rates_and_decay_of_the_groups():
-    trainer = loop._Trainer(variant(train={"backbone_lr_ratio": 0.1}), striped(), None, CPU, 8)
-    backbone = {id(p) for p in trainer.embedder.backbone.parameters()}
-    seen = 0
-    for group in trainer.optimizer.param_groups:
-        for parameter in group["params"]:
-            seen += 1
-            assert group["ratio"] == (0.1 if id(parameter) in backbone else 1.0)
-            assert group["weight_decay"] == (0.01 if parameter.ndim > 1 else 0.0)
-    assert seen == len([*trainer.embedder.parameters(), *trainer.loss.parameters()])
-
-
 def test_frozen_norms_keep_their_statistics():
-    start = loop._Trainer(variant(train={"freeze_norm": True}), striped(), None, CPU, 8).embedder.state_dict()
+    start = loop._Trainer(variant(train={"freeze_norm": True}), striped(), None, CPU, 8).learner.embedder.state_dict()
     trained = train(variant(train={"freeze_norm": True, "epochs": 1}), striped(), None, CPU, 8, Kept())
     moving = [name for name in start if "running" in name and name.startswith("backbone")]
     assert moving and all(torch.equal(trained.state[name], start[name]) for name in moving)
+
+
+def test_a_frozen_backbone_keeps_weights_and_statistics_until_its_time():
+    kept = Kept()
+    config = variant(train={"freeze_backbone": 2, "ema": 0.5})
+    start = loop._Trainer(config, striped(), None, CPU, 8).learner.embedder.state_dict()
+    train(dataclasses.replace(config, train={**config.train, "epochs": 4}), striped(), None, CPU, 8, kept)
+    names = [name for name in start if name.startswith("backbone")]
+    for state, frozen in zip(kept.states[:3], (True, True, False), strict=True):
+        for weights in (state["learner"]["model"], state["learner"]["ema"]):
+            assert all(torch.equal(weights[name], start[name]) for name in names) == frozen
+            assert not torch.equal(weights["head.1.weight"], start["head.1.weight"])
+
+
+def test_the_moving_average_is_validated_and_kept(monkeypatch):
+    asked, real = [], loop.embed_images
+
+    def noted(embedder, *arguments):
+        asked.append(copy.deepcopy(embedder.state_dict()))
+        return real(embedder, *arguments)
+
+    monkeypatch.setattr(loop, "embed_images", noted)
+    kept = Kept()
+    trained = train(variant(train={"ema": 0.9}), striped(), None, CPU, 8, kept)
+    first = kept.states[0]["learner"]
+    assert same(asked[0], first["ema"]) and not same(first["ema"], first["model"])
+    assert same(trained.state, asked[2 * trained.best_epoch - 1])
+
+
+def test_the_moving_average_by_hand():
+    """Of the first step it keeps nothing, of later ones 1 - (1 + n)^(-2/3) of what it was, at most `ema`."""
+    averaged = loop._Trainer(variant(train={"ema": 0.4}), striped(), None, CPU, 8).learner
+    seen = []
+    for step in range(3):
+        torch.nn.init.constant_(averaged.embedder.head[1].weight, [1.0, 2.0, 4.0][step])
+        averaged.step(step)  # no gradient, so the weights stay
+        seen.append(averaged.learnt.head[1].weight[0, 0].item())
+    early = 1 - 2 ** (-2 / 3)  # 0.37
+    second = early * 1 + (1 - early) * 2
+    assert seen == pytest.approx([1.0, second, 0.4 * second + 0.6 * 4])
+
+
+def test_a_plateau_lowers_the_rate_after_a_validation_that_is_no_better(monkeypatch):
+    values = iter([0.1, 0.5, 0.4, 0.6, 0.6, 0.7])
+    monkeypatch.setattr(loop, "retrieval", lambda *_: dict.fromkeys(SCORES, 0.0) | {"map": next(values)})
+    config = {"schedule": "plateau", "epochs": 6, "warmup": 0.0, "lr": 0.008}
+    trained = train(variant(train=config), striped(), None, CPU, 8, Kept())
+    assert [row["lr"] for row in trained.history] == [0.008, 0.008, 0.008, 0.004, 0.004, 0.002]
+
+
+class Plain(torch.nn.Module):
+    """A network without batch statistics."""
+
+    def __init__(self, config, channels):
+        super().__init__()
+        self.backbone = torch.nn.Sequential(torch.nn.Conv2d(channels, 4, 3, 2), torch.nn.GELU())
+        self.head = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten(), torch.nn.Linear(16, 16))
+
+    def forward(self, images):
+        return self.head(self.backbone(images.float() / 255))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_accumulated_batches_are_one_large_batch(monkeypatch, optimizer):
+    """Batches of 8, 8 and 4 photos, two of them a step; and batches of 16 and 4."""
+    monkeypatch.setattr(learner, "Embedder", Plain)
+    order = np.random.default_rng(0).permutation(20)
+    small, large = [order[:8], order[8:16], order[16:]], [order[:16], order[16:]]
+    results = []
+    for batches, accumulate in ((small, 2), (large, 1)):
+        monkeypatch.setattr(loop, "identity_batches", lambda *_, batches=batches: batches)
+        monkeypatch.setattr(loop, "batch_count", lambda *_, batches=batches: len(batches))
+        config = {"accumulate": accumulate, "optimizer": optimizer, "clip_norm": 1.0, "epochs": 2}
+        results.append(train(variant(train=config, loss={"name": "cosface"}), striped(), None, CPU, 8, Kept()))
+    for name, value in results[0].state.items():
+        torch.testing.assert_close(value, results[1].state[name], rtol=1e-4, atol=1e-6)
+    assert results[0].history[-1]["lr"] == results[1].history[-1]["lr"]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_has_nearly_the_gradient_of_single_precision(precision):
+    gradients = []
+    for choice in ("fp32", precision):
+        trainer = loop._Trainer(variant(model={"dropout": 0.0}, train={"precision": choice}), striped(), None, CPU, 8)
+        assert trainer.learner.optimisation.scaler.is_enabled() == (choice == "fp16")
+        chosen = np.arange(0, 24, 3)
+        trainer.learner.loss_of(trainer.data.images[trainer.data.train[chosen]], trainer.data.labels[chosen]).backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in trainer.learner.embedder.parameters()]))
+    assert not torch.equal(*gradients)
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.98
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_the_order_in_memory_is_a_parameter(monkeypatch, channels_last):
+    formats, real = [], learner.Embedder.forward
+    monkeypatch.setattr(
+        learner.Embedder,
+        "forward",
+        lambda self, images: (
+            formats.append(images.is_contiguous(memory_format=torch.channels_last)) or real(self, images)
+        ),
+    )
+    trainer = loop._Trainer(variant(train={"channels_last": channels_last}), striped(), None, CPU, 8)
+    trainer._learn()
+    assert set(formats) == {channels_last}
+    filters = trainer.learner.embedder.backbone.conv_stem.weight
+    assert filters.is_contiguous(memory_format=torch.channels_last) == channels_last
+
+
+def test_compiling_is_a_parameter(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda module: compiled.append(module) or module)
+    plain = train(variant(), striped(), None, CPU, 8, Kept())
+    assert not compiled
+    assert same(plain.state, train(variant(train={"compile": True}), striped(), None, CPU, 8, Kept()).state)
+    assert len(compiled) == 1
+
+
+def test_too_little_memory_says_what_to_lower(monkeypatch):
+    def full(self, images):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
+
+    monkeypatch.setattr(learner.Embedder, "forward", full)
+    with pytest.raises(PelageError, match=r"too small .*2 GiB\.\).*train.identities_per_batch.*train.accumulate"):
+        train(variant(), striped(), None, CPU, 8, Kept())

@@ -22,9 +22,9 @@ DRIVER = """
 import os, runpy, signal, sys
 root = sys.argv[1]
 sys.path[:0] = [root + "/stages", root + "/src"]
-import torch
 import pelage.training.loop, pelage.training.dataset
 import pelage.model.embedder as embedder
+from pelage.training.optimisation import Optimisation
 
 def deadly(function, count):
     calls = 0
@@ -38,7 +38,7 @@ def deadly(function, count):
 
 def prepare(moment, count):
     if moment == "step":
-        torch.optim.AdamW.step = deadly(torch.optim.AdamW.step, count)
+        Optimisation.step = deadly(Optimisation.step, count)
     if moment == "replace":  # a checkpoint is written, but its file is not yet in place
         replace = os.replace
         killer = deadly(replace, count)
@@ -61,13 +61,13 @@ for line in sys.stdin:
 """
 
 
-def survey(folder: Path) -> None:
+def survey(folder: Path, **train) -> None:
     """Six labels with two encounters of two photos to learn and one encounter of one photo to validate."""
     params = read_params(ROOT / "params.yaml")
     params["model"] |= {"backbone": "test_efficientnet", "weights": "none", "dim": 8, "width": 32, "height": 32}
     params["model"] |= {"dropout": 0.2}
     params["train"] |= {"epochs": 3, "validate_every": 1, "identities_per_batch": 3, "photos_per_identity": 2}
-    params["train"] |= {"optimizer": "adamw"}
+    params["train"] |= {"optimizer": "adamw", **train}
     params["compute"] |= {"device": "cpu", "threads": 1}
     params["variants"] = {"tiny": {"part": "flank", "view": "crop_edge"}}
     folder.mkdir()
@@ -102,21 +102,36 @@ def run():
         driver.stdin.close()
 
 
-def test_killed_again_and_again_ends_with_the_same_bytes(tmp_path, run):
+def kill_and_compare(tmp_path: Path, run, moments: list[tuple[str, int]], **train) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    survey(whole)
-    survey(killed)
+    survey(whole, **train)
+    survey(killed, **train)
     assert run(whole) == 0
-    # an epoch has four steps: within the first, within the second, while the second's checkpoint is put in place,
-    # within the last, and when all is learnt but nothing written
-    for moment, count in (("step", 3), ("step", 6), ("replace", 1), ("step", 6), ("output", 1)):
+    for moment, count in moments:
         assert run(killed, moment, count) == -9
         assert not any((killed / name).exists() for name in OUTPUTS)
     (checkpoint,) = killed.glob(".pelage/checkpoints/tiny/*/last.pt")
     finished = checkpoint.stat().st_mtime_ns
     assert run(killed) == 0
-    assert checkpoint.stat().st_mtime_ns == finished  # the outputs come from the checkpoint, nothing is learnt again
+    if moments[-1][0] == "output":  # the outputs come from the checkpoint, nothing is learnt again
+        assert checkpoint.stat().st_mtime_ns == finished
     assert not list(checkpoint.parent.glob(".*"))  # nor is anything left of the torn ones
     for name in OUTPUTS:
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
     assert pd.read_csv(killed / OUTPUTS[1])["epoch"].tolist() == [1, 2, 3]
+
+
+def test_killed_again_and_again_ends_with_the_same_bytes(tmp_path, run):
+    # an epoch has four steps: within the first, within the second, while the second's checkpoint is put in place,
+    # within the last, and when all is learnt but nothing written
+    moments = [("step", 3), ("step", 6), ("replace", 1), ("step", 6), ("output", 1)]
+    kill_and_compare(tmp_path, run, moments)
+
+
+def test_moving_average_accumulation_plateau_and_momentum_go_on_too(tmp_path, run):
+    # two steps of two batches an epoch: ten times within an epoch, or while a file is written; the backbone thaws in
+    # the third
+    config = {"optimizer": "sgd", "lr": 0.02, "accumulate": 2, "schedule": "plateau", "plateau_patience": 0}
+    config |= {"ema": 0.9, "layer_decay": 0.8, "clip_norm": 1.0, "freeze_backbone": 2, "precision": "fp16"}
+    moments = [("step", count) for count in (1, 2, 3, 2, 1, 4, 1)] + [("replace", 1), ("step", 2), ("output", 1)]
+    kill_and_compare(tmp_path, run, moments, **config)

@@ -1,8 +1,9 @@
 """Checkpoints: a training that is killed and started again ends with the same bytes as one that was left alone.
 
 They live outside DVC's outputs, in a folder named by everything that the result depends on, and are replaced
-atomically after each epoch. Whatever is random in an epoch follows from the seed and the epoch's number (see `loop`),
-so no generator's state has to be kept.
+atomically after each epoch: one file with the weights, their moving average, optimizer, schedule, scaler, the best
+weights so far, and the history. Whatever is random in an epoch (sampler, augmentation, dropout) follows from the seed
+and the epoch's number (see `loop`); so the epoch is the sampler's position, and no generator has a state to keep.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Checkpoint:
     Use as a context manager: entering waits until no other process (an orphan of a killed run, say) trains the same.
 
     Args:
-        folder: Named by variant and fingerprint.
+        folder: Named by fingerprint, in one named by variant.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -70,17 +71,24 @@ class Checkpoint:
         self._lock.close()
 
     def load(self) -> dict[str, Any] | None:
-        """Return what was saved last, on the CPU; None if there is nothing or it cannot be read."""
+        """Return what was saved last, on the CPU; None if there is nothing, of another training or unreadable."""
         try:
-            return torch.load(self._file, map_location="cpu", weights_only=True)
+            content = torch.load(self._file, map_location="cpu", weights_only=True)
+            if content["fingerprint"] == self._folder.name:
+                return content["state"]
+            print(f"{self._file} is of other parameters, data or code: the training starts afresh")
         except FileNotFoundError:
-            return None
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            if any(self._folder.parent.glob("*/last.pt")):
+                print(
+                    f"the checkpoints in {self._folder.parent} are of other parameters, data or code: the training "
+                    "starts afresh"
+                )
+        except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
             print(f"{self._file} cannot be read ({type(error).__name__}): the training starts afresh")
-            return None
+        return None
 
     def save(self, state: dict[str, Any]) -> None:
-        """Save tensors, numbers, texts, lists and dictionaries, atomically."""
+        """Save tensors, numbers, texts, lists and dictionaries, and whose they are, atomically."""
         buffer = BytesIO()
-        torch.save(state, buffer)
+        torch.save({"fingerprint": self._folder.name, "state": state}, buffer)
         write_bytes(self._file, buffer.getvalue())

@@ -30,6 +30,7 @@ class TrainingData:
         train: `(T,)` places of the training crops that are learnt.
         mirrored: `(T,)` bool: learnt as its mirror image, under a label of its own.
         labels: `(T,)` integers from 0, the label of each training crop.
+        encounters: `(T,)` integers, equal for training crops of one encounter.
         validation: What is asked after an epoch, or None.
         side_unknown: Number of training crops that are not learnt because nobody knows which flank they show.
     """
@@ -40,6 +41,7 @@ class TrainingData:
     train: np.ndarray
     mirrored: np.ndarray
     labels: np.ndarray
+    encounters: np.ndarray
     validation: Validation | None
     side_unknown: int
 
@@ -69,6 +71,7 @@ def training_data(variant: Variant, protocol: ProtocolSet, crops: Path, masks: P
             return None, f"{len(labels)} training crops of {variant.part}, no two of one label; {told}"
         if single:
             print(f"{variant.name}: {told}; {single} of {len(names)} labels have a single training crop, no positive")
+    encounters = np.unique(gallery.loc[teaches, "encounter"].to_numpy(str), return_inverse=True)[1]
     ids = [*gallery["crop_id"], *queries["crop_id"]]
     width, height = variant.model["width"], variant.model["height"]
     pixels, digests = read_crops(ids, crops, variant.channels, width, height)
@@ -86,6 +89,7 @@ def training_data(variant: Variant, protocol: ProtocolSet, crops: Path, masks: P
         train=np.tile(np.flatnonzero(teaches), copies),
         mirrored=side == 1,
         labels=np.tile(labels, copies).astype(np.int64) + side * len(names),
+        encounters=np.tile(encounters, copies),
         validation=answerable(
             places[count:],
             places[:count],

@@ -1,4 +1,8 @@
-"""Sampler: P identities x K photos a batch (Hermans et al., 2017, section 3), each label as often as any other."""
+"""Sampler: P identities x K photos a batch (Hermans et al., 2017, section 3), by encounter first.
+
+Each label comes as often as any other, within a label each encounter, and within an encounter each photo. Two photos
+of a burst show the same pose in the same light: as a positive pair they teach next to nothing.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,9 @@ class _Deck:
         self._rng = rng
         self._left: list[int] = []
 
+    def __len__(self) -> int:
+        return len(self._cards)
+
     def deal(self, count: int) -> list[int]:
         count = min(count, len(self._cards))
         if len(self._left) < count:
@@ -27,25 +34,56 @@ class _Deck:
         return hand
 
 
-def identity_batches(labels: np.ndarray, identities: int, photos: int, seed: int, epoch: int) -> list[np.ndarray]:
+class _Label:
+    """The photos of one label: a deck of encounters, and a deck of photos for each of them."""
+
+    def __init__(self, places: np.ndarray, encounters: np.ndarray, rng: np.random.Generator) -> None:
+        names = np.unique(encounters).tolist()
+        self._photos = {name: _Deck(places[encounters == name].tolist(), rng) for name in names}
+        self._encounters = _Deck(names, rng)
+        self._size = len(places)
+
+    def deal(self, count: int) -> list[int]:
+        """Deal photos of different encounters, a second one of an encounter only when each other one gave its own."""
+        count = min(count, self._size)
+        order = self._encounters.deal(count)
+        shares = dict.fromkeys(order, 0)
+        while count:
+            for name in [name for name in order if shares[name] < len(self._photos[name])][:count]:
+                shares[name] += 1
+                count -= 1
+        return [place for name in order for place in self._photos[name].deal(shares[name])]
+
+
+def identity_batches(
+    labels: np.ndarray, encounters: np.ndarray, identities: int, photos: int, seed: int, epoch: int
+) -> list[np.ndarray]:
     """Return the batches of one epoch as places in `labels`; they depend on nothing but the arguments.
 
-    An epoch has as many batches as would hold every photo once. Labels are dealt evenly, and so are the photos of a
-    label: in the long run rare labels are seen as often as common ones.
+    An epoch has as many batches as would hold every photo once, and the last one is as large as the others: what it
+    holds beyond the last photo is dealt from the next round of the cards. In the long run rare labels are seen as
+    often as common ones.
 
     Args:
         labels: `(N,)` label of each photo.
+        encounters: `(N,)` integers, the encounter of each photo.
         identities: P, labels a batch (all of them if there are fewer).
-        photos: K, photos of a label in a batch (all of them if it has fewer: no photo is twice in a batch).
+        photos: K, photos of a label in a batch (all of them if it has fewer: no photo is twice in a batch). They are
+            of K different encounters, or of all that the label has, as evenly as their sizes allow.
         seed: Seed of the training.
         epoch: From 0.
     """
     rng = generator(seed, "sampler", epoch)
-    names = np.unique(labels)
-    photo_decks = {name: _Deck(np.flatnonzero(labels == name).tolist(), rng) for name in names.tolist()}
-    label_deck = _Deck(names.tolist(), rng)
-    batches = math.ceil(len(labels) / (identities * photos))
+    names = np.unique(labels).tolist()
+    places = {name: np.flatnonzero(labels == name) for name in names}
+    photo_decks = {name: _Label(places[name], encounters[places[name]], rng) for name in names}
+    label_deck = _Deck(names, rng)
     return [
         np.array([place for name in label_deck.deal(identities) for place in photo_decks[name].deal(photos)])
-        for _ in range(batches)
+        for _ in range(batch_count(len(labels), identities, photos))
     ]
+
+
+def batch_count(total: int, identities: int, photos: int) -> int:
+    """Return the batches of an epoch over `total` photos, with `photos` of each of `identities` labels in a batch."""
+    return math.ceil(total / (identities * photos))

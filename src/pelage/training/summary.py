@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pelage.training.dataset import TrainingData
-from pelage.training.loop import Trained
+from pelage.training.loop import VALIDATION_COLUMNS, Trained
 
 
 def summary(data: TrainingData | None, trained: Trained | None, reason: str = "") -> dict[str, Any]:
@@ -19,8 +19,7 @@ def summary(data: TrainingData | None, trained: Trained | None, reason: str = ""
         "trained": True,
         "epochs_run": len(trained.history),
         "best_epoch": trained.best_epoch,
-        "val_top1": best["val_top1"],
-        "val_map": best["val_map"],
+        **{name: best[name] for name in VALIDATION_COLUMNS},
         "train_loss": round(best["loss"], 4),
         "photos": int((~data.mirrored).sum()),
         "photos_side_unknown": data.side_unknown,

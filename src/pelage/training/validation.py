@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+ACCURACY_RANKS = (1, 3, 5, 10)
+DYNAMIC_K = 5
+SCORES = (*(f"top{k}" for k in ACCURACY_RANKS), "map", f"dynamic_top{DYNAMIC_K}_ap")
+"""What `retrieval` returns, in its order."""
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -42,8 +47,13 @@ def answerable(
     return Validation(queries[kept], gallery, hits[kept], allowed[kept])
 
 
-def retrieval(scores: np.ndarray, hits: np.ndarray, allowed: np.ndarray) -> tuple[float, float]:
-    """Return top-1 accuracy and mean average precision of queries that each have an allowed hit.
+def retrieval(scores: np.ndarray, hits: np.ndarray, allowed: np.ndarray) -> dict[str, float]:
+    """Return the mean scores, 0..1, of queries that each have an allowed hit, under the names of `SCORES`.
+
+    * `topK`: share of queries with a hit among the first K.
+    * `map`: mean average precision, the precision at each hit.
+    * `dynamic_top5_ap`: with n allowed hits and k' = min(5, n), the mean over ranks 1..k' of the precision at that
+      rank, hit or not (leopard study, spotID).
 
     Args:
         scores: `(Q, G)`, higher is more alike; of equal scores the earlier column comes first.
@@ -52,6 +62,11 @@ def retrieval(scores: np.ndarray, hits: np.ndarray, allowed: np.ndarray) -> tupl
     """
     order = np.argsort(-np.where(allowed, scores, -np.inf), axis=1, kind="stable")
     ranked = np.take_along_axis(hits & allowed, order, axis=1)
-    precision = np.cumsum(ranked, axis=1) / np.arange(1, ranked.shape[1] + 1)
-    average = (precision * ranked).sum(axis=1) / ranked.sum(axis=1)
-    return float(ranked[:, 0].mean()), float(average.mean())
+    total = ranked.sum(axis=1)
+    ranks = np.arange(1, ranked.shape[1] + 1)
+    precision = np.cumsum(ranked, axis=1) / ranks
+    average = (precision * ranked).sum(axis=1) / total
+    depth = np.minimum(DYNAMIC_K, total)
+    dynamic = (precision * (ranks <= depth[:, None])).sum(axis=1) / depth
+    accuracies = [ranked[:, :k].any(axis=1).mean() for k in ACCURACY_RANKS]
+    return dict(zip(SCORES, map(float, (*accuracies, average.mean(), dynamic.mean())), strict=True))
