@@ -35,5 +35,5 @@ def test_grid_pooling_keeps_what_lies_where():
 
 def test_poolings_by_name():
     assert create_pooling("gem", None)[1] == 1 and create_pooling("grid", [2, 4])[1] == 8
-    with pytest.raises(PelageError, match="model.pooling is 'map'"):
+    with pytest.raises(PelageError, match=r"model.pooling is 'map'"):
         create_pooling("map", None)

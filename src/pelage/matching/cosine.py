@@ -32,7 +32,8 @@ def read_embeddings(path: Path) -> pd.DataFrame:
         try:
             with safe_open(path, "np") as file:
                 points = file.get_tensor("embedding")
-                table = pd.DataFrame({"crop_id": pd.Series(json.loads(file.metadata()["crop_id"]), dtype=str)})
+                ids = json.loads(file.metadata()["pelage"])["crop_id"]
+            table = pd.DataFrame({"crop_id": pd.Series(ids, dtype=str)})
         except FileNotFoundError as error:
             raise PelageError(f"{path} is missing: run the stage embed.") from error
         except (SafetensorError, KeyError, TypeError, ValueError) as error:

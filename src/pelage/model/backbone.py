@@ -251,8 +251,10 @@ def load_weights(backbone: nn.Module, weights: Mapping[str, Tensor], source: str
     prefix = _prefix(weights, target)
     named = {name.removeprefix(prefix): value for name, value in weights.items()}
     converted = _converted(backbone, named, target)
-    resized = tuple(n for n, value in converted.items() if n in named and value.shape != named[n].shape)
-    renamed = tuple(n for n in converted if n not in named and n in target)
+    origins = {id(value): name for name, value in named.items()}
+    made = {name: origins.get(id(value)) for name, value in converted.items() if name in target}
+    resized = tuple(name for name, origin in made.items() if origin is None and name in named)
+    renamed = tuple(name for name, origin in made.items() if origin != name and name not in resized)
     first = first_convolutions(backbone)
     taken: dict[str, Tensor] = {}
     widened, skipped = [], []

@@ -31,7 +31,9 @@ CHANNEL_STD = (0.229, 0.224, 0.225, 0.225)
 HALF = (0.5, 0.5, 0.5)
 NORMALISATIONS = ("imagenet", "half", "backbone")
 
-DEFAULTS: Mapping[str, Any] = {"depth": 1, "hidden": 512, "normalise": "imagenet", "width": None, "height": None}
+DEFAULTS: Mapping[str, Any] = {
+    "grid": [1, 1], "depth": 1, "hidden": 512, "normalise": "imagenet", "width": None, "height": None,
+}  # fmt: skip
 """Fields that a configuration may leave out; without a size it is that of the backbone's own training."""
 
 

@@ -99,7 +99,7 @@ def write_embeddings(
     """Write points and their ids, atomically and with the same bytes every time.
 
     A file named `.parquet` is the table `crop_id`, `embedding` (lists of `dim` numbers); one named `.safetensors` has
-    the tensor `embedding` (N, dim) and, in its metadata, the JSON list `crop_id`.
+    the tensor `embedding` (N, dim), and the list `crop_id` in the JSON of its metadata.
 
     Args:
         path: Its suffix is one of `FORMATS`.
@@ -114,10 +114,13 @@ def write_embeddings(
     """
     kind = PRECISIONS[choose(precision, PRECISIONS, "embed.precision")]
     values = np.ascontiguousarray(points, kind).reshape(-1, dim)
-    metadata = {"pelage": json.dumps(about or {}, sort_keys=True)}
+    about = about or {}
     if choose(path.suffix[1:], FORMATS, "embed.format") == "safetensors":
-        write_bytes(path, save({"embedding": values}, metadata | {"crop_id": json.dumps(list(crop_ids))}))
+        # one key, because safetensors writes several in any order
+        metadata = {"pelage": json.dumps({**about, "crop_id": list(crop_ids)}, sort_keys=True)}
+        write_bytes(path, save({"embedding": values}, metadata))
         return
+    metadata = {"pelage": json.dumps(about, sort_keys=True)}
     lists = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), dim)
     table = pa.table({"crop_id": pa.array(crop_ids, pa.string()), "embedding": lists})
     buffer = BytesIO()
