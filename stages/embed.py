@@ -1,37 +1,50 @@
-"""Embed VARIANT: a trained model and its crops -> data/embeddings/VARIANT.parquet."""
+"""Embed VARIANT: a trained model and its crops -> data/embeddings/VARIANT.parquet (or .safetensors)."""
 
+import shutil
 import sys
 from pathlib import Path
 
 import _path  # noqa: F401
 import numpy as np
 
-from pelage.common.params import read_params
+from pelage.common.files import cache_root, sha256_file
+from pelage.common.params import choose, read_params
 from pelage.common.stage import run_stage
 from pelage.model.compute import prepare
-from pelage.model.crops import present, read_crops
+from pelage.model.crops import present
 from pelage.model.embedder import load_model
-from pelage.model.embeddings import embed_images, write_embeddings
+from pelage.model.embeddings import AUGMENTATIONS, FORMATS, PRECISIONS, SYMMETRIC, write_embeddings
+from pelage.model.export import embed_crops, fingerprint
 from pelage.split.protocols import read_split
 
 
 def main() -> None:
     name = sys.argv[1]
     params = read_params()
+    settings = params["embed"]
+    for key, allowed in (("tta", AUGMENTATIONS), ("precision", PRECISIONS), ("format", FORMATS)):
+        choose(settings[key], allowed, f"embed.{key}")
     device = prepare(**params["compute"])
-    model, about = load_model(Path(f"data/models/{name}.safetensors"))
+    file = Path(f"data/models/{name}.safetensors")
+    model, about = load_model(file)
     split = read_split(Path("data/split.csv"))
     wanted = split.loc[(split["part"] == about["part"]) & (split["subset"] != "none"), "crop_id"]
-    width, height, dim = (about["model"][key] for key in ("width", "height", "dim"))
+    dim, digest = about["model"]["dim"], sha256_file(file)
+    state = fingerprint(digest, settings["batch"], settings["tta"], params["compute"], device.type)
+    cache = cache_root() / "embeddings" / name / state
     ids, points = [], np.empty((0, dim))
     if model is not None:
         folder = Path("data/views") / about["view"] / about["part"]
         ids = present(wanted, folder)
-        images, _ = read_crops(ids, folder, about["channels"], width, height)
-        points = embed_images(model.to(device), images, params["embed"]["batch"], device)
+        points = embed_crops(model.to(device), about, ids, folder, settings, device, cache)
 
-    write_embeddings(Path(f"data/embeddings/{name}.parquet"), ids, points, dim)
+    told = {"model": digest, "tta": settings["tta"]}
+    path = Path(f"data/embeddings/{name}.{settings['format']}")
+    write_embeddings(path, ids, points, dim, settings["precision"], told)
+    shutil.rmtree(cache, ignore_errors=True)
     print(f"embed {name}: {len(ids)} of {len(wanted)} crops, {dim} numbers each")
+    if settings["tta"] == "flips" and about["part"] not in SYMMETRIC:
+        print(f"embed.tta flips: no part {about['part']} is mirrored, it would look like another animal's other side")
 
 
 if __name__ == "__main__":

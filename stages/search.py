@@ -7,8 +7,8 @@ import _path  # noqa: F401
 
 from pelage.common.params import entry, read_params
 from pelage.common.stage import run_stage
-from pelage.common.tables import read_parquet, write_parquet
-from pelage.matching.cosine import search
+from pelage.common.tables import write_parquet
+from pelage.matching.cosine import read_embeddings, search
 from pelage.split.protocols import protocol_sets, read_split
 
 
@@ -16,7 +16,7 @@ def main() -> None:
     name = sys.argv[1]
     params = read_params()
     part = entry(params["variants"], name, "variants")["part"]
-    embeddings = read_parquet(Path(f"data/embeddings/{name}.parquet"))
+    embeddings = read_embeddings(Path(f"data/embeddings/{name}.{params['embed']['format']}"))
     sets = protocol_sets(read_split(Path("data/split.csv")), part)
     rankings = search(embeddings, sets, params["search"]["depth"])
 

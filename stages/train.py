@@ -11,7 +11,7 @@ from pelage.common.files import cache_root, sha256_file, write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import write_table
-from pelage.model.backbone import read_weights
+from pelage.model.backbone import read_weights, weights_file
 from pelage.model.compute import prepare
 from pelage.model.embedder import save_model
 from pelage.split.protocols import protocol_sets, read_split
@@ -28,7 +28,7 @@ def main() -> None:
     params = read_params()
     variant = read_variant(params, sys.argv[1])
     device = prepare(**params["compute"])
-    weights = None if variant.model["weights"] == "none" else Path(variant.model["weights"])
+    weights = weights_file(variant.model)
     tensors = None if weights is None else read_weights(weights)
     validation = protocol_sets(read_split(SPLIT), variant.part)["validation"]
     views, masks = Path("data/views") / variant.view / variant.part, Path("data/masks") / variant.part

@@ -6,7 +6,16 @@ import torch
 from safetensors.torch import save_file
 
 from pelage.common.errors import PelageError
-from pelage.model.backbone import create_backbone, load_weights, read_weights, widen
+from pelage.model import backbone as module
+from pelage.model.backbone import (
+    HUB_ARCHITECTURES,
+    create_backbone,
+    load_weights,
+    own_size,
+    read_weights,
+    weights_file,
+    widen,
+)  # fmt: skip
 
 NAME = "test_efficientnet"
 
@@ -97,3 +106,158 @@ def test_only_safetensors_are_read(tmp_path):
 def test_unknown_backbone_names_close_ones():
     with pytest.raises(PelageError, match=r"model.backbone is 'test_efficient_net'"):
         create_backbone("test_efficient_net", 3)
+
+
+@pytest.mark.parametrize("prefix", ["model.", "backbone.", "module.", "trunk.", "module.model.", "_orig_mod.backbone."])
+def test_prefixes_of_wrappers_are_taken_off(prefix):
+    torch.manual_seed(0)
+    source = timm.create_model(NAME, num_classes=0).state_dict()
+    weights = {prefix + name: value for name, value in source.items()} | {"loss.weight": torch.ones(2)}
+    target = create_backbone(NAME, 3)
+    report = load_weights(target, weights)
+    assert report.prefix == prefix and not report.missing and f"prefix {prefix} taken off" in str(report)
+    assert report.skipped == (("loss.weight", "the backbone has no such tensor"),)
+    assert all(torch.equal(value, source[name]) for name, value in target.state_dict().items())
+
+
+@pytest.mark.parametrize("cut", ["none", 16])
+def test_old_swin_layouts_are_turned_even_without_a_classifier(cut):
+    """Before timm 0.9 a stage of Swin ended with the downsampling that the next one begins with now."""
+    torch.manual_seed(0)
+    name = "swin_tiny_patch4_window7_224"
+    source = timm.create_model(name, num_classes=0).state_dict()
+    old = {}
+    for key, value in source.items():
+        parts = key.split(".")
+        if "downsample" in parts:
+            parts[1] = str(int(parts[1]) - 1)
+        old["model." + ".".join(parts)] = value
+    target = create_backbone(name, 4, cut)
+    report = load_weights(target, old)
+    assert report.widened == ("patch_embed.proj.weight",) and not report.missing
+    assert "layers.1.downsample.norm.weight" in target.state_dict()
+    assert any(name.startswith("layers.2.downsample") for name in report.renamed)
+    for key, value in target.state_dict().items():
+        if key != "patch_embed.proj.weight":
+            assert torch.equal(value, source[key]), key
+
+
+def test_position_tables_are_resampled_for_another_size():
+    torch.manual_seed(0)
+    source = timm.create_model("test_vit").state_dict()  # 160 x 160 pixels: a class token and 10 x 10 places
+    source["pos_embed"][:, 1:] = torch.linspace(0, 1, 10).repeat(10).view(1, 100, 1)  # grows from left to right
+    target = create_backbone("test_vit", 3, size=(320, 80))
+    report = load_weights(target, source)
+    assert report.resized == ("pos_embed",) and not report.missing
+    assert "pos_embed resampled for the size" in str(report)
+    table = target.pos_embed.detach()
+    torch.testing.assert_close(table[:, :1], source["pos_embed"][:, :1])
+    rows = table[0, 1:, 0].view(5, 20)
+    assert (rows.diff(dim=1)[:, 2:-2] > 0).all() and rows[:, 0].max() < 0.05 and rows[:, -1].min() > 0.95
+
+
+def test_names_of_openai_clip_are_turned_into_timms():
+    torch.manual_seed(0)
+    network = create_backbone("vit_base_patch32_clip_224", 3)
+    theirs = {f"visual.{name}": value for name, value in _as_openai(network.state_dict()).items()}
+    fresh = create_backbone("vit_base_patch32_clip_224", 3)
+    report = load_weights(fresh, theirs | {"token_embedding.weight": torch.zeros(3, 2)})
+    assert not report.missing and report.renamed
+    for name, value in network.state_dict().items():
+        assert torch.equal(fresh.state_dict()[name], value), name
+
+
+def _as_openai(state):
+    """The names of github.com/openai/CLIP for a vision transformer of timm."""
+    swaps = [
+        ("patch_embed.proj", "conv1"), ("norm_pre", "ln_pre"), ("blocks.", "transformer.resblocks."),
+        ("norm1", "ln_1"), ("norm2", "ln_2"), ("attn.qkv.", "attn.in_proj_"), ("attn.proj", "attn.out_proj"),
+        ("mlp.fc1", "mlp.c_fc"), ("mlp.fc2", "mlp.c_proj"),
+    ]  # fmt: skip
+    named = {}
+    for name, value in state.items():
+        for ours, theirs in swaps:
+            name = name.replace(ours, theirs)
+        name = name.replace("norm.", "ln_post.") if name.startswith("norm.") else name
+        if name == "cls_token":
+            name, value = "class_embedding", value[0, 0]
+        if name == "pos_embed":
+            name, value = "positional_embedding", value[0]
+        named[name] = value
+    return named
+
+
+def test_a_model_of_this_pipeline_gives_its_backbone():
+    from pelage.model.embedder import Embedder
+
+    config = {"backbone": NAME, "stride": "none", "pooling": "gem", "dim": 8, "dropout": 0.0, "batch_norm": False}
+    model = Embedder({**config, "grid": [1, 1]}, 3)
+    report = load_weights(create_backbone(NAME, 3), model.state_dict())
+    assert not report.missing
+    assert {name for name, _ in report.skipped} == {"pooling.exponent", "head.1.weight", "head.1.bias"}
+
+
+def test_the_architectures_of_the_megadescriptors_need_no_hub(monkeypatch):
+    monkeypatch.setattr(timm.models._hub, "hf_hub_download", None)
+    sizes = {"T-224": 768, "S-224": 768, "B-224": 1024, "L-224": 1536, "L-384": 1536}
+    with torch.device("meta"):
+        for name in HUB_ARCHITECTURES:
+            network = create_backbone(name, 4)
+            assert network.num_features == sizes[name.partition("Descriptor-")[2]]
+            assert own_size(network) == ((384, 384) if name.endswith("384") else (224, 224))
+
+
+def test_a_megadescriptor_from_a_local_file(tmp_path):
+    torch.manual_seed(0)
+    source = timm.create_model("swin_tiny_patch4_window7_224", num_classes=0).state_dict()
+    save_file({name: value.contiguous() for name, value in source.items()}, tmp_path / "mega.safetensors")
+    config = {"backbone": "hf-hub:BVRA/MegaDescriptor-T-224", "weights": str(tmp_path / "mega.safetensors")}
+    network = create_backbone(config["backbone"], 3, size=(224, 112))
+    report = load_weights(network, read_weights(weights_file(config)))
+    # at 112 rows the last stage has 4 x 7 places: its windows, and their tables, become that small
+    assert not report.missing and all(name.endswith("relative_position_bias_table") for name in report.resized)
+
+
+def refuse(*_, **__):
+    raise ConnectionError("no route to host")
+
+
+def test_a_hub_that_cannot_be_reached_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(timm.models._hub, "hf_hub_download", refuse)
+    monkeypatch.setattr(module, "hf_hub_download", refuse)
+    with pytest.raises(PelageError, match=r"'hf-hub:someone/else'.*config.json.*model.weights to the safetensors file"):
+        create_backbone("hf-hub:someone/else", 3)
+    with pytest.raises(PelageError, match=r"data/weights/MegaDescriptor-B-224.safetensors, and set model.weights"):
+        weights_file({"backbone": "hf-hub:BVRA/MegaDescriptor-B-224", "weights": "pretrained"})
+    with pytest.raises(PelageError, match=r"huggingface.co/timm/resnet18.a1_in1k where there is a network"):
+        weights_file({"backbone": "resnet18", "weights": "pretrained"})
+
+
+def test_a_hub_name_is_read_by_timms_own_code(monkeypatch, tmp_path):
+    """The configuration names the architecture and its arguments; only the download is played."""
+    (tmp_path / "config.json").write_text('{"architecture": "test_vit", "num_classes": 0, "pretrained_cfg": {}}')
+    asked = []
+
+    def download(repository, filename, **named):
+        asked.append((repository, filename, named.get("revision")))
+        return str(tmp_path / filename)
+
+    monkeypatch.setattr(timm.models._hub, "hf_hub_download", download)
+    monkeypatch.setattr(module, "hf_hub_download", download)
+    assert create_backbone("hf-hub:someone/vit@v2", 4).num_features == 64
+    assert set(asked) == {("someone/vit", "config.json", "v2")}
+    config = {"backbone": "hf-hub:someone/vit@v2", "weights": "pretrained"}
+    assert weights_file(config) == tmp_path / "model.safetensors"
+    assert asked[-1] == ("someone/vit", "model.safetensors", "v2")
+
+
+def test_weights_are_a_path_none_or_pretrained():
+    assert weights_file({"backbone": NAME, "weights": "none"}) is None
+    assert str(weights_file({"backbone": NAME, "weights": "a/b.safetensors"})) == "a/b.safetensors"
+    with pytest.raises(PelageError, match=r"timm has no weights of 'swin_nonsense'"):
+        weights_file({"backbone": "swin_nonsense", "weights": "pretrained"})
+
+
+def test_a_tag_that_timm_does_not_have_is_told():
+    with pytest.raises(PelageError, match=r"'resnet18.nonsense'.*Invalid pretrained tag"):
+        create_backbone("resnet18.nonsense", 3)

@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from pyarrow.parquet import read_schema
 
 from pelage.common.errors import PelageError
-from pelage.common.tables import read_parquet
-from pelage.model.embedder import AveragePooling, Embedder, GemPooling, GridPooling, load_model, save_model
-from pelage.model.embeddings import embed_images, write_embeddings
+from pelage.model.embedder import Embedder, embedding_head, load_model, save_model
+from pelage.model.embeddings import embed_images
 
 CONFIG = {
     "backbone": "test_efficientnet",
@@ -22,22 +20,6 @@ ABOUT = {"trained": True, "model": CONFIG, "channels": 4, "part": "flank", "view
 
 def images(count=5, channels=4):
     return np.random.default_rng(0).integers(0, 256, (count, 32, 48, channels), np.uint8)
-
-
-def test_gem_is_the_mean_at_1_and_the_maximum_far_up():
-    features = torch.rand(2, 3, 4, 5)
-    torch.testing.assert_close(GemPooling(1.0)(features), AveragePooling()(features))
-    torch.testing.assert_close(GemPooling(400.0)(features.double()), features.amax((2, 3)), rtol=0.02, atol=0.01)
-    # by hand, p = 3: ((1 + 8) / 2) ** (1 / 3)
-    torch.testing.assert_close(GemPooling()(torch.tensor([[[[1.0, 2.0]]]])), torch.tensor([[4.5 ** (1 / 3)]]))
-
-
-def test_grid_pooling_keeps_what_lies_where():
-    features = torch.arange(2 * 4 * 6, dtype=torch.float32).view(1, 2, 4, 6)
-    pooled = GridPooling(2, 3)(features).view(2, 2, 3)
-    # by hand: the first cell of the first map holds 0, 1, 6, 7; the last of the second 40, 41, 46, 47
-    assert pooled[0, 0, 0] == 3.5 and pooled[1, 1, 2] == 43.5
-    torch.testing.assert_close(GridPooling(1, 1)(features), AveragePooling()(features))
 
 
 def test_pixels_are_normalised_by_imagenet_and_the_edge_channel_by_the_paper():
@@ -93,23 +75,64 @@ def test_other_files_are_refused(tmp_path):
         load_model(tmp_path / "none.safetensors")
 
 
-def test_unfit_networks_and_poolings_are_told():
-    with pytest.raises(PelageError, match=r"model.pooling is 'max'.*avg, gem"):
+def test_unfit_poolings_and_sizes_are_told():
+    with pytest.raises(PelageError, match=r"model.pooling is 'max'.*avg, cls, gem, grid"):
         Embedder({**CONFIG, "pooling": "max"}, 3)
     for grid in (4, [2], [2, 0], [True, 2]):
         with pytest.raises(PelageError, match=r"model.grid is .*such as \[2, 4\]"):
             Embedder({**CONFIG, "pooling": "grid", "grid": grid}, 3)
-    transformer = Embedder({**CONFIG, "backbone": "test_vit"}, 3)
-    with pytest.raises(PelageError, match="not feature maps"):
-        transformer(torch.zeros(1, 3, 160, 160, dtype=torch.uint8))
+    with pytest.raises(PelageError, match="'cls', but test_efficientnet has no class token"):
+        Embedder({**CONFIG, "pooling": "cls"}, 3)
+    with pytest.raises(PelageError, match=r"model.width is 100.*16 pixels long.*Set it to 96 or 112"):
+        Embedder({**CONFIG, "backbone": "vit_tiny_patch16_224", "width": 100, "height": 64}, 3)
+    with pytest.raises(PelageError, match=r"does not take images of 100 x 64 pixels.*divisible"):
+        Embedder({**CONFIG, "backbone": "test_vit", "width": 100, "height": 64}, 3)
+    with pytest.raises(PelageError, match=r"does not take images of 200 x 64|for 200 x 64"):
+        Embedder({**CONFIG, "backbone": "test_maxvit", "width": 200, "height": 64}, 3)
+    with pytest.raises(PelageError, match=r"model.normalise is 'no'"):
+        Embedder({**CONFIG, "normalise": "no"}, 3)
 
 
-def test_the_table_has_lists_of_fixed_size(tmp_path):
-    points = np.arange(6, dtype=np.float32).reshape(2, 3)
-    for ids, values in ((["a", "b"], points), ([], points[:0])):
-        write_embeddings(tmp_path / "t.parquet", ids, values, 3)
-        table = read_parquet(tmp_path / "t.parquet")
-        assert table["crop_id"].tolist() == ids
-        np.testing.assert_array_equal(np.array(table["embedding"].to_list()).reshape(-1, 3), values)
-        stored = read_schema(tmp_path / "t.parquet").field("embedding").type
-        assert stored.list_size == 3 and str(stored.value_type) == "float"
+@pytest.mark.parametrize(
+    ("normalise", "expected"),
+    [("half", [-1, 1, 0.2 / 0.5 - 1]), ("backbone", [-0.48145466 / 0.26862954, (1 - 0.4578275) / 0.26130258, None])],
+)
+def test_pixels_may_be_normalised_as_the_backbone_was_trained(normalise, expected):
+    name = "test_vit" if normalise == "half" else "vit_base_patch32_clip_224.openai"
+    embedder = Embedder({**CONFIG, "backbone": name, "normalise": normalise}, 4)
+    pixels = torch.tensor([0, 255, 51, 102], dtype=torch.uint8).view(1, 4, 1, 1)
+    seen = ((pixels - embedder.mean) / embedder.std).flatten().tolist()
+    for value, wanted in zip(seen, expected, strict=False):
+        assert wanted is None or value == pytest.approx(wanted, abs=1e-6)
+    assert seen[3] == pytest.approx((0.4 - 0.456) / 0.225, abs=1e-6)  # the edge channel's are always the paper's
+
+
+def test_the_head_by_hand():
+    """Two layers: relu(x A + a) B + b."""
+    head = embedding_head(2, {**CONFIG, "dim": 1, "depth": 2, "hidden": 2}).eval()
+    with torch.no_grad():
+        head[1].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, -1.0]]))
+        head[1].bias.copy_(torch.tensor([1.0, 1.0]))
+        head[5].weight.copy_(torch.tensor([[2.0, 10.0]]))
+        head[5].bias.copy_(torch.tensor([0.5]))
+    # hidden: relu(3 + 1), relu(-4 + 1) = 4, 0; out: 2 * 4 + 10 * 0 + 0.5
+    torch.testing.assert_close(head(torch.tensor([[3.0, 4.0]])), torch.tensor([[8.5]]))
+
+
+def test_the_default_head_is_one_layer_with_its_old_names():
+    config = {**CONFIG, "depth": 1, "hidden": 512}
+    assert list(embedding_head(4, config).state_dict()) == ["1.weight", "1.bias"]
+    deep = embedding_head(4, {**config, "depth": 3, "hidden": 6, "batch_norm": True})
+    assert [tuple(deep[i].weight.shape) for i in (1, 5, 9)] == [(6, 4), (6, 6), (8, 6)]
+    assert [type(layer).__name__ for layer in deep[:5]] == ["Dropout", "Linear", "BatchNorm1d", "ReLU", "Dropout"]
+
+
+@pytest.mark.parametrize("dim", [16, 2048])
+def test_dimensions(dim):
+    assert embedding_head(4, {**CONFIG, "dim": dim, "depth": 1, "hidden": 1})(torch.zeros(2, 4)).shape == (2, dim)
+
+
+@pytest.mark.parametrize(("key", "value"), [("dim", 0), ("dim", 2.5), ("depth", True), ("hidden", 0), ("dropout", 1.0)])
+def test_a_head_that_cannot_be_is_told(key, value):
+    with pytest.raises(PelageError, match=rf"model.{key} is {value}"):
+        embedding_head(4, {**CONFIG, "depth": 1, "hidden": 8, key: value})

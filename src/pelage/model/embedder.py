@@ -1,14 +1,14 @@
 """Embedder: uint8 images to embeddings. Normalisation, backbone, pooling and head in one module and one file.
 
-Pooling is the average, the generalised mean (GeM; Radenovic et al., TPAMI 2019, equation 2), or the average of each
-cell of a grid. The file is safetensors; what the network is built from stands in its metadata, so that a model needs
-no parameters to be used.
+The file is safetensors; what the network is built from stands in its metadata, so that a model needs no parameters to
+be used.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,76 +20,52 @@ from torch import Tensor, nn
 from pelage.common.errors import PelageError
 from pelage.common.files import write_bytes
 from pelage.common.params import choose
-from pelage.model.backbone import create_backbone
+from pelage.model.backbone import create_backbone, own_size
+from pelage.model.features import apply_norm, feature_layout, feature_maps, last_norm
+from pelage.model.pooling import create_pooling
 
 CHANNEL_MEAN = (0.485, 0.456, 0.406, 0.456)
 CHANNEL_STD = (0.229, 0.224, 0.225, 0.225)
 """ImageNet's statistics for RGB; those of the leopard paper for the edge channel. In units of 0 to 1."""
 
-POOLINGS = ("avg", "gem", "grid")
+HALF = (0.5, 0.5, 0.5)
+NORMALISATIONS = ("imagenet", "half", "backbone")
 
-
-class AveragePooling(nn.Module):
-    """`(N, D, h, w)` to `(N, D)`, the mean over places."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features.mean(dim=(2, 3))
-
-
-class GemPooling(nn.Module):
-    """`(N, D, h, w)` to `(N, D)`, the generalised mean over places with a learnt exponent (1: mean, large: maximum)."""
-
-    def __init__(self, exponent: float = 3.0) -> None:
-        super().__init__()
-        self.exponent = nn.Parameter(torch.tensor(exponent))
-
-    def forward(self, features: Tensor) -> Tensor:
-        powers = features.float().clamp(min=1e-6).pow(self.exponent)
-        return powers.mean(dim=(2, 3)).pow(1 / self.exponent)
-
-
-class GridPooling(nn.Module):
-    """`(N, D, h, w)` to `(N, D * rows * columns)`, the mean of each cell of a grid laid over the feature map.
-
-    It keeps what lies where, as the part-based baseline of person re-identification does with stripes (PCB; Sun et
-    al., ECCV 2018): a coat is known by the order of its spots, not by how many there are.
-    """
-
-    def __init__(self, rows: int, columns: int) -> None:
-        super().__init__()
-        self.cells = nn.AdaptiveAvgPool2d((rows, columns))
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.cells(features).flatten(1)
+DEFAULTS: Mapping[str, Any] = {
+    "grid": [1, 1], "depth": 1, "hidden": 512, "normalise": "imagenet", "width": None, "height": None,
+}  # fmt: skip
+"""Fields that a configuration may leave out; without a size it is that of the backbone's own training."""
 
 
 class Embedder(nn.Module):
     """A network that turns crops into points.
 
     Args:
-        config: Section `model` of the parameters: `backbone`, `stride`, `pooling` (avg | gem | grid), `grid` (rows and
-            columns), `dim`, `dropout`, `batch_norm`.
+        config: Section `model` of the parameters: `backbone`, `stride`, `pooling` (avg | gem | grid | cls), `grid`
+            (rows and columns), `dim`, `depth`, `hidden`, `dropout`, `batch_norm`, `normalise`, `width` and `height`.
         channels: 3 (RGB) or 4 (RGB and edges).
 
     Raises:
-        PelageError: An unknown backbone, stride, pooling or grid, or a backbone that gives no feature maps.
+        PelageError: An unknown backbone, stride, pooling or grid; a size that the backbone does not take; the pooling
+            `cls` of a network without a class token; or a head without numbers.
     """
 
     def __init__(self, config: Mapping[str, Any], channels: int) -> None:
         super().__init__()
-        self.backbone = create_backbone(config["backbone"], channels, config["stride"])
-        pooling, cells = choose(config["pooling"], POOLINGS, "model.pooling"), 1
-        if pooling == "grid":
-            rows, columns = _grid(config["grid"])
-            self.pooling, cells = GridPooling(rows, columns), rows * columns
-        else:
-            self.pooling = GemPooling() if pooling == "gem" else AveragePooling()
-        self.head = nn.Sequential(
-            nn.Dropout(config["dropout"]),
-            nn.Linear(cells * self.backbone.num_features, config["dim"]),
-            nn.BatchNorm1d(config["dim"]) if config["batch_norm"] else nn.Identity(),
-        )
-        mean, std = torch.tensor(CHANNEL_MEAN[:channels]), torch.tensor(CHANNEL_STD[:channels])
+        config = {**DEFAULTS, **config}
+        size = (config["width"], config["height"]) if config["width"] else None
+        self.backbone = create_backbone(config["backbone"], channels, config["stride"], size)
+        width, height = size or own_size(self.backbone)
+        self.layout = feature_layout(self.backbone, channels, height, width)
+        self.pooling, cells = create_pooling(config["pooling"], config["grid"])
+        self.takes_class = config["pooling"] == "cls"
+        if self.takes_class and not self.layout.class_token:
+            raise PelageError(
+                f"params.yaml: model.pooling is 'cls', but {config['backbone']} has no class token. "
+                "Choose avg, gem or grid, or a vision transformer such as vit_small_patch16_224."
+            )
+        self.head = embedding_head(cells * self.layout.width, config)
+        mean, std = _statistics(config["normalise"], self.backbone, channels)
         self.register_buffer("mean", 255 * mean.view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", 255 * std.view(1, -1, 1, 1), persistent=False)
 
@@ -97,24 +73,52 @@ class Embedder(nn.Module):
         """Embed a batch.
 
         Args:
-            images: `(N, C, H, W)` uint8.
+            images: `(N, C, H, W)` uint8, or float in 0 to 255.
 
         Returns:
             `(N, dim)`, not normalised.
         """
         features = self.backbone.forward_features((images - self.mean) / self.std)
-        if features.ndim != 4 or features.shape[1] != self.backbone.num_features:
-            raise PelageError(
-                f"params.yaml: model.backbone gives features of shape {tuple(features.shape)} and not feature maps. "
-                "Choose a convolutional network."
-            )
-        return self.head(self.pooling(features))
+        pooled = features[:, 0] if self.takes_class else self.pooling(feature_maps(features, self.layout))
+        norm = last_norm(self.backbone)
+        return self.head(pooled if norm is None else apply_norm(norm, pooled, self.layout.width))
 
 
-def _grid(value: Any) -> tuple[int, int]:
-    if isinstance(value, list) and len(value) == 2 and all(type(side) is int and side > 0 for side in value):
-        return value[0], value[1]
-    raise PelageError(f"params.yaml: model.grid is {value!r}; give rows and columns, such as [2, 4].")
+def embedding_head(inputs: int, config: Mapping[str, Any]) -> nn.Sequential:
+    """Make the head: `depth` linear layers, those before the last `hidden` wide and followed by ReLU.
+
+    Each layer has dropout before it and, with `batch_norm`, a batch norm after it.
+
+    Args:
+        inputs: Width of the pooled features.
+        config: `dim`, `depth`, `hidden`, `dropout` and `batch_norm`.
+
+    Raises:
+        PelageError: `dim`, `depth` or `hidden` is no whole number from 1, or `dropout` not in [0, 1).
+    """
+    for key in ("dim", "depth", "hidden"):
+        if type(config[key]) is not int or config[key] < 1:
+            raise PelageError(f"params.yaml: model.{key} is {config[key]!r}; give a whole number from 1.")
+    if not 0 <= config["dropout"] < 1:
+        raise PelageError(f"params.yaml: model.dropout is {config['dropout']!r}; give a number from 0 to below 1.")
+    widths = [inputs, *[config["hidden"]] * (config["depth"] - 1), config["dim"]]
+    layers: list[nn.Module] = []
+    for number, (before, after) in enumerate(pairwise(widths)):
+        layers += [nn.ReLU()] if number else []
+        layers += [nn.Dropout(config["dropout"]), nn.Linear(before, after)]
+        layers += [nn.BatchNorm1d(after) if config["batch_norm"] else nn.Identity()]
+    return nn.Sequential(*layers)
+
+
+def _statistics(name: str, backbone: nn.Module, channels: int) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel in 0 to 1; the edge channel's are always those of the paper."""
+    rgb = {
+        "imagenet": (CHANNEL_MEAN[:3], CHANNEL_STD[:3]),
+        "half": (HALF, HALF),
+        "backbone": (backbone.pretrained_cfg["mean"], backbone.pretrained_cfg["std"]),
+    }[choose(name, NORMALISATIONS, "model.normalise")]
+    both = ((*rgb[0], *CHANNEL_MEAN[3:])[:channels], (*rgb[1], *CHANNEL_STD[3:])[:channels])
+    return torch.tensor(both[0]), torch.tensor(both[1])
 
 
 def save_model(path: Path, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:

@@ -1,0 +1,247 @@
+"""Embeddings in chunks: views by hand, what a killed run leaves, and that a search reads what is written."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pyarrow.parquet import read_schema
+from ruamel.yaml import YAML
+from torch.nn.functional import normalize
+
+from pelage.common.errors import PelageError
+from pelage.common.images import write_png
+from pelage.common.params import read_params
+from pelage.common.tables import crop_file, read_parquet, write_table
+from pelage.matching.cosine import read_embeddings
+from pelage.model import export
+from pelage.model.embedder import Embedder, save_model
+from pelage.model.embeddings import augmented, embed_images, write_embeddings
+
+ROOT = Path(__file__).resolve().parents[2]
+CPU = torch.device("cpu")
+MODEL = {
+    "backbone": "test_efficientnet", "stride": "none", "pooling": "avg", "grid": [1, 1], "dim": 8, "dropout": 0.0,
+    "batch_norm": False, "width": 32, "height": 32,
+}  # fmt: skip
+ABOUT = {"trained": True, "model": MODEL, "channels": 3, "part": "flank", "view": "crop"}
+SETTINGS = {"batch": 2, "chunk": 3, "tta": "none"}
+IDS = [f"i{number}#0" for number in range(10)]
+
+
+def model() -> Embedder:
+    torch.manual_seed(0)
+    return Embedder(MODEL, 3)
+
+
+def crops(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for crop_id in IDS:
+        write_png(folder / crop_file(crop_id), rng.integers(0, 256, (20, 40, 3), np.uint8))
+    return folder
+
+
+class Killed(BaseException):
+    pass
+
+
+def dying(function, count):
+    """Return `function`, which does not come back from its call number `count`."""
+    calls = []
+
+    def call(*arguments):
+        calls.append(arguments)
+        if len(calls) == count:
+            raise Killed
+        return function(*arguments)
+
+    return call, calls
+
+
+def test_a_killed_export_goes_on_and_gives_the_same_bytes(tmp_path, monkeypatch):
+    folder = crops(tmp_path / "crops")
+    whole = export.embed_crops(model(), ABOUT, IDS, folder, SETTINGS, CPU, tmp_path / "a")
+    write, cache = export.write_bytes, tmp_path / "b"
+    for done in range(3):  # each run is killed as it writes its second chunk, or after its first
+        deadly, _ = dying(write, 2)
+        monkeypatch.setattr(export, "write_bytes", deadly)
+        with pytest.raises(Killed):
+            export.embed_crops(model(), ABOUT, IDS, folder, SETTINGS, CPU, cache)
+        assert len(list(cache.glob("*.npy"))) == done + 1
+    counting, calls = dying(export.embed_images, 0)
+    monkeypatch.setattr(export, "embed_images", counting)
+    monkeypatch.setattr(export, "write_bytes", write)
+    again = export.embed_crops(model(), ABOUT, IDS, folder, SETTINGS, CPU, cache)
+    assert len(calls) == 1  # of ten crops in chunks of three, the last was left
+    assert again.tobytes() == whole.tobytes() and again.shape == (10, 8)
+
+
+def test_chunks_are_of_these_very_crops(tmp_path, monkeypatch):
+    folder, cache = crops(tmp_path / "crops"), tmp_path / "cache"
+    before = export.embed_crops(model(), ABOUT, IDS, folder, SETTINGS, CPU, cache)
+    write_png(folder / crop_file(IDS[4]), np.zeros((20, 40, 3), np.uint8))
+    counting, calls = dying(export.embed_images, 0)
+    monkeypatch.setattr(export, "embed_images", counting)
+    after = export.embed_crops(model(), ABOUT, IDS, folder, SETTINGS, CPU, cache)
+    assert len(calls) == 1
+    assert np.flatnonzero((before != after).any(axis=1)).tolist() == [4]
+
+
+def test_a_damaged_chunk_is_embedded_again(tmp_path, capsys):
+    folder, cache = crops(tmp_path / "crops"), tmp_path / "cache"
+    before = export.embed_crops(model(), ABOUT, IDS, folder, SETTINGS, CPU, cache)
+    files = sorted(cache.glob("*.npy"))
+    files[0].write_bytes(files[0].read_bytes()[:100])
+    files[1].write_bytes(b"")
+    after = export.embed_crops(model(), ABOUT, IDS, folder, SETTINGS, CPU, cache)
+    assert after.tobytes() == before.tobytes()
+    assert capsys.readouterr().out.count("are embedded again") == 2
+
+
+def test_sizes_that_cannot_be_are_told(tmp_path):
+    for key in ("chunk", "batch"):
+        with pytest.raises(PelageError, match=f"embed.{key} is 0"):
+            export.embed_crops(model(), ABOUT, IDS, tmp_path, {**SETTINGS, key: 0}, CPU, tmp_path)
+
+
+def test_a_face_is_mirrored_and_a_flank_is_not():
+    pixels = torch.arange(6, dtype=torch.uint8).view(1, 1, 2, 3)
+    face = list(augmented(pixels, "flips", "face"))
+    assert len(face) == 2 and face[0] is pixels and face[1][0, 0].tolist() == [[2, 1, 0], [5, 4, 3]]
+    assert len(list(augmented(pixels, "flips", "flank"))) == 1
+    with pytest.raises(PelageError, match=r"embed.tta is 'rotate'.*flips, multi_crop, none"):
+        list(augmented(pixels, "rotate", "flank"))
+
+
+def test_multi_crop_shows_the_corners_and_the_centre():
+    pixels = torch.zeros(1, 1, 16, 32, dtype=torch.uint8)
+    pixels[0, 0, 0, 0] = 255  # seen in the whole and in the first corner
+    views = list(augmented(pixels, "multi_crop", "flank"))
+    assert len(views) == 6 and all(view.shape == pixels.shape for view in views)
+    assert [bool(view.any()) for view in views] == [True, True, False, False, False, False]
+    flat = torch.full((1, 1, 16, 32), 7, dtype=torch.uint8)
+    assert all((view == 7).all() for view in augmented(flat, "multi_crop", "flank"))
+
+
+def test_views_are_averaged_on_the_sphere():
+    embedder, images = model().eval(), np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    points = embed_images(embedder, images, 3, CPU, "flips", "face")
+    with torch.inference_mode():
+        one, two = (
+            normalize(embedder(torch.from_numpy(np.ascontiguousarray(view)).permute(0, 3, 1, 2)))
+            for view in (images, images[:, :, ::-1])
+        )
+    np.testing.assert_allclose(points, normalize(one + two).numpy(), atol=1e-6)
+    np.testing.assert_array_equal(
+        embed_images(embedder, images, 3, CPU, "flips", "flank"), embed_images(embedder, images, 3, CPU)
+    )
+
+
+@pytest.mark.parametrize("kind", ["parquet", "safetensors"])
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_search_reads_what_was_written(tmp_path, kind, precision):
+    points = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    path, ids = tmp_path / f"t.{kind}", ["b#0", "007#1", "a#0", "\u00e9#0"]
+    write_embeddings(path, ids, points, 6, precision, {"model": "abc"})
+    first = path.read_bytes()
+    write_embeddings(path, ids, points, 6, precision, {"model": "abc"})
+    assert path.read_bytes() == first
+    table = read_embeddings(path)
+    assert table["crop_id"].tolist() == ids
+    read = np.stack(table["embedding"].to_list())
+    assert read.dtype == np.float32
+    if precision == "float32":
+        np.testing.assert_array_equal(read, points)
+    else:
+        np.testing.assert_allclose(read, points, atol=1e-3)
+        np.testing.assert_allclose(np.linalg.norm(read, axis=1), 1, rtol=1e-6)
+    write_embeddings(path, [], points[:0], 6, precision)
+    assert read_embeddings(path)["crop_id"].tolist() == []
+
+
+def test_the_table_has_lists_of_fixed_size_and_names_its_model(tmp_path):
+    points = np.arange(6, dtype=np.float32).reshape(2, 3)
+    write_embeddings(tmp_path / "t.parquet", ["a", "b"], points, 3, about={"model": "abc"})
+    schema = read_schema(tmp_path / "t.parquet")
+    stored = schema.field("embedding").type
+    assert stored.list_size == 3 and str(stored.value_type) == "float"
+    assert schema.metadata[b"pelage"] == b'{"model": "abc"}'
+    assert read_parquet(tmp_path / "t.parquet")["crop_id"].tolist() == ["a", "b"]
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "t.safetensors").write_bytes(b"no embeddings")
+    with pytest.raises(PelageError, match="not written by the stage embed"):
+        read_embeddings(tmp_path / "t.safetensors")
+    for name in ("none.safetensors", "none.parquet"):
+        with pytest.raises(PelageError, match="missing"):
+            read_embeddings(tmp_path / name)
+    for name, precision, key in (("t.csv", "float32", "embed.format"), ("t.parquet", "int8", "embed.precision")):
+        with pytest.raises(PelageError, match=key):
+            write_embeddings(tmp_path / name, [], np.empty((0, 2)), 2, precision)
+
+
+# Imports once, then forks a process for each pair of arguments: a folder, and the chunk that it does not live to keep.
+STAGE = """
+import os, runpy, signal, sys
+root = sys.argv[1]
+sys.path[:0] = [root + "/stages", root + "/src"]
+import pelage.model.export, pelage.split.protocols
+
+replace, done = os.replace, []
+
+def deadly(source, target):
+    done.append(str(target).endswith(".npy"))
+    if done[-1] and sum(done) == count:
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+
+for folder, count in zip(sys.argv[2::2], map(int, sys.argv[3::2])):
+    child = os.fork()
+    if child == 0:
+        os.chdir(folder)
+        os.dup2(2, 1)
+        os.replace = deadly
+        sys.argv = ["embed.py", "tiny"]
+        runpy.run_path(root + "/stages/embed.py", run_name="__main__")
+        sys.stdout.flush()
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    kept = [file for *_, files in os.walk(folder + "/.pelage") for file in files if file.endswith(".npy")]
+    print(status, len(kept), flush=True)
+"""
+
+
+def project(folder: Path) -> None:
+    params = read_params(ROOT / "params.yaml")
+    params["compute"] |= {"device": "cpu", "threads": 1}
+    params["embed"] |= SETTINGS
+    crops(folder / "data/views/crop/flank")
+    with open(folder / "params.yaml", "w") as file:
+        YAML().dump(params, file)
+    split = pd.DataFrame({"crop_id": IDS, "image_id": [crop_id[:-2] for crop_id in IDS]})
+    split = split.assign(identity="a", label="a:left", encounter="e", subset="train", part="flank", camera="")
+    split = split.assign(station="", date="", orientation="left", known=True, gallery=True, published=False)
+    write_table(folder / "data/split.csv", split)
+    save_model(folder / "data/models/tiny.safetensors", model().state_dict(), ABOUT)
+
+
+def test_the_stage_killed_between_chunks_ends_with_the_same_file(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    environment = {key: value for key, value in os.environ.items() if key not in ("DVC_ROOT", "PELAGE_CACHE")}
+
+    for folder in (whole, killed):
+        project(folder)
+    turns = [killed, 3, killed, 2, killed, 0, whole, 0]
+    command = [sys.executable, "-c", STAGE, str(ROOT), *map(str, turns)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    # statuses, and chunks that are kept: two, one more, and none once the file is written
+    assert done.stdout.splitlines() == ["-9 2", "-9 3", "0 0", "0 0"], done.stderr
+    assert done.stderr.count("10 of 10 crops, 8 numbers each") == 2
+    output = "data/embeddings/tiny.parquet"
+    assert (killed / output).read_bytes() == (whole / output).read_bytes()
