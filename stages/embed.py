@@ -29,16 +29,17 @@ def main() -> None:
     model, about = load_model(file)
     split = read_split(Path("data/split.csv"))
     wanted = split.loc[(split["part"] == about["part"]) & (split["subset"] != "none"), "crop_id"]
-    dim, digest = about["model"]["dim"], sha256_file(file)
+    digest = sha256_file(file)
     state = fingerprint(digest, settings["batch"], settings["tta"], params["compute"], device.type)
     cache = cache_root() / "embeddings" / name / state
-    ids, points = [], np.empty((0, dim))
+    ids, points = [], np.empty((0, about["model"]["dim"]))
     if model is not None:
         folder = Path("data/views") / about["view"] / about["part"]
         ids = present(wanted, folder)
         points = embed_crops(model.to(device), about, ids, folder, settings, device, cache)
 
     told = {"model": digest, "tta": settings["tta"]}
+    dim = points.shape[1]
     path = Path(f"data/embeddings/{name}.{settings['format']}")
     write_embeddings(path, ids, points, dim, settings["precision"], told)
     shutil.rmtree(cache, ignore_errors=True)

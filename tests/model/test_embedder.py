@@ -132,6 +132,15 @@ def test_dimensions(dim):
     assert embedding_head(4, {**CONFIG, "dim": dim, "depth": 1, "hidden": 1})(torch.zeros(2, 4)).shape == (2, dim)
 
 
+def test_without_a_head_the_pooled_features_are_the_embedding():
+    embedder = Embedder({**CONFIG, "depth": 0}, 3).eval()
+    images = torch.randint(0, 256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(1)).float()
+    with torch.no_grad():
+        features = embedder.backbone.forward_features((images - embedder.mean) / embedder.std)
+        assert torch.equal(embedder(images), embedder.pooling(features))
+        assert embedder(images).shape == (2, embedder.dim)
+
+
 @pytest.mark.parametrize(("key", "value"), [("dim", 0), ("dim", 2.5), ("depth", True), ("hidden", 0), ("dropout", 1.0)])
 def test_a_head_that_cannot_be_is_told(key, value):
     with pytest.raises(PelageError, match=rf"model.{key} is {value}"):

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from pelage.common.errors import PelageError
+from pelage.common.seeds import derive
 from pelage.training import learner, loop
 from pelage.training.dataset import TrainingData
 from pelage.training.loop import train
+from pelage.training.summary import summary
 from pelage.training.validation import SCORES, answerable
 from pelage.training.variant import Variant
 
@@ -72,6 +74,21 @@ def striped(labels=6, photos=6):
 
 def same(left, right):
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_without_epochs_the_network_stays_as_its_weights_are():
+    asis = variant(model={"depth": 0}, train={"epochs": 0})
+    kept = Kept()
+    trained = train(asis, striped(), None, CPU, 8, kept)
+    torch.manual_seed(derive(1, "start"))
+    start = learner.Learner(asis, 6, None, 0, CPU)
+    assert same(trained.state, start.learnt.state_dict())
+    assert [(row["epoch"], row["loss"]) for row in trained.history] == [(0, None)] and trained.best_epoch == 0
+    assert 0 < trained.history[0]["val_map"] < 1
+    again = train(asis, striped(), None, CPU, 8, Kept(kept.states[-1]))
+    assert again.history == trained.history and same(again.state, trained.state)
+    told = summary(striped(), trained)
+    assert (told["epochs_run"], told["best_epoch"], told["train_loss"]) == (0, 0, None)
 
 
 @pytest.mark.parametrize("loss", [{}, {"name": "cosface"}, {"name": "triplet", "margin": 0.2}])
@@ -218,6 +235,7 @@ class Plain(torch.nn.Module):
 
     def __init__(self, config, channels):
         super().__init__()
+        self.dim = 16
         self.backbone = torch.nn.Sequential(torch.nn.Conv2d(channels, 4, 3, 2), torch.nn.GELU())
         self.head = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten(), torch.nn.Linear(16, 16))
 

@@ -59,6 +59,10 @@ def test_own_values_lie_over_the_defaults():
             {"part": "flank", "view": "crop", "loss": "triplet"},
             r"variants.mine.loss is 'triplet'; it must be fields and values, of name, margin",
         ),
+        (
+            {"part": "flank", "view": "crop", "train": {"epochs": 0}},
+            r"train.epochs of variants.mine is 0, .* Set variants.mine.model.depth to 0",
+        ),
     ],
 )
 def test_what_is_unknown_is_named_with_what_is_allowed(entry, message):

@@ -45,6 +45,9 @@ class Embedder(nn.Module):
             (rows and columns), `dim`, `depth`, `hidden`, `dropout`, `batch_norm`, `normalise`, `width` and `height`.
         channels: 3 (RGB) or 4 (RGB and edges).
 
+    Attributes:
+        dim: Numbers of an embedding: `dim` of the configuration, or without a head those that pooling leaves.
+
     Raises:
         PelageError: An unknown backbone, stride, pooling or grid; a size that the backbone does not take; the pooling
             `cls` of a network without a class token; or a head without numbers.
@@ -64,7 +67,9 @@ class Embedder(nn.Module):
                 f"params.yaml: model.pooling is 'cls', but {config['backbone']} has no class token. "
                 "Choose avg, gem or grid, or a vision transformer such as vit_small_patch16_224."
             )
-        self.head = embedding_head(cells * self.layout.width, config)
+        pooled = cells * self.layout.width
+        self.head = embedding_head(pooled, config)
+        self.dim = config["dim"] if config["depth"] else pooled
         mean, std = _statistics(config["normalise"], self.backbone, channels)
         self.register_buffer("mean", 255 * mean.view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", 255 * std.view(1, -1, 1, 1), persistent=False)
@@ -87,21 +92,22 @@ class Embedder(nn.Module):
 def embedding_head(inputs: int, config: Mapping[str, Any]) -> nn.Sequential:
     """Make the head: `depth` linear layers, those before the last `hidden` wide and followed by ReLU.
 
-    Each layer has dropout before it and, with `batch_norm`, a batch norm after it.
+    Each layer has dropout before it and, with `batch_norm`, a batch norm after it. Without layers (`depth` 0) the
+    pooled features are the embedding, and `dim` says nothing.
 
     Args:
         inputs: Width of the pooled features.
         config: `dim`, `depth`, `hidden`, `dropout` and `batch_norm`.
 
     Raises:
-        PelageError: `dim`, `depth` or `hidden` is no whole number from 1, or `dropout` not in [0, 1).
+        PelageError: `dim` or `hidden` is no whole number from 1, `depth` none from 0, or `dropout` not in [0, 1).
     """
-    for key in ("dim", "depth", "hidden"):
-        if type(config[key]) is not int or config[key] < 1:
-            raise PelageError(f"params.yaml: model.{key} is {config[key]!r}; give a whole number from 1.")
+    for key, least in (("dim", 1), ("depth", 0), ("hidden", 1)):
+        if type(config[key]) is not int or config[key] < least:
+            raise PelageError(f"params.yaml: model.{key} is {config[key]!r}; give a whole number from {least}.")
     if not 0 <= config["dropout"] < 1:
         raise PelageError(f"params.yaml: model.dropout is {config['dropout']!r}; give a number from 0 to below 1.")
-    widths = [inputs, *[config["hidden"]] * (config["depth"] - 1), config["dim"]]
+    widths = [inputs, *[config["hidden"]] * (config["depth"] - 1), *[config["dim"]] * (config["depth"] > 0)]
     layers: list[nn.Module] = []
     for number, (before, after) in enumerate(pairwise(widths)):
         layers += [nn.ReLU()] if number else []

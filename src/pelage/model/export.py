@@ -51,7 +51,7 @@ def embed_crops(
 
     Args:
         embedder: On `device`.
-        about: What the model file tells: `channels`, `part`, and `model` with `width`, `height` and `dim`.
+        about: What the model file tells: `channels`, `part`, and `model` with `width` and `height`.
         crop_ids: N ids.
         folder: Their crops.
         settings: Section `embed` of the parameters: `chunk` (crops), `batch` and `tta`.
@@ -67,7 +67,8 @@ def embed_crops(
     for key in ("chunk", "batch"):
         if type(settings[key]) is not int or settings[key] < 1:
             raise PelageError(f"params.yaml: embed.{key} is {settings[key]!r}; give a whole number from 1.")
-    size, width, height = (about["model"][key] for key in ("dim", "width", "height"))
+    width, height = (about["model"][key] for key in ("width", "height"))
+    size = embedder.dim
     points = np.empty((len(crop_ids), size), np.float32)
 
     def load(start: int) -> tuple[int, Path, np.ndarray | None, np.ndarray | None]:

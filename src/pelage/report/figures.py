@@ -224,8 +224,10 @@ def training_figure(histories: Mapping[str, pd.DataFrame], methods: Sequence[Met
             continue
         style, epochs = styles[name], history["epoch"].to_numpy()
         values, losses = history["val_map"].to_numpy(float), history["loss"].to_numpy(float)
-        losses = losses / (losses.max() or 1.0)
-        loss.plot(epochs, losses, **style)
+        if epochs[-1]:  # a network that is taken as it is has no loss
+            losses = losses / (losses.max() or 1.0)
+            loss.plot(epochs, losses, **style)
+            loss_ends.append((name, epochs[-1], losses[-1], style["color"]))
         seen = np.isfinite(values)  # not every epoch is validated
         if seen.any():
             when, values = epochs[seen], values[seen]
@@ -233,7 +235,6 @@ def training_figure(histories: Mapping[str, pd.DataFrame], methods: Sequence[Met
             score.plot(when, values, **style)
             score.plot(when[best], values[best], "o", color=style["color"], markersize=7)
             score_ends.append((f"{name}  {number(values[best])}", when[-1], values[-1], style["color"]))
-        loss_ends.append((name, epochs[-1], losses[-1], style["color"]))
     score.set_title("mAP on validation photos")
     loss.set_title("Training loss, as a share of its largest")
     loss.set_xlabel("epoch")

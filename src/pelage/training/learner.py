@@ -39,7 +39,7 @@ class Learner:
     ) -> None:
         config = variant.train
         embedder = Embedder(variant.model, variant.channels)
-        loss = create_loss(variant.loss, labels, variant.model["dim"])
+        loss = create_loss(variant.loss, labels, embedder.dim)
         if weights is not None:
             print(f"{variant.name}: {variant.model['weights']}: {load_weights(embedder.backbone, weights)}")
         self._config, self._device = config, device

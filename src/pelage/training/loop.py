@@ -40,7 +40,7 @@ class Trained:
     Attributes:
         state: Tensors of the best embedder, or of its moving average.
         history: A row an epoch: `HISTORY_COLUMNS`; those of validation are None where nothing was validated.
-        best_epoch: Epoch of `state`, from 1; the last one without validation.
+        best_epoch: Epoch of `state`, from 1; the last one without validation; 0 if there was none.
         parameters: Number of learnt numbers in the embedder.
     """
 
@@ -78,7 +78,10 @@ def train(
         print(f"{variant.name}: goes on after epoch {state['epoch']}")
         trainer.restore(state)
     while not trainer.finished:
-        trainer.run_epoch()
+        if variant.train["epochs"]:
+            trainer.run_epoch()
+        else:
+            trainer.take_as_is()
         checkpoint.save(trainer.state())
     return Trained(trainer.best["model"], trainer.history, trainer.best["epoch"], trainer.parameters)
 
@@ -109,6 +112,8 @@ class _Trainer:
     @property
     def finished(self) -> bool:
         config = self.variant.train
+        if not config["epochs"]:
+            return bool(self.history)
         stale = self.data.validation is not None and self.epoch - self.best["epoch"] >= config["patience"]
         return self.epoch >= config["epochs"] or stale
 
@@ -132,6 +137,13 @@ class _Trainer:
         elif scores:
             self.learner.judged(scores["map"])
             self._keep(scores["map"])
+
+    def take_as_is(self) -> None:
+        """Validate and keep the network as its weights are; the history's only row is epoch 0, without a loss."""
+        scores = self._validate()
+        row = {"epoch": 0, "loss": None, "lr": 0.0}
+        self.history.append(row | {f"val_{name}": scores.get(name) for name in SCORES})
+        self._keep(scores.get("map", 0.0))
 
     def _keep(self, value: float) -> None:
         if value > self.best["value"]:

@@ -27,7 +27,7 @@ UP_TO_ONE: Rule = (lambda value: _number(value) and 0 < value <= 1, "a number ab
 YES_OR_NO: Rule = (lambda value: isinstance(value, bool), "true or false")
 
 RULES: dict[str, Rule] = {
-    "epochs": _whole_from(1),
+    "epochs": _whole_from(0),
     "patience": _whole_from(1),
     "validate_every": _whole_from(1),
     "identities_per_batch": _whole_from(2),

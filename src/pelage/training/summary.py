@@ -14,13 +14,13 @@ def summary(data: TrainingData | None, trained: Trained | None, reason: str = ""
     """Return the metrics of a training, or why there was none, under the same keys."""
     if data is None or trained is None:
         return {"trained": False, "reason": reason}
-    best = trained.history[trained.best_epoch - 1]
+    best = trained.history[max(trained.best_epoch - 1, 0)]
     return {
         "trained": True,
-        "epochs_run": len(trained.history),
+        "epochs_run": trained.history[-1]["epoch"],
         "best_epoch": trained.best_epoch,
         **{name: best[name] for name in VALIDATION_COLUMNS},
-        "train_loss": round(best["loss"], 4),
+        "train_loss": best["loss"] and round(best["loss"], 4),
         "photos": int((~data.mirrored).sum()),
         "photos_side_unknown": data.side_unknown,
         "labels": len(np.unique(data.labels[~data.mirrored])),

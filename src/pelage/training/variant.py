@@ -40,8 +40,8 @@ def read_variant(params: Mapping[str, Any], name: str) -> Variant:
     """Return the variant `name` of `params.yaml`.
 
     Raises:
-        PelageError: There is no such variant; its part, view, loss or one of its fields is unknown; or its loss
-            compares photos of an individual, of which a batch never has two.
+        PelageError: There is no such variant; its part, view, loss or one of its fields is unknown; its loss compares
+            photos of an individual, of which a batch never has two; or its head would never learn.
     """
     own = entry(params["variants"], name, "variants")
     where = f"variants.{name}"
@@ -61,6 +61,11 @@ def read_variant(params: Mapping[str, Any], name: str) -> Variant:
         raise PelageError(
             f"params.yaml: train.photos_per_identity of {where} is 1, but its loss {' and '.join(losses)} compares two "
             "photos of an individual. Set it to 2 or more, or choose a loss of classes without miner_weights."
+        )
+    if sections["train"]["epochs"] == 0 and sections["model"]["depth"] != 0:
+        raise PelageError(
+            f"params.yaml: train.epochs of {where} is 0, so that its head would stay as random as it starts. Set "
+            f"{where}.model.depth to 0 to take the backbone's own features, or let it learn."
         )
     return Variant(
         name=name,
