@@ -18,7 +18,7 @@ def test_the_projects_own_settings_fit_and_every_number_has_a_rule():
     ("key", "value", "words"),
     [
         ("epochs", -1, "a whole number from 0"),
-        ("epochs", 2.5, "a whole number from 1"),
+        ("epochs", 2.5, "a whole number from 0"),
         ("identities_per_batch", 1, "a whole number from 2"),
         ("accumulate", True, "a whole number from 1"),
         ("momentum", 1.0, "a number from 0 to below 1"),

@@ -7,9 +7,9 @@ from pelage.training.variant import read_variant
 
 PARAMS = {
     "parts": ["flank", "face"],
-    "model": {"backbone": "b", "dim": 8},
+    "model": {"backbone": "b", "dim": 8, "depth": 1},
     "loss": {"name": "cosface", "margin": 0.28},
-    "train": {"lr": 0.1, "photos_per_identity": 4},
+    "train": {"lr": 0.1, "photos_per_identity": 4, "epochs": 9},
     "augment": {"crop": 0.1},
     "variants": {"plain": {"part": "flank", "view": "crop"}},
 }
@@ -28,6 +28,7 @@ def test_own_values_lie_over_the_defaults():
     assert variant.loss == {"name": "triplet", "margin": 0.28} and variant.train == {
         "lr": 0.2,
         "photos_per_identity": 4,
+        "epochs": 9,
     }
     assert variant.model == PARAMS["model"] and variant.augment == PARAMS["augment"]
     assert read_variant(params, "plain").loss == PARAMS["loss"]

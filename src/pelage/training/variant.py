@@ -62,15 +62,16 @@ def read_variant(params: Mapping[str, Any], name: str) -> Variant:
             f"params.yaml: train.photos_per_identity of {where} is 1, but its loss {' and '.join(losses)} compares two "
             "photos of an individual. Set it to 2 or more, or choose a loss of classes without miner_weights."
         )
-    if sections["train"]["epochs"] == 0 and sections["model"]["depth"] != 0:
-        raise PelageError(
-            f"params.yaml: train.epochs of {where} is 0, so that its head would stay as random as it starts. Set "
-            f"{where}.model.depth to 0 to take the backbone's own features, or let it learn."
-        )
-    return Variant(
+    variant = Variant(
         name=name,
         part=choose(own["part"], params["parts"], f"{where}.part"),
         view=own["view"],
         channels=view_channels(own["view"], f"{where}.view"),
         **sections,
     )
+    if variant.train["epochs"] == 0 and variant.model["depth"] != 0:
+        raise PelageError(
+            f"params.yaml: train.epochs of {where} is 0, so that its head would stay as random as it starts. Set "
+            f"{where}.model.depth to 0 to take the backbone's own features, or let it learn."
+        )
+    return variant
