@@ -1,0 +1,118 @@
+"""Presets: applied visibly, reversibly, and only to what is there."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from pelage import presets
+from pelage.common.errors import PelageError
+from pelage.common.params import read_yaml
+from pelage.losses.registry import create_loss
+from pelage.model.embedder import Embedder
+from pelage.training.settings import check_settings
+from pelage.training.variant import read_variant
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
+TINY = {
+    "about": "a test",
+    "variants": {"mine": {"part": "flank", "view": "nobg", "loss": {"name": "cosface"}}},
+    "set": {"loss": {"margin": 0.4}, "train": {"epochs": 3}},
+}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PELAGE_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def changed(before: str, after: str) -> list[str]:
+    lines = presets.difference(before, after).splitlines()[2:]
+    return [line for line in lines if line[0] in "+-"]
+
+
+def test_nothing_to_set_changes_no_byte():
+    assert presets.applied(TEXT, {}) == TEXT
+
+
+def test_only_what_is_set_changes_and_comments_stay():
+    after = presets.applied(TEXT, {"set": TINY["set"]})
+    assert len(changed(TEXT, after)) == 4
+    assert [line.split("#")[1:] for line in TEXT.splitlines()] == [line.split("#")[1:] for line in after.splitlines()]
+
+
+def test_variants_are_replaced_and_the_sections_around_them_stay(tmp_path):
+    after = presets.applied(TEXT, TINY)
+    (tmp_path / "p.yaml").write_text(after)
+    params, was = read_yaml(tmp_path / "p.yaml"), read_yaml(ROOT / "params.yaml")
+    assert params.pop("variants") == TINY["variants"] and was.pop("variants")
+    assert params["loss"].pop("margin") == 0.4 and params["train"].pop("epochs") == 3
+    del was["loss"]["margin"], was["train"]["epochs"]
+    assert params == was
+    assert "\n\nmatch:\n" in after
+
+
+@pytest.mark.parametrize("name", presets.preset_names(ROOT / "presets"))
+def test_every_preset_fits_and_can_be_taken_back(name, project, capsys):
+    presets.main([name])
+    assert "+++ params.yaml" in capsys.readouterr().out
+    assert Path("params.yaml").read_text() != TEXT
+    presets.main(["--undo"])
+    assert Path("params.yaml").read_text() == TEXT
+
+
+def test_the_empty_line_after_a_list_stays():
+    few = {"variants": TINY["variants"], "set": {"parts": ["flank"]}}
+    assert "\nparts:\n  - flank\n\nsplit:" in presets.applied(TEXT, few)
+    assert "  grid: [3, 3]   " in presets.applied(TEXT, {"set": {"model": {"grid": [3, 3]}}})
+
+
+def all_variants():
+    for name in presets.preset_names(ROOT / "presets"):
+        params = YAML(typ="safe").load(presets.applied(TEXT, presets.read_preset(name, ROOT / "presets")))
+        yield from (pytest.param(params, variant, id=f"{name}-{variant}") for variant in params["variants"])
+
+
+@pytest.mark.parametrize(("params", "name"), all_variants())
+def test_every_variant_of_every_preset_can_be_built(params, name):
+    variant = read_variant(params, name)
+    check_settings(variant.train, name)
+    with torch.device("meta"):
+        embedder = Embedder(variant.model, variant.channels)
+        create_loss(variant.loss, 10, embedder.dim)
+        crops = torch.zeros(2, variant.channels, variant.model["height"], variant.model["width"])
+    assert embedder(crops).shape == (2, embedder.dim)
+    assert embedder.dim == (variant.model["dim"] if variant.model["depth"] else embedder.layout.width)
+
+
+def test_an_edit_after_a_preset_is_not_lost(project):
+    with pytest.raises(PelageError, match="No preset was applied"):
+        presets.undo()
+    presets.apply(presets.preset_names()[0])
+    edited = Path("params.yaml").read_text() + "# mine\n"
+    Path("params.yaml").write_text(edited)
+    with pytest.raises(PelageError, match="edited after"):
+        presets.undo()
+    assert Path("params.yaml").read_text() == edited
+
+
+def test_mistakes_are_named(project):
+    with pytest.raises(PelageError, match=r"no preset 'x'; presets has .*leopard_paper"):
+        presets.apply("x")
+    with pytest.raises(PelageError, match=r"sets loss.margins, which params.yaml does not have"):
+        presets.applied(TEXT, {"set": {"loss": {"margins": 1}}})
+    with pytest.raises(PelageError, match=r"loss.name of variants.mine"):
+        presets.applied(TEXT, {"variants": {"mine": {"part": "flank", "view": "nobg", "loss": {"name": "x"}}}})
+    Path("presets/odd.yaml").write_text("about: odd\nsets: {}\n")
+    with pytest.raises(PelageError, match=r"odd.yaml.*sets"):
+        presets.apply("odd")
+    assert Path("params.yaml").read_text() == TEXT
