@@ -5,8 +5,8 @@
     python -m pelage.presets --undo          take the last one back
 
 A preset is `presets/<name>.yaml`: `about` says what it reproduces and from which source, `variants` replaces the
-section of that name, `set` holds values laid over the other sections. Comments of `params.yaml` stay. The pipeline
-itself knows `params.yaml` alone.
+section of that name, `set` holds values laid over the other sections, and `sweep` says what `pelage.sweeps` varies.
+Comments of `params.yaml` stay. The pipeline itself knows `params.yaml` alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pelage.common.params import read_yaml
 from pelage.training.variant import read_variant
 
 PARAMS, PRESETS = Path("params.yaml"), Path("presets")
-FIELDS = ("about", "variants", "set")
+FIELDS = ("about", "variants", "set", "sweep")
 _VARIANTS = re.compile(r"^variants:\n(?:(?:[ #][^\n]*)?\n(?=[ \n])|[ ][^\n]*\n)*", re.MULTILINE)
 
 
@@ -45,7 +45,7 @@ def read_preset(name: str, folder: Path = PRESETS) -> dict[str, Any]:
     wrong = [field for field in preset if field not in FIELDS]
     if wrong or not preset.get("about"):
         raise PelageError(
-            f"{folder / name}.yaml: it must have `about`, and may have `variants` and `set`; {wrong} is not known."
+            f"{folder / name}.yaml: it must have about, and may have variants, set and sweep; {wrong} is not known."
         )
     return preset
 
@@ -61,6 +61,18 @@ def applied(text: str, preset: Mapping[str, Any]) -> str:
     Raises:
         PelageError: A key of `set` is not in `params.yaml`, or a variant is wrong.
     """
+    yaml, params = _laid(text, preset)
+    for name in params["variants"]:
+        read_variant(params, name)
+    return _dumped(yaml, params)
+
+
+def laid_over(text: str, preset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that `applied` would write."""
+    return YAML(typ="safe", pure=True).load(applied(text, preset))
+
+
+def _laid(text: str, preset: Mapping[str, Any]) -> tuple[YAML, dict[str, Any]]:
     if "variants" in preset:
         text = _VARIANTS.sub(lambda _: _dumped(YAML(), {"variants": preset["variants"]}) + "\n", text, count=1)
     yaml = YAML()
@@ -68,9 +80,7 @@ def applied(text: str, preset: Mapping[str, Any]) -> str:
     yaml.indent(mapping=2, sequence=4, offset=2)
     params = yaml.load(text)
     _lay(params, preset.get("set") or {}, "")
-    for name in params["variants"]:
-        read_variant(params, name)
-    return _dumped(yaml, params)
+    return yaml, params
 
 
 def _lay(section: dict[str, Any], values: Mapping[str, Any], where: str) -> None:
