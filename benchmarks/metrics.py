@@ -1,6 +1,6 @@
 """How much faster are the metrics of embeddings in blocks than pytorch-metric-learning's AccuracyCalculator?
 
-    PYTHONPATH=src python benchmarks/metrics.py
+    PYTHONPATH=src python benchmarks/metrics.py -q 2000 --rounds 1
 
 All photos (or with -q the first ones) ask, all answer, none answers itself. The embeddings are drawn: class centres and
 noise. Three ways of the library, on the CPU as we are:
