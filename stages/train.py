@@ -29,7 +29,7 @@ def main() -> None:
     variant = read_variant(params, sys.argv[1])
     device = prepare(**params["compute"])
     weights = weights_file(variant.model)
-    tensors = None if weights is None else read_weights(weights)
+    tensors = None if weights is None else read_weights(weights, variant.model["rename"])
     validation = protocol_sets(read_split(SPLIT), variant.part)["validation"]
     views, masks = Path("data/views") / variant.view / variant.part, Path("data/masks") / variant.part
     data, told = training_data(variant, validation, views, masks)

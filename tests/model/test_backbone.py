@@ -120,6 +120,20 @@ def test_prefixes_of_wrappers_are_taken_off(prefix):
     assert all(torch.equal(value, source[name]) for name, value in target.state_dict().items())
 
 
+def test_names_are_mapped_as_the_parameters_say(tmp_path):
+    torch.manual_seed(0)
+    source = timm.create_model(NAME, num_classes=0).state_dict()
+    stages = {name: "net.body." + name.removeprefix("blocks.") for name in source if name.startswith("blocks.")}
+    save_file({stages.get(name, "net." + name): value for name, value in source.items()}, tmp_path / "w.safetensors")
+    weights = read_weights(tmp_path / "w.safetensors", {"net.": "", "net.body.": "blocks."})
+    assert weights.keys() == source.keys() and all(torch.equal(weights[name], source[name]) for name in source)
+    with pytest.raises(PelageError, match=r"model.rename has 'body\.'.*its names are net\."):
+        read_weights(tmp_path / "w.safetensors", {"body.": ""})
+    save_file({"a.x": torch.zeros(1), "b.x": torch.zeros(1)}, tmp_path / "twins.safetensors")
+    with pytest.raises(PelageError, match=r"two tensors of .*twins.safetensors the name b\.x"):
+        read_weights(tmp_path / "twins.safetensors", {"a.": "b."})
+
+
 @pytest.mark.parametrize("cut", ["none", 16])
 def test_old_swin_layouts_are_turned_even_without_a_classifier(cut):
     """Before timm 0.9 a stage of Swin ended with the downsampling that the next one begins with now."""

@@ -212,14 +212,20 @@ def _repository(name: str) -> str:
     return (known and known.hf_hub_id) or ""
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path, rename: Mapping[str, str] | None = None) -> dict[str, Tensor]:
     """Read a safetensors file.
 
+    Args:
+        path: The file.
+        rename: Beginnings of names in the file, and what the backbone has instead. Of several that fit a name, the
+            longest counts.
+
     Raises:
-        PelageError: It is missing or is something else; a pickle is refused because opening one can run any program.
+        PelageError: The file is missing or is something else (a pickle is refused because opening one can run any
+            program), or `rename` names a beginning that no tensor has, or gives two tensors one name.
     """
     try:
-        return load_file(path)
+        weights = load_file(path)
     except FileNotFoundError as error:
         raise PelageError(
             f"The weights {path} are missing. Run `dvc repro weights`, or set model.weights in params.yaml to a "
@@ -230,6 +236,24 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"{path} is not a safetensors file ({error}). Pickled weights (.pth, .pt, .bin) are refused because "
             "opening one can run any program: convert them with safetensors.torch.save_file."
         ) from error
+    return _renamed(weights, rename or {}, path)
+
+
+def _renamed(weights: Mapping[str, Tensor], rename: Mapping[str, str], path: Path) -> dict[str, Tensor]:
+    for old in rename:
+        if not any(name.startswith(old) for name in weights):
+            raise PelageError(
+                f"params.yaml: model.rename has {old!r}, with which no tensor of {path} begins; "
+                f"the first of its names are {_few(list(weights))}."
+            )
+    renamed: dict[str, Tensor] = {}
+    for name, value in weights.items():
+        old = max((start for start in rename if name.startswith(start)), key=len, default="")
+        new = rename.get(old, "") + name.removeprefix(old)
+        if new in renamed:
+            raise PelageError(f"params.yaml: model.rename gives two tensors of {path} the name {new}, {name} is one.")
+        renamed[new] = value
+    return renamed
 
 
 def load_weights(backbone: nn.Module, weights: Mapping[str, Tensor], source: str = "weights") -> LoadReport:
