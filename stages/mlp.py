@@ -1,4 +1,4 @@
-"""MLP: crops and split -> data/rankings/mlp.parquet, its control random_mlp.parquet, metrics/mlp.json."""
+"""MLP: crops and split -> data/rankings/mlp.parquet and random_mlp.parquet, plots/mlp_grid.csv, metrics/mlp.json."""
 
 from pathlib import Path
 
@@ -7,13 +7,12 @@ import _path  # noqa: F401
 from pelage.common.files import write_json
 from pelage.common.params import choose, read_params
 from pelage.common.stage import run_stage
-from pelage.common.tables import write_parquet
+from pelage.common.tables import write_parquet, write_table
 from pelage.matching.cosine import search
 from pelage.matching.rankings import empty_rankings
 from pelage.model.crops import VIEWS, present
 from pelage.split.protocols import protocol_sets, read_split
-from pelage.study.mlp import embed, learn, read_inputs
-from pelage.study.selection import Settings
+from pelage.study.mlp import embed, learn, read_grid, read_inputs
 
 
 def main() -> None:
@@ -22,6 +21,8 @@ def main() -> None:
     wanted = params["mlp"]
     part = choose(wanted["part"], params["parts"], "mlp.part")
     folder = Path("data/views") / choose(wanted["view"], VIEWS, "mlp.view") / part
+    grid = read_grid(wanted["hidden"], wanted["rates"], wanted["batches"])
+    fixed = {key: wanted[key] for key in ("epochs", "patience", "folds", "seed")}
     sets = protocol_sets(read_split(Path("data/split.csv")), part)
     asked = {name for chosen in sets.values() for rows in (chosen.queries, chosen.gallery) for name in rows["crop_id"]}
     names = present(sorted(asked), folder)
@@ -30,17 +31,16 @@ def main() -> None:
     training = sets["validation"].gallery
     training = training[training["crop_id"].isin(names)]
     places = [names.index(name) for name in training["crop_id"]]
-    fixed = {key: wanted[key] for key in ("epochs", "patience", "folds", "seed")}
-    settings = Settings(hidden=tuple(wanted["hidden"]), rate=0.0, batch=0, **fixed)
-    networks, metrics = learn(training, inputs[places], settings, wanted["rates"], wanted["batches"])
+    networks, metrics, searched = learn(training, inputs[places], fixed, grid)
 
     for method in ("mlp", "random_mlp"):
         rankings = empty_rankings()
         if method in networks:
             rankings = search(embed(networks[method], names, inputs), sets, params["search"]["depth"])
         write_parquet(Path(f"data/rankings/{method}.parquet"), rankings)
+    write_table(Path("plots/mlp_grid.csv"), searched)
     write_json(Path("metrics/mlp.json"), metrics)
-    print("mlp: " + ", ".join(f"{name} {value}" for name, value in metrics.items() if name != "grid"))
+    print("mlp: " + ", ".join(f"{name} {value}" for name, value in metrics.items()))
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def test_sift_ahead_by_more_than_chance_is_said_in_words():
         "sift_lnbnn beats every network: top-1 0.600 [0.580, 0.620] against 0.400 [0.380, 0.420] for the best of them, "
         "net (query by query, network less sift_lnbnn: -0.200 [-0.300, -0.100])."
     )
-    assert "net stands clear of the controls (the better one, random: top-1 0.100 [0.080, 0.120])." in told
+    assert "net stands clear of the controls (the best of them, random: top-1 0.100 [0.080, 0.120])." in told
 
 
 def test_a_lead_within_chance_beats_nobody():
@@ -127,7 +127,7 @@ def test_a_network_that_does_not_beat_a_control_is_told_so():
     assert "stands clear" in words(net=scores(0.2), random=scores(0.1))
     assert (
         words(random=scores(0.1))
-        == "Only controls could be scored; the better is random with top-1 0.100 [0.080, 0.120]."
+        == "Only controls could be scored; the best is random with top-1 0.100 [0.080, 0.120]."
     )
 
 
@@ -201,10 +201,14 @@ def test_methods_come_from_params_alone():
         "loss": {"name": "cosface", "margin": 0.1},
         "model": {"backbone": "tiny"},
         "match": {"part": "flank"},
+        "mlp": {"part": "flank", "view": "nobg"},
+        "pairs": {"part": "flank"},
         "naive": {"part": "flank"},
     }
     methods = list_methods(params)
-    assert [method.name for method in methods] == ["a", "sift_lnbnn", "random", "majority"]
+    study = ["mlp", "orb_sift_brisk_lightgbm"]
+    assert [method.name for method in methods] == ["a", "sift_lnbnn", *study, "random_mlp", "random", "majority"]
+    assert [method.name for method in methods if method.kind == "control"] == ["random_mlp", "random", "majority"]
     assert methods[0] == Method("a", "network", "face", "nobg", "tiny, triplet")
 
 

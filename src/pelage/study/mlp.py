@@ -6,7 +6,7 @@ network scores is owed to the pixels and to no learning.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from pelage.common.errors import PelageError
 from pelage.model.crops import read_crops
 from pelage.split.labels import tells_its_label
 from pelage.study.network import Network, activations, embeddings
-from pelage.study.selection import Crops, Settings, choose_settings, fit, initial_network
+from pelage.study.selection import Crops, choose_settings, fit, initial_network
+
+GRID_COLUMNS = ["hidden", "rate", "batch", "asked", "accuracy", "loss", "chosen"]
 
 
 def read_inputs(crop_ids: Sequence[str], folder: Path, side: int) -> np.ndarray:
@@ -39,51 +42,78 @@ def read_inputs(crop_ids: Sequence[str], folder: Path, side: int) -> np.ndarray:
     return pixels / np.maximum(pixels.std(axis=1, keepdims=True), 1.0)
 
 
+def read_grid(hidden: Any, rates: Any, batches: Any) -> dict[str, list[Any]]:
+    """Return what is searched, as `choose_settings` takes it.
+
+    Args:
+        hidden: Networks to try, each the list of its hidden layers' units.
+        rates: Learning rates.
+        batches: Crops a batch.
+
+    Raises:
+        PelageError: One of them is no list of such values.
+    """
+    try:
+        layers = [tuple(map(int, units)) for units in hidden]
+        grid = {"hidden": layers, "rate": list(map(float, rates)), "batch": list(map(int, batches))}
+        if min(min(values) for values in (*layers, grid["rate"], grid["batch"])) > 0 and layers:
+            return grid
+    except (TypeError, ValueError):
+        pass
+    raise PelageError(
+        "params.yaml: mlp.rates and mlp.batches must be lists of numbers above 0, and mlp.hidden a list with one such "
+        f"list a network, as in [[64], [64, 64]]; they are {rates!r}, {batches!r} and {hidden!r}."
+    )
+
+
 def learn(
-    rows: pd.DataFrame, inputs: np.ndarray, settings: Settings, rates: Sequence[float], batches: Sequence[int]
-) -> tuple[dict[str, Network], dict[str, Any]]:
+    rows: pd.DataFrame, inputs: np.ndarray, fixed: Mapping[str, int], grid: Mapping[str, Sequence[Any]]
+) -> tuple[dict[str, Network], dict[str, Any], pd.DataFrame]:
     """Choose the settings, train the network, and keep what it started from.
 
     Args:
         rows: N training crops, rows of the split table.
         inputs: `(N, D)` of `read_inputs`.
-        settings: All that is not searched.
-        rates: Learning rates of the grid.
-        batches: Batches of the grid.
+        fixed: Settings that are not searched.
+        grid: Those that are, and the values to try.
 
     Returns:
-        The networks `mlp` and `random_mlp`, and metrics; no networks and the reason where there is nothing to learn.
+        The networks `mlp` and `random_mlp`, metrics, and the searched grid; no networks, the reason and no grid where
+        there is nothing to learn.
     """
     teaches = tells_its_label(rows)
     names, labels = np.unique(rows.loc[teaches, "label"].to_numpy(str), return_inverse=True)
     crops = Crops(inputs[teaches], labels, rows.loc[teaches, "encounter"].to_numpy(str))
     if len(names) < 2:
-        return {}, {
-            "trained": False,
-            "reason": f"{len(crops)} training crops with {len(names)} labels; two labels are needed",
-        }
-    chosen, grid = choose_settings(crops, len(names), settings, rates, batches)
+        reason = f"{len(crops)} training crops with {len(names)} labels; two labels are needed"
+        return {}, {"trained": False, "reason": reason}, pd.DataFrame(columns=GRID_COLUMNS)
+    chosen, searched = choose_settings(crops, len(names), fixed, grid)
     with threadpool_limits(1):
         fitted = fit(crops, len(names), chosen)
         right = activations(fitted.network, crops.inputs)[-1].argmax(axis=1) == crops.labels
     networks = {"mlp": fitted.network, "random_mlp": initial_network(inputs.shape[1], len(names), chosen)}
-    cells = {f"rate_{row['rate']:g}_batch_{row['batch']}": row for row in grid}
-    return networks, {
+    table = pd.DataFrame(searched, columns=GRID_COLUMNS)
+    metrics = {
         "trained": True,
         "photos": len(crops),
         "labels": len(names),
         "encounters": len(np.unique(crops.encounters)),
-        "parameters": sum(array.size for array in fitted.network),
+        "hidden": spelled(chosen.hidden),
         "rate": chosen.rate,
         "batch": chosen.batch,
+        "cross_validated_accuracy": next(row["accuracy"] for row in searched if row["chosen"]),
+        "parameters": sum(array.size for array in fitted.network),
         "epochs_run": fitted.epochs,
         "best_epoch": fitted.best_epoch,
         "train_accuracy": round(float(right.mean()), 4),
         "held_out_loss": None if fitted.loss is None else round(fitted.loss, 4),
-        "grid": {
-            name: {key: row[key] for key in ("asked", "accuracy", "loss")} for name, row in cells.items()
-        },
     }
+    return networks, metrics, table.assign(hidden=table["hidden"].map(spelled))
+
+
+def spelled(hidden: Sequence[int]) -> str:
+    """Write hidden layers as `64` or `64+64`."""
+    return "+".join(map(str, hidden))
 
 
 def embed(network: Network, crop_ids: Sequence[str], inputs: np.ndarray) -> pd.DataFrame:

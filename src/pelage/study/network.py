@@ -8,6 +8,7 @@ float32.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def new_network(sizes: Sequence[int], rng: np.random.Generator, dtype: type = np
         dtype: Type of all arrays.
     """
     network = []
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in pairwise(sizes):
         network.append((rng.standard_normal((inputs, outputs)) * np.sqrt(2 / inputs)).astype(dtype))
         network.append(np.zeros(outputs, dtype))
     return network

@@ -6,7 +6,7 @@ stop. Two photos of one burst look alike, whatever the network has understood.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from pelage.common.errors import PelageError
 from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
 from pelage.common.seeds import generator
@@ -153,36 +154,42 @@ def cross_validate(crops: Crops, labels: int, settings: Settings) -> tuple[int, 
 
 
 def choose_settings(
-    crops: Crops, labels: int, settings: Settings, rates: Sequence[float], batches: Sequence[int]
+    crops: Crops, labels: int, fixed: Mapping[str, int], grid: Mapping[str, Sequence[Any]]
 ) -> tuple[Settings, list[dict[str, Any]]]:
-    """Search the grid of learning rates and batches by cross-validation.
+    """Search a grid of settings by cross-validation.
 
     Each training has one thread, so the answer does not depend on the number of cores.
 
     Args:
         crops: Training crops.
         labels: Number of labels.
-        settings: All that is not searched.
-        rates: Learning rates.
-        batches: Crops a batch.
+        fixed: Fields of `Settings` that are not searched.
+        grid: The others, and the values that are tried.
 
     Returns:
         The settings with the highest accuracy, of equal ones the lowest cross-entropy, and a row for each of the grid:
-        `rate`, `batch`, `asked`, `accuracy`, `loss`; the last two are None where no crop could be asked.
+        its values, `asked`, `accuracy` and `loss` (None where no crop could be asked), and whether it was `chosen`.
+
+    Raises:
+        PelageError: All trainings ran into numbers that are not finite.
     """
-    grid = [Settings(**{**vars(settings), "rate": r, "batch": b}) for r, b in product(rates, batches)]
+    cells = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    tried = [Settings(**fixed, **cell) for cell in cells]
     with threadpool_limits(1):
-        results = parallel_map(lambda tried: cross_validate(crops, labels, tried), grid)
-        scores = list(track(results, "grid", len(grid)))
-    best = max(range(len(grid)), key=lambda place: (scores[place][1], -scores[place][2]))
+        results = parallel_map(lambda settings: cross_validate(crops, labels, settings), tried)
+        scores = list(track(results, "grid", len(tried)))
+    finite = [place for place, (_, _, loss) in enumerate(scores) if np.isfinite(loss)]
+    if not finite:
+        raise PelageError("params.yaml: with none of mlp.rates did the loss stay finite; give lower ones.")
+    best = max(finite, key=lambda place: (scores[place][1], -scores[place][2]))
     rows = [
         {
-            "rate": tried.rate,
-            "batch": tried.batch,
+            **cell,
             "asked": asked,
             "accuracy": round(right / asked, 4) if asked else None,
             "loss": round(loss / asked, 4) if asked else None,
+            "chosen": place == best,
         }
-        for tried, (asked, right, loss) in zip(grid, scores, strict=True)
+        for place, (cell, (asked, right, loss)) in enumerate(zip(cells, scores, strict=True))
     ]
-    return grid[best], rows
+    return tried[best], rows
