@@ -25,6 +25,7 @@ OTHER = Method("other_net", "network", "flank", "crop", "tiny, triplet")
 SIFT = Method("sift_lnbnn", "local", "flank", "crop", "RootSIFT")
 RANDOM = Method("random", "control", "flank", "", "chance")
 FACE = Method("face_net", "network", "face", "crop", "tiny, cosface")
+PAIRS = Method("pairs", "study", "flank", "crop", "trees")
 METHODS = [NET, OTHER, SIFT, RANDOM, FACE]
 
 
@@ -115,6 +116,15 @@ def test_a_network_ahead_and_a_tie():
     told = words(net=scores(0.7, less_sift=(0.1, -0.05, 0.25)), sift_lnbnn=scores(0.6))
     assert told.startswith("net is ahead of sift_lnbnn: top-1 0.700 [0.680, 0.720] against 0.600 [0.580, 0.620], but")
     assert "both have top-1 0.600" in words(net=scores(0.6), sift_lnbnn=scores(0.6))
+
+
+def test_the_study_is_told_of_where_it_leads():
+    def told(top1):
+        metrics = {"net": {"closed": scores(0.4)}, "pairs": {"closed": scores(top1)}}
+        return verdict(closed_of(leaderboard(metrics, [NET, PAIRS])))
+
+    assert "First of all is pairs of the replication study with 0.700 [0.680, 0.720]." in told(0.7)
+    assert "pairs" not in told(0.3)
 
 
 def test_without_paired_differences_intervals_must_be_apart():

@@ -177,7 +177,7 @@ def verdict(rows: pd.DataFrame) -> str:
 
     Returns:
         Sentences: who leads, local features against the best network (with the paired difference where there is one),
-        and whether the leader's interval lies above the controls'.
+        whether the replication study leads, and whether the leader's interval lies above the controls'.
     """
     protocol = rows["protocol"].iloc[0]
     metric = HEADLINE[protocol]
@@ -202,6 +202,9 @@ def verdict(rows: pd.DataFrame) -> str:
         sentence = f"{LOCAL} reaches {name} {with_interval(local, metric)}; no network could be compared here."
     else:
         sentence = ""
+    study = best.get("study")
+    if study is not None and study["place"] == 1:
+        sentence += f" First of all is {study['method']} of the replication study with {with_interval(study, metric)}."
     return f"{sentence} {_against_control(able, best.get('control'), metric)}".strip()
 
 
