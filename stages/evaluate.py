@@ -20,7 +20,9 @@ def main() -> None:
     """Judge every method by the same rules, the baseline first because the others are compared with it."""
     params = read_params()
     wanted = params["evaluate"]
-    parts = {BASELINE: params["match"]["part"], "random": params["naive"]["part"], "majority": params["naive"]["part"]}
+    parts = {BASELINE: params["match"]["part"], "orb_sift_brisk_lightgbm": params["pairs"]["part"]}
+    parts |= dict.fromkeys(("mlp", "random_mlp"), params["mlp"]["part"])
+    parts |= dict.fromkeys(("random", "majority"), params["naive"]["part"])
     parts |= {variant: fields["part"] for variant, fields in params["variants"].items()}
     split = read_split(Path("data/split.csv"))
     questions = {

@@ -47,7 +47,8 @@ def test_what_came_out(project):
     detections = read_table(project.folder / "data/detections.csv")
     assert split["crop_id"].tolist() == detections["crop_id"].tolist()
     assert split.groupby("encounter")["subset"].nunique().max() <= 2  # one subset, and `none` for unknown animals
-    for method in ("cosface", "face", "sift_lnbnn", "random", "majority"):
+    study = ("mlp", "orb_sift_brisk_lightgbm", "random_mlp")
+    for method in ("cosface", "face", "sift_lnbnn", *study, "random", "majority"):
         metrics = json.loads((project.folder / f"metrics/eval/{method}.json").read_text())
         assert {"closed", "open", "disjoint"} <= set(metrics)
         assert len({tuple(protocol) for protocol in metrics.values()}) == 1, "the same keys everywhere"

@@ -26,6 +26,8 @@ METHODS = [
     *NETWORKS,
     Method("face_net", "network", "face", "crop", ""),
     Method("sift_lnbnn", "local", "flank", "crop", ""),
+    Method("mlp", "study", "flank", "nobg", ""),
+    Method("random_mlp", "control", "flank", "nobg", ""),
     Method("random", "control", "flank", "", ""),
     Method("majority", "control", "flank", "", ""),
 ]
@@ -130,7 +132,7 @@ def test_a_score_of_every_second_epoch_is_still_a_line():
 
 
 def test_lines_differ():
-    styles = line_styles([Method(f"n{i}", "network", "flank", "crop", "") for i in range(14)])
+    styles = line_styles([Method(f"n{i}", "network", "flank", "crop", "") for i in range(14)] + METHODS[-4:])
     seen = {(style["color"], style.get("linestyle", "-")) for style in styles.values()}
     assert len(seen) == len(styles)
 

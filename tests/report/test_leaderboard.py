@@ -25,6 +25,7 @@ OTHER = Method("other_net", "network", "flank", "crop", "tiny, triplet")
 SIFT = Method("sift_lnbnn", "local", "flank", "crop", "RootSIFT")
 RANDOM = Method("random", "control", "flank", "", "chance")
 FACE = Method("face_net", "network", "face", "crop", "tiny, cosface")
+PAIRS = Method("pairs", "study", "flank", "crop", "trees")
 METHODS = [NET, OTHER, SIFT, RANDOM, FACE]
 
 
@@ -98,7 +99,7 @@ def test_sift_ahead_by_more_than_chance_is_said_in_words():
         "sift_lnbnn beats every network: top-1 0.600 [0.580, 0.620] against 0.400 [0.380, 0.420] for the best of them, "
         "net (query by query, network less sift_lnbnn: -0.200 [-0.300, -0.100])."
     )
-    assert "net stands clear of the controls (the better one, random: top-1 0.100 [0.080, 0.120])." in told
+    assert "net stands clear of the controls (the best of them, random: top-1 0.100 [0.080, 0.120])." in told
 
 
 def test_a_lead_within_chance_beats_nobody():
@@ -117,6 +118,15 @@ def test_a_network_ahead_and_a_tie():
     assert "both have top-1 0.600" in words(net=scores(0.6), sift_lnbnn=scores(0.6))
 
 
+def test_the_study_is_told_of_where_it_leads():
+    def told(top1):
+        metrics = {"net": {"closed": scores(0.4)}, "pairs": {"closed": scores(top1)}}
+        return verdict(closed_of(leaderboard(metrics, [NET, PAIRS])))
+
+    assert "First of all is pairs of the replication study with 0.700 [0.680, 0.720]." in told(0.7)
+    assert "pairs" not in told(0.3)
+
+
 def test_without_paired_differences_intervals_must_be_apart():
     assert "sift_lnbnn beats every network" in words(net=scores(0.4), sift_lnbnn=scores(0.6))
     assert "do not tell the two apart" in words(net=scores(0.4, 0.2), sift_lnbnn=scores(0.6, 0.2))
@@ -127,7 +137,7 @@ def test_a_network_that_does_not_beat_a_control_is_told_so():
     assert "stands clear" in words(net=scores(0.2), random=scores(0.1))
     assert (
         words(random=scores(0.1))
-        == "Only controls could be scored; the better is random with top-1 0.100 [0.080, 0.120]."
+        == "Only controls could be scored; the best is random with top-1 0.100 [0.080, 0.120]."
     )
 
 
@@ -201,10 +211,14 @@ def test_methods_come_from_params_alone():
         "loss": {"name": "cosface", "margin": 0.1},
         "model": {"backbone": "tiny"},
         "match": {"part": "flank"},
+        "mlp": {"part": "flank", "view": "nobg"},
+        "pairs": {"part": "flank"},
         "naive": {"part": "flank"},
     }
     methods = list_methods(params)
-    assert [method.name for method in methods] == ["a", "sift_lnbnn", "random", "majority"]
+    study = ["mlp", "orb_sift_brisk_lightgbm"]
+    assert [method.name for method in methods] == ["a", "sift_lnbnn", *study, "random_mlp", "random", "majority"]
+    assert [method.name for method in methods if method.kind == "control"] == ["random_mlp", "random", "majority"]
     assert methods[0] == Method("a", "network", "face", "nobg", "tiny, triplet")
     params["loss"]["plus"] = {"name": "triplet"}
     assert list_methods(params)[0].detail == "tiny, triplet + triplet"

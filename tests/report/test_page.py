@@ -53,6 +53,7 @@ def page(survey):
         "train/net_a": {"trained": True},
     }
     stages |= {"leakage": {"encounters": 0}, "clean": {}, "split": {}, "background_flank": {"cover": 0.25}, "match": {}}
+    stages |= {"mlp": {}, "pairs": {"closed": {"roc_auc_constant": 0.5}}}
     rejected = {
         "clean": rejected_table([("1", "a", EVIL, ""), ("2", "b", "too_small", ""), ("3", "c", "too_small", "")])
     }

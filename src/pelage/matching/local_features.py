@@ -76,6 +76,25 @@ def root_sift(descriptors: np.ndarray) -> np.ndarray:
     return np.minimum(np.rint(DESCRIPTOR_NORM * np.sqrt(descriptors / total)), 255).astype(np.uint8)
 
 
+def scaled_grey(image: np.ndarray, mask: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a crop in grey and its animal, both with a longer side of `side` pixels.
+
+    Args:
+        image: `(H, W, 3)` RGB uint8.
+        mask: `(H, W)` uint8, not zero on the animal.
+        side: Pixels.
+
+    Returns:
+        `(h, w)` uint8 each; the second is 1 on the animal.
+    """
+    height, width = image.shape[:2]
+    factor = side / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), size, interpolation=way)
+    return grey, cv2.resize((mask > 0).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+
+
 def extract(
     image: np.ndarray, mask: np.ndarray, side: int, keypoints: int, contrast: float, upright: bool
 ) -> LocalFeatures:
@@ -92,13 +111,7 @@ def extract(
     Returns:
         The features; none for a blank image or an empty mask.
     """
-    height, width = image.shape[:2]
-    factor = side / max(height, width)
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), size, interpolation=way)
-    animal = cv2.resize((mask > 0).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-
+    grey, animal = scaled_grey(image, mask, side)
     sift = cv2.SIFT_create(contrastThreshold=contrast)
     found = sift.detect(grey, animal)
     if upright:  # OpenCV repeats a point for each of its directions
@@ -113,7 +126,7 @@ def extract(
     xy = np.array([point.pt for point in found], np.float32).reshape(-1, 2)
     scale = np.array([point.size for point in found], np.float32)
     angle = np.radians(np.array([point.angle for point in found], np.float32))
-    return LocalFeatures(xy, scale, angle, _cover(animal, xy, scale), root_sift(descriptors), size)
+    return LocalFeatures(xy, scale, angle, _cover(animal, xy, scale), root_sift(descriptors), animal.shape[::-1])
 
 
 def read_features(crops: Path, masks: Path, names: Sequence[str], **settings: float) -> list[LocalFeatures]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from PIL import Image
 from pelage.report.tables import HEADLINE, LOCAL, METRIC_NAMES, Method, blocks, number
 
 INK, SOFT, FAINT = "#1f2328", "#6b7280", "#e5e7eb"
-KIND_COLOURS = {"network": "#0072b2", "local": "#d55e00", "control": "#7f7f7f"}
+KIND_COLOURS = {"network": "#0072b2", "local": "#d55e00", "study": "#6a3d9a", "control": "#7f7f7f"}
 LINE_COLOURS = ["#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#8c510a"]
 SUBSET_COLOURS = {"train": "#0072b2", "val": "#e69f00", "test": "#009e73", "none": "#c7c7c7"}
 HISTORY = {"epoch": int, "loss": float, "val_map": float}
@@ -93,16 +94,17 @@ def spread(positions: Sequence[float], gap: float, low: float = -np.inf, high: f
 
 
 def line_styles(methods: Sequence[Method]) -> dict[str, dict]:
-    """Give each method a line: networks in colours (dashed from the second round on), the others in greys."""
+    """Give each method a line: networks in colours (dashed from the second round on), other kinds in one each."""
     styles: dict[str, dict] = {}
     networks = [method.name for method in methods if method.kind == "network"]
     for index, name in enumerate(networks):
         colour, dash = LINE_COLOURS[index % len(LINE_COLOURS)], ["-", "--", ":"][index // len(LINE_COLOURS) % 3]
         styles[name] = {"color": colour, "linestyle": dash, "linewidth": 1.8}
     styles[LOCAL] = {"color": KIND_COLOURS["local"], "linewidth": 2.6}
-    controls = [method.name for method in methods if method.kind == "control"]
-    for name, dash in zip(controls, ["--", ":"], strict=False):
-        styles[name] = {"color": KIND_COLOURS["control"], "linestyle": dash, "linewidth": 1.6}
+    for kind in ("study", "control"):
+        names = [method.name for method in methods if method.kind == kind]
+        for name, dash in zip(names, cycle(["--", ":", "-."])):
+            styles[name] = {"color": KIND_COLOURS[kind], "linestyle": dash, "linewidth": 1.6}
     return styles
 
 

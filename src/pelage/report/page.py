@@ -25,7 +25,7 @@ from pelage.report.tables import (
     verdict,
 )
 
-SPELLED = {"iou": "IoU", "map": "mAP", "top1": "top-1"}
+SPELLED = {"auc": "AUC", "f1": "F1", "iou": "IoU", "map": "mAP", "roc": "ROC", "top1": "top-1"}
 SUBSETS = {
     "train": "training, and the gallery of known individuals",
     "val": "validation: early stopping and thresholds",

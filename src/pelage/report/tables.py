@@ -18,8 +18,7 @@ from pelage.common.errors import PelageError
 from pelage.common.params import merged
 
 LOCAL = "sift_lnbnn"
-CONTROLS = ("random", "majority")
-KINDS = {"network": "network", "local": "local features", "control": "control"}
+KINDS = {"network": "network", "local": "local features", "study": "replication study", "control": "control"}
 
 PROTOCOLS = {
     "closed": "Which of the known individuals is it?",
@@ -73,7 +72,8 @@ class Method:
 
 
 def list_methods(params: Mapping[str, Any]) -> list[Method]:
-    """Return the methods that `params.yaml` asks for: its variants, the local features and the two controls.
+    """Return the methods that `params.yaml` asks for: its variants, the local features, the systems of the replication
+    study and the controls.
 
     Files are not looked at, so a variant that was taken out of the parameters leaves no row behind.
     """
@@ -85,8 +85,14 @@ def list_methods(params: Mapping[str, Any]) -> list[Method]:
         backbone = merged(params["model"], variant.get("model"), f"variants.{name}.model")["backbone"]
         methods.append(Method(name, "network", variant["part"], variant["view"], f"{backbone}, {losses}"))
     methods.append(Method(LOCAL, "local", params["match"]["part"], "crop", "RootSIFT, LNBNN, spatial verification"))
-    details = {"random": "a ranking by chance", "majority": "the most photographed individuals first"}
-    methods.extend(Method(name, "control", params["naive"]["part"], "", details[name]) for name in CONTROLS)
+    pixels, pairs, naive = params["mlp"], params["pairs"]["part"], params["naive"]["part"]
+    methods += [
+        Method("mlp", "study", pixels["part"], pixels["view"], "perceptron in NumPy on grey pixels"),
+        Method("orb_sift_brisk_lightgbm", "study", pairs, "crop", "ORB, SIFT and BRISK matches, boosted trees"),
+        Method("random_mlp", "control", pixels["part"], pixels["view"], "the perceptron untrained"),
+        Method("random", "control", naive, "", "a ranking by chance"),
+        Method("majority", "control", naive, "", "the most photographed individuals first"),
+    ]
     return methods
 
 
@@ -173,7 +179,7 @@ def verdict(rows: pd.DataFrame) -> str:
 
     Returns:
         Sentences: who leads, local features against the best network (with the paired difference where there is one),
-        and whether the leader's interval lies above the controls'.
+        whether the replication study leads, and whether the leader's interval lies above the controls'.
     """
     protocol = rows["protocol"].iloc[0]
     metric = HEADLINE[protocol]
@@ -198,6 +204,9 @@ def verdict(rows: pd.DataFrame) -> str:
         sentence = f"{LOCAL} reaches {name} {with_interval(local, metric)}; no network could be compared here."
     else:
         sentence = ""
+    study = best.get("study")
+    if study is not None and study["place"] == 1:
+        sentence += f" First of all is {study['method']} of the replication study with {with_interval(study, metric)}."
     return f"{sentence} {_against_control(able, best.get('control'), metric)}".strip()
 
 
@@ -230,12 +239,12 @@ def _against_control(leader: pd.Series | None, control: pd.Series | None, metric
         return "" if leader is None else "No control was run here."
     score = f"{METRIC_NAMES[metric]} {with_interval(control, metric)}"
     if leader is None:
-        return f"Only controls could be scored; the better is {control['method']} with {score}."
+        return f"Only controls could be scored; the best is {control['method']} with {score}."
     low, high = leader.get(f"{metric}_low"), control.get(f"{metric}_high")
     if number(low) == "–" or number(high) == "–":
         low, high = leader[metric], control[metric]
     if low > high:
-        return f"{leader['method']} stands clear of the controls (the better one, {control['method']}: {score})."
+        return f"{leader['method']} stands clear of the controls (the best of them, {control['method']}: {score})."
     return f"{leader['method']} has not been shown to beat the control {control['method']} ({score})."
 
 
