@@ -228,7 +228,7 @@ def project(folder: Path) -> None:
     split = split.assign(identity="a", label="a:left", encounter="e", subset="train", part="flank", camera="")
     split = split.assign(station="", date="", orientation="left", known=True, gallery=True, published=False)
     write_table(folder / "data/split.csv", split)
-    save_model(folder / "data/models/tiny.safetensors", model().state_dict(), ABOUT)
+    save_model(folder / "data/models/tiny/1.safetensors", model().state_dict(), ABOUT)
 
 
 def test_the_stage_killed_between_chunks_ends_with_the_same_file(tmp_path):
@@ -243,5 +243,5 @@ def test_the_stage_killed_between_chunks_ends_with_the_same_file(tmp_path):
     # statuses, and chunks that are kept: two, one more, and none once the file is written
     assert done.stdout.splitlines() == ["-9 2", "-9 3", "0 0", "0 0"], done.stderr
     assert done.stderr.count("10 of 10 crops, 8 numbers each") == 2
-    output = "data/embeddings/tiny.parquet"
+    output = "data/embeddings/tiny/1.parquet"
     assert (killed / output).read_bytes() == (whole / output).read_bytes()

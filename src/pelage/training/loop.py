@@ -38,7 +38,7 @@ class Trained:
     """The result of a training.
 
     Attributes:
-        state: Tensors of the best embedder, or of its moving average.
+        state: Tensors of the best embedder, or of its moving average, on the CPU.
         history: A row an epoch: `HISTORY_COLUMNS`; those of validation are None where nothing was validated.
         best_epoch: Epoch of `state`, from 1; the last one without validation.
         parameters: Number of learnt numbers in the embedder.
@@ -80,7 +80,8 @@ def train(
     while not trainer.finished:
         trainer.run_epoch()
         checkpoint.save(trainer.state())
-    return Trained(trainer.best["model"], trainer.history, trainer.best["epoch"], trainer.parameters)
+    best = {name: value.cpu() for name, value in trainer.best["model"].items()}
+    return Trained(best, trainer.history, trainer.best["epoch"], trainer.parameters)
 
 
 class _Trainer:
