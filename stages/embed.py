@@ -1,4 +1,4 @@
-"""Embed VARIANT: a trained model and its crops -> data/embeddings/VARIANT.parquet (or .safetensors)."""
+"""Embed VARIANT: its trained models and its crops -> data/embeddings/VARIANT/SEED.parquet (or .safetensors)."""
 
 import shutil
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import _path  # noqa: F401
 import numpy as np
 
-from pelage.common.files import cache_root, sha256_file
+from pelage.common.files import cache_root, fresh_folder, seed_files, sha256_file
 from pelage.common.params import choose, read_params
 from pelage.common.stage import run_stage
 from pelage.model.compute import prepare
@@ -25,25 +25,28 @@ def main() -> None:
     for key, allowed in (("tta", AUGMENTATIONS), ("precision", PRECISIONS), ("format", FORMATS)):
         choose(settings[key], allowed, f"embed.{key}")
     device = prepare(**params["compute"])
-    file = Path(f"data/models/{name}.safetensors")
-    model, about = load_model(file)
     split = read_split(Path("data/split.csv"))
-    wanted = split.loc[(split["part"] == about["part"]) & (split["subset"] != "none"), "crop_id"]
-    digest = sha256_file(file)
-    state = fingerprint(digest, settings["batch"], settings["tta"], params["compute"], device.type)
-    cache = cache_root() / "embeddings" / name / state
-    ids, points = [], np.empty((0, about["model"]["dim"]))
-    if model is not None:
-        folder = Path("data/views") / about["view"] / about["part"]
-        ids = present(wanted, folder)
-        points = embed_crops(model.to(device), about, ids, folder, settings, device, cache)
+    tables, caches = {}, []
+    for file in seed_files(Path(f"data/models/{name}.safetensors")):
+        model, about = load_model(file)
+        wanted = split.loc[(split["part"] == about["part"]) & (split["subset"] != "none"), "crop_id"]
+        digest = sha256_file(file)
+        state = fingerprint(digest, settings["batch"], settings["tta"], params["compute"], device.type)
+        caches.append(cache_root() / "embeddings" / name / state)
+        ids, points = [], np.empty((0, about["model"]["dim"]))
+        if model is not None:
+            views = Path("data/views") / about["view"] / about["part"]
+            ids = present(wanted, views)
+            points = embed_crops(model.to(device), about, ids, views, settings, device, caches[-1])
+        dim = points.shape[1]
+        tables[file.stem] = ids, points, dim, settings["precision"], {"model": digest, "tta": settings["tta"]}
 
-    told = {"model": digest, "tta": settings["tta"]}
-    dim = points.shape[1]
-    path = Path(f"data/embeddings/{name}.{settings['format']}")
-    write_embeddings(path, ids, points, dim, settings["precision"], told)
-    shutil.rmtree(cache, ignore_errors=True)
-    print(f"embed {name}: {len(ids)} of {len(wanted)} crops, {dim} numbers each")
+    with fresh_folder(Path(f"data/embeddings/{name}")) as folder:
+        for seed, table in tables.items():
+            write_embeddings(folder / f"{seed}.{settings['format']}", *table)
+    for cache in caches:
+        shutil.rmtree(cache, ignore_errors=True)
+    print(f"embed {name}: {len(ids)} of {len(wanted)} crops, {dim} numbers each, seed {', '.join(tables)}")
     if settings["tta"] == "flips" and about["part"] not in SYMMETRIC:
         print(f"embed.tta flips: no part {about['part']} is mirrored, it would look like another animal's other side")
 

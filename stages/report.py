@@ -4,7 +4,7 @@ from pathlib import Path
 
 import _path  # noqa: F401
 
-from pelage.common.files import fresh_folder, write_bytes, write_text
+from pelage.common.files import fresh_folder, seed_files, write_bytes, write_text
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet, read_table, write_table
@@ -26,6 +26,7 @@ def main() -> None:
     ranked = [*trained, "match", "mlp", "pairs"]
     stages = ["ingest", "clean", "detect", *per_part[len(parts) :], "split", "leakage", *ranked]
     metrics = {stage: read_metrics(Path(f"metrics/{stage}.json")) for stage in stages}
+    seeds = read_metrics(Path("metrics/seeds.json"))
     rejecting = ["clean", "detect", *per_part[: 2 * len(parts)]]
     rejected = {stage: read_table(Path(f"data/rejected/{stage}.csv")) for stage in rejecting}
 
@@ -36,7 +37,7 @@ def main() -> None:
     curves = {method.name: read_table(Path(f"plots/cmc/{method.name}.csv"), figures.CURVES) for method in methods}
     table = leaderboard({m.name: read_metrics(Path(f"metrics/eval/{m.name}.json")) for m in methods}, methods)
     first = leader(table)
-    ranking = read_parquet(Path(f"data/rankings/{first['method']}.parquet"))
+    ranking = read_parquet(seed_files(Path(f"data/rankings/{first['method']}.parquet"))[0])
     ranking = ranking[ranking["protocol"] == first["protocol"]]
     crops = Path("data/views/crop") / first["part"]
 
@@ -50,7 +51,7 @@ def main() -> None:
         "detections": sheets.detections_sheet(Path("data/photos"), clean, found, truth, count, seed),
     }
     words = page.describe_run(params, first, clean, rejected["clean"], found)
-    html = page.render(params["ingest"]["dataset"], table, methods, pictures, metrics, rejected, split, words)
+    html = page.render(params["ingest"]["dataset"], table, methods, pictures, metrics, rejected, split, words, seeds)
     with fresh_folder(Path("data/report")) as folder:
         write_text(folder / "index.html", html)
         write_text(folder / "leaderboard.md", markdown(table))

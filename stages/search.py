@@ -1,10 +1,11 @@
-"""Search VARIANT: embeddings and split -> data/rankings/VARIANT.parquet."""
+"""Search VARIANT: embeddings and split -> data/rankings/VARIANT/SEED.parquet."""
 
 import sys
 from pathlib import Path
 
 import _path  # noqa: F401
 
+from pelage.common.files import fresh_folder, seed_files
 from pelage.common.params import entry, read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import write_parquet
@@ -16,11 +17,11 @@ def main() -> None:
     name = sys.argv[1]
     params = read_params()
     part = entry(params["variants"], name, "variants")["part"]
-    embeddings = read_embeddings(Path(f"data/embeddings/{name}.{params['embed']['format']}"))
     sets = protocol_sets(read_split(Path("data/split.csv")), part)
-    rankings = search(embeddings, sets, params["search"]["depth"])
-
-    write_parquet(Path(f"data/rankings/{name}.parquet"), rankings)
+    with fresh_folder(Path(f"data/rankings/{name}")) as folder:
+        for file in seed_files(Path(f"data/embeddings/{name}.{params['embed']['format']}")):
+            rankings = search(read_embeddings(file), sets, params["search"]["depth"])
+            write_parquet(folder / f"{file.stem}.parquet", rankings)
     counts = rankings.groupby("protocol", sort=False)["query"].nunique()
     print(f"search {name}: queries " + (", ".join(f"{k} {n}" for k, n in counts.items()) or "none"))
 

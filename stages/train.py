@@ -1,13 +1,12 @@
-"""Train VARIANT: crops and split -> data/models/VARIANT.safetensors, its history and metrics."""
+"""Train VARIANT: crops and split -> data/models/VARIANT/SEED.safetensors, its history and metrics."""
 
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import _path  # noqa: F401
-import pandas as pd
 
-from pelage.common.files import cache_root, sha256_file, write_json
+from pelage.common.files import cache_root, fresh_folder, sha256_file, write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import write_table
@@ -17,9 +16,9 @@ from pelage.model.embedder import save_model
 from pelage.split.protocols import protocol_sets, read_split
 from pelage.training.checkpoint import Checkpoint, fingerprint
 from pelage.training.dataset import training_data
-from pelage.training.loop import HISTORY_COLUMNS, train
-from pelage.training.summary import summary
-from pelage.training.variant import read_variant
+from pelage.training.loop import train
+from pelage.training.summary import history_table, over_seeds, summary
+from pelage.training.variant import for_each_seed, read_variant
 
 SPLIT = Path("data/split.csv")
 
@@ -34,18 +33,22 @@ def main() -> None:
     views, masks = Path("data/views") / variant.view / variant.part, Path("data/masks") / variant.part
     data, told = training_data(variant, validation, views, masks)
 
-    trained = None
+    trainings = for_each_seed(variant)
+    runs = dict.fromkeys(trainings)
     if data is not None:
         files = [told, sha256_file(SPLIT), weights and sha256_file(weights)]
-        state = fingerprint(asdict(variant), params["compute"], device.type, files)
-        with Checkpoint(cache_root() / "checkpoints" / variant.name / state) as checkpoint:
-            trained = train(variant, data, tensors, device, params["embed"]["batch"], checkpoint)
+        for seed, training in trainings.items():
+            state = fingerprint(asdict(training), params["compute"], device.type, files)
+            with Checkpoint(cache_root() / "checkpoints" / variant.name / str(seed) / state) as checkpoint:
+                runs[seed] = train(training, data, tensors, device, params["embed"]["batch"], checkpoint)
 
-    numbers = summary(data, trained, told)
-    about = {**asdict(variant), **numbers}
-    save_model(Path(f"data/models/{variant.name}.safetensors"), trained.state if trained else {}, about)
-    history = pd.DataFrame(trained.history if trained else [], columns=HISTORY_COLUMNS)
-    write_table(Path(f"plots/training/{variant.name}.csv"), history)
+    summaries = {seed: summary(data, trained, told) for seed, trained in runs.items()}
+    numbers = over_seeds(list(summaries.values()))
+    with fresh_folder(Path(f"data/models/{variant.name}")) as folder:
+        for seed, trained in runs.items():
+            about = {**asdict(trainings[seed]), **summaries[seed]}
+            save_model(folder / f"{seed}.safetensors", trained.state if trained else {}, about)
+    write_table(Path(f"plots/training/{variant.name}.csv"), history_table(runs))
     write_json(Path(f"metrics/train/{variant.name}.json"), numbers)
     print(f"train {variant.name}: " + ", ".join(f"{name} {value}" for name, value in numbers.items()))
 

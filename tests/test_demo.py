@@ -18,7 +18,7 @@ TINY = {
     "train__epochs": 1,
     "evaluate__bootstrap": 50,
     "variants": {
-        "cosface": {"part": "flank", "view": "crop_edge", "loss": {"name": "cosface"}},
+        "cosface": {"part": "flank", "view": "crop_edge", "loss": {"name": "cosface"}, "train": {"seeds": [1, 2]}},
         "face": {"part": "face", "view": "crop"},
     },
 }
@@ -52,8 +52,10 @@ def test_what_came_out(project):
         metrics = json.loads((project.folder / f"metrics/eval/{method}.json").read_text())
         assert {"closed", "open", "disjoint"} <= set(metrics)
         assert len({tuple(protocol) for protocol in metrics.values()}) == 1, "the same keys everywhere"
+        assert metrics["closed"]["seeds"] == (2 if method == "cosface" else 1)
+    assert set(json.loads((project.folder / "metrics/seeds.json").read_text())["cosface"]["closed"]) == {"1", "2"}
     page = (project.folder / "data/report/index.html").read_text()
-    assert "sift_lnbnn" in page
+    assert "sift_lnbnn" in page and "cosface (2 seeds)" in page
 
 
 def test_margin_retrains_and_nothing_before(project):

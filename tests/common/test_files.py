@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pelage.common.errors import PelageError
-from pelage.common.files import fresh_folder, inside, write_bytes
+from pelage.common.files import fresh_folder, inside, seed_files, write_bytes
 
 
 def test_a_failed_block_leaves_the_old_folder(tmp_path):
@@ -18,6 +18,13 @@ def test_a_failed_block_leaves_the_old_folder(tmp_path):
         raise RuntimeError
     assert [p.name for p in out.iterdir()] == ["a.txt"]
     assert [p.name for p in tmp_path.iterdir()] == ["views"]
+
+
+def test_files_of_seeds_by_number_or_the_one_file(tmp_path):
+    assert seed_files(tmp_path / "v1.2.parquet") == [tmp_path / "v1.2.parquet"]
+    for name in ("10.parquet", "2.parquet", "2.safetensors"):
+        write_bytes(tmp_path / "v1.2" / name, b"")
+    assert seed_files(tmp_path / "v1.2.parquet") == [tmp_path / "v1.2/2.parquet", tmp_path / "v1.2/10.parquet"]
 
 
 def test_a_new_folder_holds_nothing_of_the_old(tmp_path):

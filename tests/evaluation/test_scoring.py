@@ -21,7 +21,7 @@ def questions(split):
 
 
 def score(questions, judged, baseline=None, seed=1):
-    return score_method(questions, judged, baseline, 200, 0.95, seed)
+    return score_method(questions, [judged], baseline and [baseline], 200, 0.95, seed)
 
 
 def test_a_perfect_method(split, questions, rankings):
@@ -37,6 +37,7 @@ def test_a_perfect_method(split, questions, rankings):
     }  # fmt: skip
     for name in REPORTED:
         rates = {key: value for key, value in scores[name].items() if key[:3] in ("top", "map", "dyn", "ide")}
+        assert {rates.pop(key) for key in list(rates) if key.endswith("_sd")} == {None}
         differences = {rates.pop(key) for key in list(rates) if "minus" in key}
         assert differences == {0.0} and set(rates.values()) == {1.0}
     opened = scores["open"]
@@ -111,13 +112,13 @@ def test_curves(split, questions, rankings):
     table = rankings(split, np.inf)
     table = table[~((table["query"] == "a40#0") & (table["protocol"] == "closed"))]
     judged = judged_by(table, questions)
-    cmc = cmc_table(questions, judged)
+    cmc = cmc_table(questions, [judged])
     assert list(cmc.columns) == ["rank", "closed", "open", "disjoint"]
     assert cmc["rank"].tolist() == list(range(1, 21)) and set(cmc["closed"]) == {0.95} and set(cmc["open"]) == {1.0}
-    roc = roc_table(questions["open"], judged["open"])
+    roc = roc_table(questions["open"], [judged["open"]])
     assert list(roc.columns) == ["false_positive_rate", "true_positive_rate"]
     assert roc.iloc[0].tolist() == [0, 0] and roc.iloc[-1].tolist() == [1, 1] and [0, 1] in roc.to_numpy().tolist()
     empty = {name: ask(name, rules) for name, rules in protocol_sets(split, "face").items()}
     nothing = judged_by(table.iloc[:0], empty)
-    assert cmc_table(empty, nothing)["closed"].isna().all() and roc_table(empty["open"], nothing["open"]).empty
-    assert pd.DataFrame(cmc_table(empty, nothing)).to_csv(index=False).splitlines()[1] == "1,,,"
+    assert cmc_table(empty, [nothing])["closed"].isna().all() and roc_table(empty["open"], [nothing["open"]]).empty
+    assert pd.DataFrame(cmc_table(empty, [nothing])).to_csv(index=False).splitlines()[1] == "1,,,"

@@ -233,7 +233,7 @@ def project(folder: Path) -> Path:
     split = split.assign(identity="a", label="a:left", encounter="e", subset="train", part="flank", camera="")
     split = split.assign(station="", date="", orientation="left", known=True, gallery=True, published=False)
     write_table(folder / "data/split.csv", split)
-    save_model(folder / "data/models/tiny.safetensors", model().state_dict(), ABOUT)
+    save_model(folder / "data/models/tiny/1.safetensors", model().state_dict(), ABOUT)
     return folder
 
 
@@ -246,7 +246,7 @@ def test_two_processes_give_the_same_bytes_though_one_is_killed_again_and_again(
         done = subprocess.run(killer, env=environment, capture_output=True, text=True, timeout=300)
         said, _ = process.communicate()
     assert done.returncode == 0, done.stderr
-    assert said.splitlines()[-1] == "embed tiny: 10 of 10 crops, 8 numbers each"
-    output = "data/embeddings/tiny.parquet"
+    assert said.splitlines()[-1] == "embed tiny: 10 of 10 crops, 8 numbers each, seed 1"
+    output = "data/embeddings/tiny/1.parquet"
     assert (killed / output).read_bytes() == (whole / output).read_bytes()
     assert not list(killed.glob(".pelage/**/*.npy")), done.stdout  # a finished export keeps no chunks

@@ -55,9 +55,10 @@ def curves(**missing):
     return tables
 
 
-def history(epochs: int, scored: bool = True) -> pd.DataFrame:
+def history(epochs: int, scored: bool = True, seed: int = 1) -> pd.DataFrame:
     score = np.linspace(0.1, 0.5, epochs) if scored else np.full(epochs, np.nan)
-    return pd.DataFrame({"epoch": np.arange(1, epochs + 1), "loss": np.linspace(9, 1, epochs), "val_map": score})
+    table = pd.DataFrame({"epoch": np.arange(1, epochs + 1), "loss": np.linspace(9, 1, epochs), "val_map": score})
+    return table.assign(seed=seed)
 
 
 HISTORIES = {"net_0": history(5), "net_1": history(3, scored=False), "net_2": history(0), "face_net": history(1)}
@@ -129,6 +130,12 @@ def test_a_score_of_every_second_epoch_is_still_a_line():
     coloured = [colourful(training_figure({"net_0": table}, METHODS)) for table in (dots, sparse, every)]
     assert coloured[0] < 0.9 * coloured[1]
     assert coloured[1] == pytest.approx(coloured[2], rel=0.3)
+
+
+def test_each_seed_is_a_line_of_its_own():
+    seeds = pd.concat([history(9), history(5, seed=2), history(7, scored=False, seed=3)], ignore_index=True)
+    mixed = seeds.sort_values("epoch", kind="stable")  # as one line it would be another one
+    assert training_figure({"net_0": mixed}, METHODS) == training_figure({"net_0": seeds}, METHODS)
 
 
 def test_lines_differ():

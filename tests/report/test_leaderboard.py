@@ -127,6 +127,29 @@ def test_the_study_is_told_of_where_it_leads():
     assert "pairs" not in told(0.3)
 
 
+def test_a_lead_within_the_spread_of_seeds_beats_nobody():
+    gap = {"net": scores(0.7, less_sift=(0.1, 0.05, 0.15), seeds=3, top1_sd=0.051), "sift_lnbnn": scores(0.6)}
+    told = words(**gap)
+    assert told.startswith(
+        "net is ahead of sift_lnbnn: top-1 0.700 ± 0.051 [0.680, 0.720] against 0.600 [0.580, 0.620], but by no more "
+        "than 2 standard deviations between seeds (query by query"
+    )
+    gap["net"]["top1_sd"] = 0.049
+    assert words(**gap).startswith("net beats sift_lnbnn: top-1 0.700 ± 0.049 [0.680, 0.720] against")
+    gap["net"] |= {"top1_minus_sift_low": -0.01, "top1_sd": 0.051}
+    assert "but these queries do not tell the two apart" in words(**gap)
+    wide = scores(0.2, seeds=2, top1_sd=0.06)
+    assert "net has not been shown to beat the control random" in words(net=wide, random=scores(0.1))
+    assert "stands clear" in words(net=wide | {"top1_sd": 0.04}, random=scores(0.1))
+
+
+def test_seeds_and_their_spread_stand_in_the_table():
+    spread = {"seeds": 3, "top1_sd": 0.05, "map_sd": 0.0123}
+    text = markdown(board(net=scores(0.7, **spread), other_net=scores(0.5, seeds=1, top1_sd=None, map_sd=None)))
+    assert "| 1 | **net (3 seeds)** | crop_edge | 0.700 ± 0.050 [0.680, 0.720] | 0.700 | 0.700 ± 0.012 |" in text
+    assert "| 2 | other_net | crop | 0.500 [0.480, 0.520] | 0.500 | 0.500 |" in text
+
+
 def test_without_paired_differences_intervals_must_be_apart():
     assert "sift_lnbnn beats every network" in words(net=scores(0.4), sift_lnbnn=scores(0.6))
     assert "do not tell the two apart" in words(net=scores(0.4, 0.2), sift_lnbnn=scores(0.6, 0.2))

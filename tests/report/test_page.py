@@ -59,7 +59,8 @@ def page(survey):
     }
     split = survey["split"].assign(identity=EVIL)
     words = describe_run(PARAMS, SHOWN, survey["clean"], rejected["clean"], survey["detections"])
-    return render(f"demo {EVIL}", table, methods, PICTURES, stages, rejected, split, words)
+    seeds = {EVIL: {"closed": {"1": {"top1": 0.5, "auroc": None}, "20": {"top1": 0.25, "auroc": None}}}}
+    return render(f"demo {EVIL}", table, methods, PICTURES, stages, rejected, split, words, seeds)
 
 
 def test_nothing_is_loaded_from_elsewhere(page):
@@ -95,6 +96,11 @@ def test_the_page_has_no_date_of_its_own(page):
     assert not re.search(r"\b20\d\d-\d\d-\d\d\b", page)
 
 
+def test_each_seed_has_a_row(page):
+    assert '<th class="n">seed</th><th class="n">top-1</th><th class="n">AUROC</th>' in page
+    assert '<td>closed</td><td class="n">20</td><td class="n">0.250</td><td class="n">–</td>' in page
+
+
 def test_facts_are_flat_words():
     assert facts({"side": {"right_share": 0.91, "unknown": 3}, "ok": True, "none": None}) == [
         ("side right share", "0.910"),
@@ -123,10 +129,13 @@ def test_split_counts(survey):
 
 def test_bars_stand_where_the_numbers_are():
     score = {"queries": 1, "queries_with_match": 1, "top1": 0.5, "top1_low": 0.25, "top1_high": 0.75, "top5": None}
+    score |= {"seeds": 3, "top1_sd": 0.04}
     table = leaderboard({"a": {"closed": score}}, [Method("a", "network", "flank", "crop", "")])
     block = table_block(*blocks(table)[0])
     first, second = block["lines"][0]["cells"]
-    assert first == {"text": "0.500", "interval": "0.250 to 0.750", "best": True, "bar": ("50.0", "25.0", "50.0")}
+    assert block["lines"][0]["method"] == "a (3 seeds)"
+    bar = ("50.0", "25.0", "50.0")
+    assert first == {"text": "0.500 ± 0.040", "interval": "0.250 to 0.750", "best": True, "bar": bar}
     assert second == {"text": "–", "interval": "", "best": False, "bar": None}
 
 
@@ -137,4 +146,8 @@ def test_a_run_is_described(source):
     words = describe_run(params, SHOWN, pd.DataFrame(), rejected_table([]), pd.DataFrame({"image_id": []}))
     assert words["source"].endswith(".")
     assert words["gap"] == "1.5"
+    assert words["matches"] == "Photos as net_a ranked them, flank, closed protocol."
+    several = SHOWN | {"seeds": 3}
+    words = describe_run(params, several, pd.DataFrame(), rejected_table([]), pd.DataFrame({"image_id": []}))
+    assert words["matches"].startswith("Photos as net_a ranked them with the lowest of its seeds, flank")
     assert "published" in words["split"]

@@ -43,6 +43,13 @@ def test_methods_against_metrics_with_changes_in_brackets():
     assert closed["fresh"][metrics.index("mAP")] == "–"
 
 
+def test_seeds_and_spread_of_the_new_side():
+    seeded = {"closed.seeds": {"old": 1, "new": 3, "diff": 2}, "closed.top1_sd": {"old": None, "new": 0.0512}}
+    closed = table(pivot(DIFF | {"metrics/eval/net.json": DIFF["metrics/eval/net.json"] | seeded}), "closed")
+    assert closed["net (3 seeds)"][closed["method"].index("top-1")] == "0.543 ± 0.051 (+0.002)"
+    assert closed["net (3 seeds)"][closed["method"].index("mAP")] == "0.603 (-0.007)"
+
+
 def test_a_protocol_lists_only_methods_that_have_numbers_in_it():
     text = pivot(DIFF)
     assert list(table(text, "open"))[2:] == ["net"]

@@ -16,6 +16,7 @@ from pelage.common.images import write_png
 from pelage.common.params import read_params
 from pelage.common.tables import crop_file, write_table
 from pelage.matching.rankings import empty_rankings
+from pelage.training import loop
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,8 +64,8 @@ def stage(name, variant, monkeypatch):
 
 
 def outputs(variant):
-    names = ["data/models/{}.safetensors", "plots/training/{}.csv", "metrics/train/{}.json"]
-    names += ["data/embeddings/{}.parquet", "data/rankings/{}.parquet"]
+    names = ["data/models/{}/1.safetensors", "plots/training/{}.csv", "metrics/train/{}.json"]
+    names += ["data/embeddings/{}/1.parquet", "data/rankings/{}/1.parquet"]
     return [Path(name.format(variant)) for name in names]
 
 
@@ -79,30 +80,72 @@ def test_from_crops_to_rankings_and_the_same_bytes_again(survey, monkeypatch):
 
     metrics = json.loads(Path("metrics/train/tiny.json").read_text())
     assert metrics["trained"] and metrics["photos"] == 8 and metrics["labels"] == 4 and metrics["val_queries"] == 4
+    assert metrics["seeds"] == 1
     history = pd.read_csv("plots/training/tiny.csv")
-    assert history["epoch"].tolist() == [1, 2]
+    assert history["seed"].tolist() == [1, 1] and history["epoch"].tolist() == [1, 2]
     best = history.iloc[metrics["best_epoch"] - 1].filter(like="val_").to_dict()
     assert len(best) == 6 and best.items() <= metrics.items() and best["val_map"] == history["val_map"].max()
-    embeddings = pd.read_parquet("data/embeddings/tiny.parquet")
+    embeddings = pd.read_parquet("data/embeddings/tiny/1.parquet")
     assert "u#0" not in set(embeddings["crop_id"]) and len(embeddings) == 20
     np.testing.assert_allclose(np.linalg.norm(np.stack(embeddings["embedding"]), axis=1), 1, rtol=1e-5)
-    rankings = pd.read_parquet("data/rankings/tiny.parquet")
+    rankings = pd.read_parquet("data/rankings/tiny/1.parquet")
     counts = rankings.groupby("protocol")["query"].nunique().to_dict()
     assert counts == {"validation": 4, "closed": 4, "open": 8, "disjoint": 4}
+
+
+def test_a_further_seed_is_the_only_one_that_is_trained(survey, monkeypatch):
+    epochs, run_epoch = [], loop._Trainer.run_epoch
+
+    def counted(trainer):
+        epochs.append(trainer.variant.train["seed"])
+        run_epoch(trainer)
+
+    monkeypatch.setattr(loop._Trainer, "run_epoch", counted)
+    for name in ("train", "embed", "search"):
+        stage(name, "tiny", monkeypatch)
+    alone = [path.read_bytes() for path in outputs("tiny")]
+    first = json.loads(Path("metrics/train/tiny.json").read_text())
+    (checkpoint,) = Path(".pelage/checkpoints/tiny/1").glob("*/last.pt")
+    finished = checkpoint.stat().st_mtime_ns
+
+    survey["variants"]["tiny"]["train"] = {"seeds": [1, 10]}
+    save_params(survey)
+    for name in ("train", "embed", "search"):
+        stage(name, "tiny", monkeypatch)
+    assert epochs == [1, 1, 10, 10] and checkpoint.stat().st_mtime_ns == finished
+    both = [path.read_bytes() for path in outputs("tiny")]
+    model, history, _, *rest = range(5)
+    assert all(both[place] == alone[place] for place in (model, *rest))
+    assert both[history].startswith(alone[history]) and both[history].count(b"\n10,") == 2
+    for folder in ("models", "embeddings", "rankings"):
+        one, other = (path.read_bytes() for path in sorted(Path("data", folder, "tiny").iterdir()))
+        assert one != other
+    metrics, rows = json.loads(Path("metrics/train/tiny.json").read_text()), pd.read_csv("plots/training/tiny.csv")
+    best = rows.loc[rows.groupby("seed")["val_map"].idxmax()]
+    assert metrics["seeds"] == 2 and metrics["photos"] == first["photos"]
+    for key, column in (("best_epoch", "epoch"), ("val_map", "val_map"), ("train_loss", "loss")):
+        assert metrics[key] == pytest.approx(best[column].mean(), abs=2e-4)
+
+    survey["variants"]["tiny"]["train"] = {"seeds": [1]}
+    save_params(survey)
+    for name in ("train", "embed", "search"):
+        stage(name, "tiny", monkeypatch)
+    assert epochs == [1, 1, 10, 10] and [path.read_bytes() for path in outputs("tiny")] == alone
+    assert [path.name for path in Path("data/rankings/tiny").iterdir()] == ["1.parquet"]
 
 
 def test_a_part_without_crops_is_told_and_leaves_empty_outputs(survey, monkeypatch):
     for name in ("train", "embed", "search"):
         stage(name, "faces", monkeypatch)
     reason = "0 training crops of face with 0 labels; two labels are needed"
-    assert json.loads(Path("metrics/train/faces.json").read_text()) == {"trained": False, "reason": reason}
-    columns = "epoch,loss,lr,val_top1,val_top3,val_top5,val_top10,val_map,val_dynamic_top5_ap"
+    assert json.loads(Path("metrics/train/faces.json").read_text()) == {"trained": False, "reason": reason, "seeds": 1}
+    columns = "seed,epoch,loss,lr,val_top1,val_top3,val_top5,val_top10,val_map,val_dynamic_top5_ap"
     assert Path("plots/training/faces.csv").read_text() == columns + "\n"
-    with safe_open("data/models/faces.safetensors", "pt") as file:
+    with safe_open("data/models/faces/1.safetensors", "pt") as file:
         assert list(file.keys()) == [] and not json.loads(file.metadata()["pelage"])["trained"]
-    embeddings = pd.read_parquet("data/embeddings/faces.parquet")
+    embeddings = pd.read_parquet("data/embeddings/faces/1.parquet")
     assert list(embeddings.columns) == ["crop_id", "embedding"] and len(embeddings) == 0
-    pd.testing.assert_frame_equal(pd.read_parquet("data/rankings/faces.parquet"), empty_rankings())
+    pd.testing.assert_frame_equal(pd.read_parquet("data/rankings/faces/1.parquet"), empty_rankings())
 
 
 def test_what_is_wrong_is_told_before_anything_is_written(survey, monkeypatch):
@@ -117,6 +160,7 @@ def test_what_is_wrong_is_told_before_anything_is_written(survey, monkeypatch):
     refused("loss.name of variants.tiny is 'x'", loss={"name": "x"})
     for key, allowed in (("optimizer", "adam"), ("schedule", "cosine"), ("precision", "auto")):
         refused(f"train.{key} is 'x'; it must be one of {allowed}", train={key: "x"})
+    refused("train.seeds of variants.tiny is 1; it must be a list", train={"seeds": 1})
     refused("train.accumulate is 0 for the variant tiny; it must be a whole", train={"accumulate": 0})
     refused("compute.device is 'x'", compute={"device": "x"})
     del survey["variants"]["tiny"]

@@ -15,7 +15,7 @@ from pelage.common.params import read_params
 from pelage.common.tables import crop_file, write_table
 
 ROOT = Path(__file__).resolve().parents[2]
-OUTPUTS = ["data/models/tiny.safetensors", "plots/training/tiny.csv", "metrics/train/tiny.json"]
+OUTPUTS = ["data/models/tiny/1.safetensors", "plots/training/tiny.csv", "metrics/train/tiny.json"]
 
 # Imports once, then forks a process for each line of input: folder, moment, count. Answers with its exit status.
 DRIVER = """
@@ -110,7 +110,7 @@ def kill_and_compare(tmp_path: Path, run, moments: list[tuple[str, int]], **trai
     for moment, count in moments:
         assert run(killed, moment, count) == -9
         assert not any((killed / name).exists() for name in OUTPUTS)
-    (checkpoint,) = killed.glob(".pelage/checkpoints/tiny/*/last.pt")
+    (checkpoint,) = killed.glob(".pelage/checkpoints/tiny/1/*/last.pt")
     finished = checkpoint.stat().st_mtime_ns
     assert run(killed) == 0
     if moments[-1][0] == "output":  # the outputs come from the checkpoint, nothing is learnt again

@@ -11,7 +11,7 @@ TRAIN = read_params(Path(__file__).resolve().parents[2] / "params.yaml")["train"
 
 def test_the_projects_own_settings_fit_and_every_number_has_a_rule():
     check_settings(TRAIN, "v")
-    assert set(TRAIN) - set(RULES) == {"seed", "optimizer", "schedule", "precision"}
+    assert set(TRAIN) - set(RULES) == {"seeds", "optimizer", "schedule", "precision"}
 
 
 @pytest.mark.parametrize(

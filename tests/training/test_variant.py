@@ -3,13 +3,13 @@ import copy
 import pytest
 
 from pelage.common.errors import PelageError
-from pelage.training.variant import read_variant
+from pelage.training.variant import for_each_seed, read_variant
 
 PARAMS = {
     "parts": ["flank", "face"],
     "model": {"backbone": "b", "dim": 8, "depth": 1},
     "loss": {"name": "cosface", "margin": 0.28},
-    "train": {"lr": 0.1, "photos_per_identity": 4, "epochs": 9},
+    "train": {"seeds": [1], "lr": 0.1, "photos_per_identity": 4, "epochs": 9},
     "augment": {"crop": 0.1},
     "variants": {"plain": {"part": "flank", "view": "crop"}},
 }
@@ -26,12 +26,20 @@ def test_own_values_lie_over_the_defaults():
     variant = read_variant(params, "mine")
     assert (variant.name, variant.part, variant.view, variant.channels) == ("mine", "face", "nobg_edge", 4)
     assert variant.loss == {"name": "triplet", "margin": 0.28} and variant.train == {
+        "seeds": [1],
         "lr": 0.2,
         "photos_per_identity": 4,
         "epochs": 9,
     }
     assert variant.model == PARAMS["model"] and variant.augment == PARAMS["augment"]
     assert read_variant(params, "plain").loss == PARAMS["loss"]
+
+
+def test_a_training_knows_its_seed_and_no_other():
+    several = for_each_seed(read_variant(with_variant(part="face", view="crop", train={"seeds": [3, 1]}), "mine"))
+    alone = for_each_seed(read_variant(with_variant(part="face", view="crop", train={"seeds": [1]}), "mine"))
+    assert list(several) == [3, 1] and several[1] == alone[1]
+    assert several[3].train == {"seed": 3, "lr": 0.1, "photos_per_identity": 4}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +64,13 @@ def test_own_values_lie_over_the_defaults():
             {"part": "flank", "view": "crop", "loss": {"margin": 3}},
             r"loss.margin of variants.mine is 3; it must be a number from 0 to 2",
         ),
+        (
+            {"part": "flank", "view": "crop", "train": {"seeds": 2}},
+            r"train.seeds of variants.mine is 2; it must be a list",
+        ),
+        ({"part": "flank", "view": "crop", "train": {"seeds": []}}, r"train.seeds .* \[\]; .*, such as \[1, 2, 3\]"),
+        ({"part": "flank", "view": "crop", "train": {"seeds": [1, 2, 1]}}, r"is \[1, 2, 1\]; .* different whole"),
+        ({"part": "flank", "view": "crop", "train": {"seeds": [True]}}, r"is \[True\]; .* whole numbers from 0"),
         (
             {"part": "flank", "view": "crop", "loss": "triplet"},
             r"variants.mine.loss is 'triplet'; it must be fields and values, of name, margin",

@@ -62,6 +62,15 @@ def fresh_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def seed_files(path: Path) -> list[Path]:
+    """Return the files that `path`, such as `data/rankings/net.parquet`, stands for, by ascending seed.
+
+    Of what is trained there is one a seed, `data/rankings/net/1.parquet`; of anything else only `path` itself.
+    """
+    seeds = path.with_suffix("").glob(f"*{path.suffix}")
+    return sorted(seeds, key=lambda file: int(file.stem)) or [path]
+
+
 def sha256_bytes(data: bytes) -> str:
     """Return the SHA-256 of `data` as 64 hex digits."""
     return hashlib.sha256(data).hexdigest()

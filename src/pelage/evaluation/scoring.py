@@ -1,12 +1,14 @@
 """Score a method: all metrics of all protocols, with the same keys whatever the method and the protocol.
 
+What was trained with several seeds has one ranking a seed. Its numbers are means over the seeds, its intervals those of
+the means: they tell how far other encounters would have moved the numbers, and the spread how far other seeds would.
 Closed, disjoint and validation differ from open in nothing but their queries and gallery, and in that only open has
 new individuals to tell apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -23,15 +25,18 @@ from pelage.evaluation.retrieval import (
 )
 
 REPORTED = ("closed", "open", "disjoint", "validation")
+MAIN = ("top1", "auroc", "map", "map_at_r")
+"""Metrics whose spread between seeds is told."""
+
 CMC_RANKS = 20
 Scores = dict[str, int | float | None]
 
 
 def score_protocol(
     question: Question,
-    judged: Judged,
-    threshold: float | None,
-    baseline: Judged | None,
+    answers: Sequence[Judged],
+    thresholds: Sequence[float | None],
+    baseline: Sequence[Judged] | None,
     resamples: int,
     confidence: float,
     seed: int,
@@ -50,11 +55,13 @@ def score_protocol(
     * `auroc, threshold, baks, baus`: open protocol only.
     * `<key>_low`, `<key>_high`: bootstrap interval over encounters.
     * `top1_minus_sift`: difference to the baseline in top-1 on the same queries and resamples.
+    * `seeds`: number of rankings whose mean each of these is; 1 for a method that is not trained.
+    * `<key>_sd`: of `MAIN`, the sample standard deviation between seeds; None where there is one seed.
 
     Args:
         question: Protocol, as `judging.ask` returns it.
-        judged: The method's answers.
-        threshold: Least score of a known individual, from validation.
+        answers: The method's answers, one for each seed.
+        thresholds: Least score of a known individual, from validation, for each seed.
         baseline: Answers of the baseline to the same question; None if it was asked another one.
         resamples: Number of bootstrap resamples.
         confidence: Share of resamples inside an interval, such as 0.95.
@@ -63,14 +70,8 @@ def score_protocol(
     queries, gallery = question.rules.queries, question.rules.gallery
     identity = queries["identity"].to_numpy(object)
     answerable = question.total > 0
-    first = first_hit(judged.query, judged.rank, len(queries))
-    per_query = {
-        **{f"top{k}": first <= k for k in (1, 3, 5, 10)},
-        "dynamic_top5_ap": dynamic_precision(judged.query, judged.rank, question.total, 5),
-        "top5_match": first <= 5,
-        "map": average_precision(judged.query, judged.rank, question.total),
-        "map_at_r": average_precision_at_r(judged.query, judged.rank, question.total),
-    }
+    rates = [query_rates(question, judged) for judged in answers]
+    per_query = {key: np.mean([rate[key] for rate in rates], axis=0) for key in rates[0]}
     free = answerable & question.encounter_free
     scores: Scores = {
         "queries": len(queries),
@@ -85,7 +86,7 @@ def score_protocol(
         ("identity_balanced_map_at_r", "map_at_r"),
         ("balanced_accuracy", "top1"),
     ):
-        scores[key] = _mean(identity_means(per_query[name][answerable].astype(float), identity[answerable]))
+        scores[key] = _mean(identity_means(per_query[name][answerable], identity[answerable]))
     scores["ceiling_same_flank"] = _mean(question.same_side[answerable])
     scores["queries_encounter_free"] = int(free.sum())
     scores["top1_encounter_free"] = _mean(per_query["top1"][free])
@@ -96,55 +97,101 @@ def score_protocol(
     resampled["auroc"] = np.empty(0)
     if question.name == "open":
         known = question.known
-        scores["auroc"] = _number(auroc(known, judged.score)[0])
+        scores["auroc"] = _mean([auroc(known, judged.score)[0] for judged in answers])
         blocks = np.array_split(draws, max(1, draws.size // 1_000_000))
-        resampled["auroc"] = np.concatenate([auroc(known, judged.score, block) for block in blocks])
-        if threshold is not None:
-            scores["threshold"] = _number(threshold)
-            decided = baks_baus(known, judged.right, judged.score, identity, threshold)
-            scores["baks"], scores["baus"] = map(_number, decided)
+        resampled["auroc"] = np.concatenate(
+            [np.mean([auroc(known, judged.score, block) for judged in answers], axis=0) for block in blocks]
+        )
+        if None not in thresholds:
+            decided = [
+                baks_baus(known, judged.right, judged.score, identity, threshold)
+                for judged, threshold in zip(answers, thresholds, strict=True)
+            ]
+            scores["threshold"] = _mean(thresholds)
+            scores["baks"], scores["baus"] = map(_mean, zip(*decided, strict=True))
     resampled["top1_minus_sift"] = np.empty(0)
     scores["top1_minus_sift"] = None
     if baseline is not None:
-        gain = per_query["top1"].astype(float) - (first_hit(baseline.query, baseline.rank, len(queries)) <= 1)
+        hits = [first_hit(judged.query, judged.rank, len(queries)) <= 1 for judged in baseline]
+        gain = per_query["top1"] - np.mean(hits, axis=0)
         scores["top1_minus_sift"] = _mean(gain[answerable])
         resampled["top1_minus_sift"] = resampled_means(gain, answerable, draws)
     for key, values in resampled.items():
         scores[f"{key}_low"], scores[f"{key}_high"] = map(_number, interval(values, confidence))
+    each = [main_scores(question, judged) for judged in answers]
+    scores["seeds"] = len(answers)
+    scores |= {f"{key}_sd": _spread([one[key] for one in each]) for key in MAIN}
     return scores
+
+
+def query_rates(question: Question, judged: Judged) -> dict[str, np.ndarray]:
+    """Return the metrics that are means over queries, `(Q,)` each: bool, or float from 0 to 1."""
+    first = first_hit(judged.query, judged.rank, len(question.total))
+    return {
+        **{f"top{k}": first <= k for k in (1, 3, 5, 10)},
+        "dynamic_top5_ap": dynamic_precision(judged.query, judged.rank, question.total, 5),
+        "top5_match": first <= 5,
+        "map": average_precision(judged.query, judged.rank, question.total),
+        "map_at_r": average_precision_at_r(judged.query, judged.rank, question.total),
+    }
+
+
+def main_scores(question: Question, judged: Judged) -> Scores:
+    """Return the metrics `MAIN` of one seed, to 4 decimals, None where they have no meaning."""
+    rates, answerable = query_rates(question, judged), question.total > 0
+    opened = [auroc(question.known, judged.score)[0]] if question.name == "open" else []
+    return {key: _mean(opened if key == "auroc" else rates[key][answerable]) for key in MAIN}
+
+
+def seed_scores(
+    questions: Mapping[str, Question], answers: Mapping[str, Mapping[str, Judged]]
+) -> dict[str, dict[str, Scores]]:
+    """Return `main_scores` by protocol and seed; `answers` are those of each seed, by protocol."""
+    return {
+        name: {seed: main_scores(questions[name], judged[name]) for seed, judged in answers.items()}
+        for name in REPORTED
+    }
 
 
 def score_method(
     questions: Mapping[str, Question],
-    judged: Mapping[str, Judged],
-    baseline: Mapping[str, Judged] | None,
+    answers: Sequence[Mapping[str, Judged]],
+    baseline: Sequence[Mapping[str, Judged]] | None,
     resamples: int,
     confidence: float,
     seed: int,
 ) -> dict[str, Scores]:
     """Return the metrics of one method in each protocol, in the order of `REPORTED`.
 
-    The open-set threshold comes from the validation protocol and from nothing else.
+    The open-set threshold of a seed comes from its validation protocol and from nothing else.
 
     Args:
         questions: By protocol.
-        judged: The method's answers, by protocol.
+        answers: The method's answers by protocol, for each seed.
         baseline: The answers of `sift_lnbnn` to the same questions, or None.
         resamples, confidence, seed: As in `score_protocol`.
     """
-    validation, answers = questions["validation"], judged["validation"]
-    identity = validation.rules.queries["identity"].to_numpy(object)
-    threshold = find_threshold(validation.known, answers.right, answers.score, identity)
+    known, identity = questions["validation"].known, questions["validation"].rules.queries["identity"].to_numpy(object)
+    validated = [judged["validation"] for judged in answers]
+    thresholds = [find_threshold(known, judged.right, judged.score, identity) for judged in validated]
     return {
         name: score_protocol(
-            questions[name], judged[name], threshold, baseline and baseline[name], resamples, confidence, seed
+            questions[name],
+            [judged[name] for judged in answers],
+            thresholds,
+            baseline and [judged[name] for judged in baseline],
+            resamples,
+            confidence,
+            seed,
         )
         for name in REPORTED
     }
 
 
-def cmc_table(questions: Mapping[str, Question], judged: Mapping[str, Judged]) -> pd.DataFrame:
+def cmc_table(questions: Mapping[str, Question], answers: Sequence[Mapping[str, Judged]]) -> pd.DataFrame:
     """Return the cumulative match curve: `rank` 1..20, and a column of hit rates for each test protocol.
+
+    With several seeds it is their mean.
 
     One column a protocol is what DVC's `linear` template draws as one line each. A protocol without queries is empty.
     """
@@ -152,19 +199,29 @@ def cmc_table(questions: Mapping[str, Question], judged: Mapping[str, Judged]) -
     curves: dict[str, np.ndarray | list] = {"rank": ranks}
     for name in ("closed", "open", "disjoint"):
         question = questions[name]
-        first = first_hit(judged[name].query, judged[name].rank, len(question.total))[question.total > 0]
+        firsts = [first_hit(judged[name].query, judged[name].rank, len(question.total)) for judged in answers]
+        first = np.concatenate([of_seed[question.total > 0] for of_seed in firsts])
         curves[name] = (first[:, None] <= ranks).mean(0).round(4) if len(first) else [None] * CMC_RANKS
     return pd.DataFrame(curves)
 
 
-def roc_table(question: Question, judged: Judged) -> pd.DataFrame:
-    """Return the ROC of known against new in the open protocol; no rows where one of them is missing."""
-    curve = roc_curve(question.known, judged.score).round(4)
+def roc_table(question: Question, answers: Sequence[Judged]) -> pd.DataFrame:
+    """Return the ROC of known against new in the open protocol; no rows where one of them is missing.
+
+    With several seeds it is their mean at equal numbers of accepted queries, whatever each seed's scale of scores
+    (threshold averaging, Fawcett 2006, by ranks).
+    """
+    ranks = [np.searchsorted(np.sort(judged.score), judged.score, "right") for judged in answers]
+    curve = roc_curve(np.tile(question.known, len(answers)), np.concatenate(ranks)).round(4)
     return pd.DataFrame(curve, columns=["false_positive_rate", "true_positive_rate"])
 
 
-def _mean(values: np.ndarray) -> float | None:
-    return _number(values.mean()) if len(values) else None
+def _mean(values: Sequence[float | None] | np.ndarray) -> float | None:
+    return _number(np.mean(values)) if len(values) and None not in values else None
+
+
+def _spread(values: Sequence[float | None]) -> float | None:
+    return _number(np.std(values, ddof=1)) if len(values) > 1 and None not in values else None
 
 
 def _number(value: float | None) -> float | None:

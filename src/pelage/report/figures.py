@@ -25,7 +25,7 @@ INK, SOFT, FAINT = "#1f2328", "#6b7280", "#e5e7eb"
 KIND_COLOURS = {"network": "#0072b2", "local": "#d55e00", "study": "#6a3d9a", "control": "#7f7f7f"}
 LINE_COLOURS = ["#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#8c510a"]
 SUBSET_COLOURS = {"train": "#0072b2", "val": "#e69f00", "test": "#009e73", "none": "#c7c7c7"}
-HISTORY = {"epoch": int, "loss": float, "val_map": float}
+HISTORY = {"seed": int, "epoch": int, "loss": float, "val_map": float}
 CURVES = {"rank": int, "closed": float, "open": float, "disjoint": float}
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -213,8 +213,10 @@ def _nothing(axes: Axes, words: str) -> None:
 def training_figure(histories: Mapping[str, pd.DataFrame], methods: Sequence[Method]) -> bytes:
     """Draw validation score and training loss of all networks by epoch, a dot where weights were kept.
 
+    Each seed has a line, thin where there are several; a name and its number stand at their mean.
+
     Args:
-        histories: method -> table with the columns epoch, loss and val_map; networks that were not trained are empty.
+        histories: method -> table with the columns of `HISTORY`; networks that were not trained are empty.
         methods: Methods, in the order of their colours.
     """
     figure, grid = canvas((10, 7.2), 2, 1)
@@ -224,19 +226,22 @@ def training_figure(histories: Mapping[str, pd.DataFrame], methods: Sequence[Met
     for name, history in histories.items():
         if history.empty:
             continue
-        style, epochs = styles[name], history["epoch"].to_numpy()
-        values, losses = history["val_map"].to_numpy(float), history["loss"].to_numpy(float)
-        if epochs[-1]:  # a network that is taken as it is has no loss
-            losses = losses / (losses.max() or 1.0)
-            loss.plot(epochs, losses, **style)
-            loss_ends.append((name, epochs[-1], losses[-1], style["color"]))
-        seen = np.isfinite(values)  # not every epoch is validated
-        if seen.any():
-            when, values = epochs[seen], values[seen]
-            best = int(values.argmax())
-            score.plot(when, values, **style)
-            score.plot(when[best], values[best], "o", color=style["color"], markersize=7)
-            score_ends.append((f"{name}  {number(values[best])}", when[-1], values[-1], style["color"]))
+        runs = [run for _, run in history.groupby("seed")]
+        style = styles[name] | ({"linewidth": 0.9} if len(runs) > 1 else {})
+        color, largest = style["color"], history["loss"].max() or 1.0
+        for run in runs:
+            loss.plot(run["epoch"], run["loss"] / largest, **style)
+        validated = [seen for run in runs if len(seen := run[run["val_map"].notna()])]  # not every epoch is
+        if validated:
+            best = [run.loc[run["val_map"].idxmax()] for run in validated]
+            for run, row in zip(validated, best, strict=True):
+                score.plot(run["epoch"], run["val_map"], **style)
+                score.plot(row["epoch"], row["val_map"], "o", color=color, markersize=7)
+            value, (when, last) = np.mean([row["val_map"] for row in best]), _end(validated, "val_map")
+            score_ends.append((f"{name}  {number(value)}", when, last, color))
+        if history["loss"].notna().any():  # a network that is taken as it is has no loss
+            when, last = _end(runs, "loss")
+            loss_ends.append((name, when, last / largest, color))
     score.set_title("mAP on validation photos")
     loss.set_title("Training loss, as a share of its largest")
     loss.set_xlabel("epoch")
@@ -248,6 +253,11 @@ def training_figure(histories: Mapping[str, pd.DataFrame], methods: Sequence[Met
         else:
             _nothing(axes, "no network was trained")
     return to_png(figure)
+
+
+def _end(runs: Sequence[pd.DataFrame], column: str) -> tuple[int, float]:
+    """Return the last epoch of the longest run, and the mean over runs of the last value of a column."""
+    return max(run["epoch"].iloc[-1] for run in runs), float(np.mean([run[column].iloc[-1] for run in runs]))
 
 
 @rc_context(STYLE)

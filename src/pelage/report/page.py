@@ -23,6 +23,8 @@ from pelage.report.tables import (
     number,
     shown_metrics,
     verdict,
+    with_seeds,
+    with_spread,
 )
 
 SPELLED = {"auc": "AUC", "f1": "F1", "iou": "IoU", "map": "mAP", "roc": "ROC", "top1": "top-1"}
@@ -76,8 +78,8 @@ def split_counts(split: pd.DataFrame) -> list[dict[str, Any]]:
 def table_block(part: str, protocol: str, rows: pd.DataFrame) -> dict[str, Any]:
     """Prepare a part and protocol of the leaderboard for the page: words, headings and cells.
 
-    A cell has its text, its interval, whether it is the best of its column, and, for the metric that orders the table,
-    where bar and whisker stand (percent).
+    A cell has its text (with the spread between seeds), its interval, whether it is the best of its column, and, for
+    the metric that orders the table, where bar and whisker stand (percent).
     """
     shown = shown_metrics(rows)
     best = {metric: rows[metric].max() for metric in shown}
@@ -89,7 +91,7 @@ def table_block(part: str, protocol: str, rows: pd.DataFrame) -> dict[str, Any]:
             told = number(value) != "–"
             ranged = told and number(low) != "–" and number(high) != "–"
             cell = {
-                "text": number(value),
+                "text": with_spread(row, metric),
                 "interval": f"{number(low)} to {number(high)}" if ranged else "",
                 "best": told and value == best[metric],
                 "bar": None,
@@ -98,7 +100,7 @@ def table_block(part: str, protocol: str, rows: pd.DataFrame) -> dict[str, Any]:
                 start, end = (low, high) if ranged else (value, value)
                 cell["bar"] = tuple(f"{100 * share:.1f}" for share in (value, start, end - start))
             cells.append(cell)
-        line = {"place": number(row["place"]), "method": row["method"], "kind": row["kind"], "note": row["note"]}
+        line = {"place": number(row["place"]), "method": with_seeds(row), "kind": row["kind"], "note": row["note"]}
         lines.append(line | {"told": ", ".join(filter(None, [KINDS[row["kind"]], row["view"]])), "cells": cells})
     return {
         "part": part,
@@ -109,6 +111,17 @@ def table_block(part: str, protocol: str, rows: pd.DataFrame) -> dict[str, Any]:
         "columns": [METRIC_NAMES[metric] for metric in shown],
         "lines": lines,
     }
+
+
+def seed_rows(seeds: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]]) -> list[dict[str, str]]:
+    """Flatten the metrics of single seeds, method -> protocol -> seed -> metric, to rows of words and numbers."""
+    return [
+        {"method": method, "protocol": protocol, "seed": seed}
+        | {METRIC_NAMES[metric]: number(value) for metric, value in found.items()}
+        for method, protocols in seeds.items()
+        for protocol, runs in protocols.items()
+        for seed, found in runs.items()
+    ]
 
 
 def describe_run(
@@ -129,6 +142,7 @@ def describe_run(
     """
     kept, found = len(clean), detections["image_id"].nunique()
     photos = f"Of {kept + len(rejected):,} photos {kept:,} were kept; on {found:,} of these an animal was found."
+    of_seed = " with the lowest of its seeds" if shown.get("seeds", 1) > 1 else ""
     dataset = entry(params["datasets"], params["ingest"]["dataset"], "datasets")
     sources = {
         "synthetic": "A procedural survey: no photo is real, so the truth about every animal is known.",
@@ -149,7 +163,7 @@ def describe_run(
         "gap": f"{params['split']['burst_gap_s'] / 60:g}",
         "confidence": f"{100 * params['evaluate']['confidence']:g}",
         "bootstrap": f"{params['evaluate']['bootstrap']:,}",
-        "matches": f"Photos as {shown['method']} ranked them, {shown['part']}, {shown['protocol']} protocol.",
+        "matches": f"Photos as {shown['method']} ranked them{of_seed}, {shown['part']}, {shown['protocol']} protocol.",
     }
 
 
@@ -162,6 +176,7 @@ def render(
     rejected: Mapping[str, pd.DataFrame],
     split: pd.DataFrame,
     words: Mapping[str, str],
+    seeds: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]],
 ) -> str:
     """Return the page.
 
@@ -174,6 +189,7 @@ def render(
         rejected: Tables of rejected rows by stage.
         split: Rows of `data/split.csv`.
         words: Words about the run, as `describe_run` gives them.
+        seeds: Metrics of single seeds, method -> protocol -> seed -> metric, of methods that were trained with several.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -192,6 +208,7 @@ def render(
         rejected=rejected_counts(rejected),
         split=split_counts(split),
         words=words,
+        seeds=seed_rows(seeds),
         thousands=thousands,
     )
 

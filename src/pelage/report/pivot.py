@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from pelage.report.tables import HEADLINE, METRIC_NAMES, SHOWN, markdown_row
+from pelage.report.tables import HEADLINE, METRIC_NAMES, SHOWN, markdown_row, with_seeds, with_spread
 
 FOLDER = "metrics/eval"
 
@@ -30,7 +30,8 @@ def pivot(diff: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
 
     Returns:
         A table a protocol, best method first by its headline metric. A cell is `0.603 (+0.002)`, `0.603 (new)` or
-        `gone (0.603)`; a method without any number in a protocol has no row there.
+        `gone (0.603)`; a method without any number in a protocol has no row there. A method of several seeds says how
+        many, and `0.603 ± 0.012` is the standard deviation between them.
     """
     files = {PurePosixPath(path): values for path, values in diff.items()}
     methods = {path.stem: values for path, values in files.items() if str(path.parent) == FOLDER}
@@ -51,8 +52,11 @@ def _section(methods: Mapping[str, Mapping[str, Mapping[str, Any]]], protocol: s
         f"**{protocol}**\n",
         markdown_row(["method", *(METRIC_NAMES[metric] for metric in metrics)]),
         markdown_row(["---", *["---:"] * len(metrics)]),
-        *(markdown_row([name, *map(_cell, rows[name])]) for name in best_first),
     ]
+    for name in best_first:
+        now = {key.removeprefix(f"{protocol}."): value.get("new") for key, value in methods[name].items()}
+        cells = [_cell(cell, with_spread(now, metric)) for cell, metric in zip(rows[name], metrics, strict=True)]
+        lines.append(markdown_row([with_seeds({"method": name, **now}), *cells]))
     return "\n".join(lines)
 
 
@@ -60,13 +64,13 @@ def _told(cell: Mapping[str, Any]) -> bool:
     return cell.get("old") is not None or cell.get("new") is not None
 
 
-def _cell(cell: Mapping[str, Any]) -> str:
+def _cell(cell: Mapping[str, Any], now: str) -> str:
     old, new = cell.get("old"), cell.get("new")
     if new is None:
         return "–" if old is None else f"gone ({old:.3f})"
     if old is None:
-        return f"{new:.3f} (new)"
-    return f"{new:.3f}" if new == old else f"{new:.3f} ({new - old:+.3f})"
+        return f"{now} (new)"
+    return now if new == old else f"{now} ({new - old:+.3f})"
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -1,7 +1,9 @@
 """The leaderboard as a table, as Markdown, and in words.
 
 It lays the metrics of all methods side by side, one block a part and protocol, and says in generated sentences what
-they show: which method leads, whether the local features beat the networks, whether anything beats the controls.
+they show: which method leads, whether the local features beat the networks, whether anything beats the controls. A
+difference counts if it is larger than chance (the interval over encounters) and, where a network was trained with
+several seeds, larger than twice the standard deviation between them.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ SHOWN = {
     "open": ["auroc", "baks", "baus", "top1", "map"],
     "disjoint": ["top1", "top5", "top10", "dynamic_top5_ap", "map", "identity_balanced_map", "map_at_r"],
 }
-COUNTS = ["queries", "queries_with_match", "query_identities", "gallery", "gallery_identities"]
+COUNTS = ["queries", "queries_with_match", "query_identities", "gallery", "gallery_identities", "seeds"]
+SPREADS = 2
+"""Standard deviations between seeds that a difference has to exceed."""
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -163,12 +167,30 @@ def number(value: Any, digits: int = 3) -> str:
     return f"{value:.{digits}f}"
 
 
+def with_spread(row: Mapping[str, Any], metric: str) -> str:
+    """Write a metric with its standard deviation between seeds where there is one: `0.612 ± 0.021`."""
+    spread = number(row.get(f"{metric}_sd"))
+    return number(row.get(metric)) + (f" ± {spread}" if spread != "–" else "")
+
+
 def with_interval(row: Mapping[str, Any], metric: str) -> str:
-    """Write a metric with its confidence interval where there is one: `0.612 [0.550, 0.670]`."""
+    """Write a metric with its spread and its confidence interval where there are: `0.612 ± 0.021 [0.550, 0.670]`."""
     low, high = row.get(f"{metric}_low"), row.get(f"{metric}_high")
     if number(low) == "–" or number(high) == "–":
-        return number(row.get(metric))
-    return f"{number(row[metric])} [{number(low)}, {number(high)}]"
+        return with_spread(row, metric)
+    return f"{with_spread(row, metric)} [{number(low)}, {number(high)}]"
+
+
+def with_seeds(row: Mapping[str, Any]) -> str:
+    """Write a method's name with the number of its seeds where there are several: `net (3 seeds)`."""
+    seeds = number(row.get("seeds"))
+    return row["method"] if seeds in ("–", "1") else f"{row['method']} ({seeds} seeds)"
+
+
+def beyond_spread(row: Mapping[str, Any], metric: str, difference: float) -> bool:
+    """Tell whether a difference in a metric is larger than `SPREADS` standard deviations between the row's seeds."""
+    spread = row.get(f"{metric}_sd")
+    return number(spread) == "–" or abs(difference) > SPREADS * spread
 
 
 def verdict(rows: pd.DataFrame) -> str:
@@ -211,7 +233,7 @@ def verdict(rows: pd.DataFrame) -> str:
 
 
 def _duel(network: pd.Series, local: pd.Series, metric: str) -> str:
-    """Say whether the local features or the best network is ahead, and whether by more than chance."""
+    """Say whether the local features or the best network is ahead, and by more than chance and the spread of seeds."""
     scores = [with_interval(row, metric) for row in (network, local)]
     difference, low, high = (network.get(f"top1_minus_sift{end}") for end in ("", "_low", "_high"))
     if metric == "top1" and number(low) != "–" and number(high) != "–":
@@ -223,6 +245,8 @@ def _duel(network: pd.Series, local: pd.Series, metric: str) -> str:
         known = "–" not in map(number, (low, high, *other))
         apart, told = known and (low > other[1] or high < other[0]), ""
     doubt = "" if apart else ", but these queries do not tell the two apart"
+    if apart and not beyond_spread(network, metric, network[metric] - local[metric]):
+        apart, doubt = False, f", but by no more than {SPREADS} standard deviations between seeds"
     if network[metric] == local[metric]:
         return f"{LOCAL} and the best network, {network['method']}, both have {METRIC_NAMES[metric]} {scores[1]}{told}."
     verb = "beats" if apart else "is ahead of"
@@ -243,7 +267,7 @@ def _against_control(leader: pd.Series | None, control: pd.Series | None, metric
     low, high = leader.get(f"{metric}_low"), control.get(f"{metric}_high")
     if number(low) == "–" or number(high) == "–":
         low, high = leader[metric], control[metric]
-    if low > high:
+    if low > high and beyond_spread(leader, metric, leader[metric] - control[metric]):
         return f"{leader['method']} stands clear of the controls (the best of them, {control['method']}: {score})."
     return f"{leader['method']} has not been shown to beat the control {control['method']} ({score})."
 
@@ -259,7 +283,7 @@ def markdown(table: pd.DataFrame) -> str:
             values = [with_interval(row, metric) for metric in shown]
             if row["note"]:
                 values = [row["note"]] + [""] * (len(shown) - 1)
-            name = f"**{row['method']}**" if row["place"] is not pd.NA and row["place"] == 1 else row["method"]
+            name = f"**{with_seeds(row)}**" if row["place"] is not pd.NA and row["place"] == 1 else with_seeds(row)
             lines.append(markdown_row([number(row["place"]), name, row["view"] or "–", *values]))
         sections.append(f"### {part.capitalize()}, {protocol}\n\n{verdict(rows)}\n{asked(rows)}\n\n" + "\n".join(lines))
     return "\n\n".join(sections) + "\n"

@@ -38,7 +38,7 @@ class Trained:
     """The result of a training.
 
     Attributes:
-        state: Tensors of the best embedder, or of its moving average.
+        state: Tensors of the best embedder, or of its moving average, on the CPU.
         history: A row an epoch: `HISTORY_COLUMNS`; those of validation are None where nothing was validated.
         best_epoch: Epoch of `state`, from 1; the last one without validation; 0 if there was none.
         parameters: Number of learnt numbers in the embedder.
@@ -83,7 +83,8 @@ def train(
         else:
             trainer.take_as_is()
         checkpoint.save(trainer.state())
-    return Trained(trainer.best["model"], trainer.history, trainer.best["epoch"], trainer.parameters)
+    best = {name: value.cpu() for name, value in trainer.best["model"].items()}
+    return Trained(best, trainer.history, trainer.best["epoch"], trainer.parameters)
 
 
 class _Trainer:

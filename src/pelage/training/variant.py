@@ -1,9 +1,9 @@
-"""Variants: one training each. A part, a view, and what differs from the default sections of the parameters."""
+"""Variants: one training a seed. A part, a view, and what differs from the default sections of the parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pelage.common.errors import PelageError
@@ -16,7 +16,7 @@ SECTIONS = ("model", "loss", "train", "augment")
 
 @dataclass(frozen=True)
 class Variant:
-    """One training, with every parameter in its place.
+    """One training or, before `for_each_seed`, those of several seeds, with every parameter in its place.
 
     Attributes:
         name: Key below `variants`.
@@ -41,7 +41,8 @@ def read_variant(params: Mapping[str, Any], name: str) -> Variant:
 
     Raises:
         PelageError: There is no such variant; its part, view, loss or one of its fields is unknown; its loss compares
-            photos of an individual, of which a batch never has two; or its head would never learn.
+            photos of an individual, of which a batch never has two; its head would never learn; or its seeds are no
+            different whole numbers.
     """
     own = entry(params["variants"], name, "variants")
     where = f"variants.{name}"
@@ -56,6 +57,13 @@ def read_variant(params: Mapping[str, Any], name: str) -> Variant:
             raise PelageError(f"params.yaml: {where} does not say its {field}.")
     sections = {section: merged(params[section], own.get(section), f"{where}.{section}") for section in SECTIONS}
     loss_terms(sections["loss"], f" of {where}")
+    seeds = sections["train"]["seeds"]
+    whole = isinstance(seeds, list) and all(type(seed) is int and seed >= 0 for seed in seeds)
+    if not whole or not seeds or len(set(seeds)) < len(seeds):
+        raise PelageError(
+            f"params.yaml: train.seeds of {where} is {seeds!r}; it must be a list of different whole numbers from 0, "
+            "such as [1, 2, 3]."
+        )
     photos, losses = sections["train"]["photos_per_identity"], comparing(sections["loss"])
     if photos == 1 and losses:
         raise PelageError(
@@ -75,3 +83,9 @@ def read_variant(params: Mapping[str, Any], name: str) -> Variant:
             f"{where}.model.depth to 0 to take the backbone's own features, or let it learn."
         )
     return variant
+
+
+def for_each_seed(variant: Variant) -> dict[int, Variant]:
+    """Return the trainings of a variant by seed: one `train.seed` instead of `train.seeds`, none knows of others."""
+    shared = {key: value for key, value in variant.train.items() if key != "seeds"}
+    return {seed: replace(variant, train={**shared, "seed": seed}) for seed in variant.train["seeds"]}
