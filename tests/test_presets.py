@@ -94,6 +94,14 @@ def test_every_variant_of_every_preset_can_be_built(params, name):
     assert embedder.dim == (variant.model["dim"] if variant.model["depth"] else embedder.layout.width)
 
 
+@pytest.mark.parametrize("name", presets.preset_names(ROOT / "presets"))
+def test_stages_show_parts_that_there_are(name):
+    params = presets.laid_over(TEXT, presets.read_preset(name, ROOT / "presets"))
+    assert {section["part"] for section in params.values() if isinstance(section, dict) and "part" in section} <= set(
+        params["parts"]
+    )
+
+
 def test_an_edit_after_a_preset_is_not_lost(project):
     with pytest.raises(PelageError, match="No preset was applied"):
         presets.undo()

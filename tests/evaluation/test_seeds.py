@@ -131,7 +131,8 @@ def test_each_seeds_own_numbers(questions, perfect):
 
 
 def test_the_stage_takes_files_of_seeds_and_single_files(split, rankings, perfect, tmp_path, monkeypatch):
-    params = {"match": {"part": "flank"}, "naive": {"part": "flank"}, "variants": {"net": {"part": "flank"}}}
+    params = {stage: {"part": "flank"} for stage in ("match", "naive", "mlp", "pairs")}
+    params["variants"] = {"net": {"part": "flank"}}
     params["evaluate"] = {"seed": 1, "bootstrap": 20, "confidence": 0.95}
     with open(tmp_path / "params.yaml", "w") as file:
         YAML().dump(params, file)
@@ -142,6 +143,9 @@ def test_the_stage_takes_files_of_seeds_and_single_files(split, rankings, perfec
         "sift_lnbnn": rankings(split, 0.3),
         "random": rankings(split, 0.0, 1),
         "majority": rankings(split, 0.0, 2),
+        "mlp": rankings(split, 0.1, 3),
+        "random_mlp": rankings(split, 0.0, 4),
+        "orb_sift_brisk_lightgbm": rankings(split, 0.2, 5),
     }.items():
         write_parquet(tmp_path / f"data/rankings/{name}.parquet", table)
     monkeypatch.chdir(tmp_path)

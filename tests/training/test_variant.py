@@ -39,7 +39,7 @@ def test_a_training_knows_its_seed_and_no_other():
     several = for_each_seed(read_variant(with_variant(part="face", view="crop", train={"seeds": [3, 1]}), "mine"))
     alone = for_each_seed(read_variant(with_variant(part="face", view="crop", train={"seeds": [1]}), "mine"))
     assert list(several) == [3, 1] and several[1] == alone[1]
-    assert several[3].train == {"seed": 3, "lr": 0.1, "photos_per_identity": 4}
+    assert several[3].train == {"seed": 3, "lr": 0.1, "photos_per_identity": 4, "epochs": 9}
 
 
 @pytest.mark.parametrize(
