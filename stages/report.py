@@ -34,6 +34,7 @@ def main() -> None:
     found = read_table(Path("data/detections.csv"), sheets.BOX | sheets.ANIMAL | {"animal": int})
     truth = read_table(Path("data/truth/truth.csv"), sheets.BOX | sheets.FACE)
     histories = {name: read_table(Path(f"plots/training/{name}.csv"), figures.HISTORY) for name in networks}
+    maps = {name: read_parquet(Path(f"data/umap/{name}.parquet")) for name in networks}
     curves = {method.name: read_table(Path(f"plots/cmc/{method.name}.csv"), figures.CURVES) for method in methods}
     table = leaderboard({m.name: read_metrics(Path(f"metrics/eval/{m.name}.json")) for m in methods}, methods)
     first = leader(table)
@@ -50,14 +51,15 @@ def main() -> None:
         "matches": sheets.matches_sheet(crops, ranking, split, count, candidates, seed),
         "detections": sheets.detections_sheet(Path("data/photos"), clean, found, truth, count, seed),
     }
+    for name, png in pictures.items():
+        write_bytes(Path(f"plots/{name}.png"), png)
+    pictures["umap"] = figures.umap_figure(maps, split)
     words = page.describe_run(params, first, clean, rejected["clean"], found)
     html = page.render(params["ingest"]["dataset"], table, methods, pictures, metrics, rejected, split, words, seeds)
     with fresh_folder(Path("data/report")) as folder:
         write_text(folder / "index.html", html)
         write_text(folder / "leaderboard.md", markdown(table))
     write_table(Path("data/leaderboard.csv"), table)
-    for name, png in pictures.items():
-        write_bytes(Path(f"plots/{name}.png"), png)
     print(f"report: {len(methods)} methods in data/report/index.html ({len(html) // 1024} kB)")
 
 

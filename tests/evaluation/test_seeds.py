@@ -152,7 +152,7 @@ def test_the_stage_takes_files_of_seeds_and_single_files(split, rankings, perfec
     monkeypatch.setattr(sys, "argv", ["evaluate.py"])
     runpy.run_path(str(ROOT / "stages/evaluate.py"))["main"]()
     found = {path.stem: json.loads(path.read_text()) for path in Path("metrics/eval").iterdir()}
-    assert set(found) == {"net", "sift_lnbnn", "random", "majority"}
+    assert set(found) == {"net", "sift_lnbnn", "random", "majority", "mlp", "random_mlp", "orb_sift_brisk_lightgbm"}
     assert len({tuple(scores) for method in found.values() for scores in method.values()}) == 1
     net, sift = found["net"]["closed"], found["sift_lnbnn"]["closed"]
     assert (net["seeds"], net["top1"], net["top1_sd"]) == (2, 0.95, 0.0707)

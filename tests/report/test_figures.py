@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pelage.report.figures import (
+    _evenly,
     cmc_figure,
     counts_figure,
     leaderboard_figure,
     line_styles,
     spread,
     training_figure,
+    umap_figure,
 )
 from pelage.report.tables import Method, leaderboard
 
@@ -149,3 +151,23 @@ def test_counts(survey):
     many = pd.DataFrame({"identity": np.arange(200).astype(str), "image_id": np.arange(200).astype(str)})
     size(counts_figure(many.assign(subset="train", encounter=np.arange(200) // 7)))
     size(counts_figure(many.iloc[:0].assign(subset="", encounter="")))
+
+
+def arranged(split, epochs):
+    flanks = split.loc[split["subset"].isin(["train", "val"]), "crop_id"]
+    rng = np.random.default_rng(0)
+    tables = [pd.DataFrame({"epoch": epoch, "crop_id": flanks, "x": rng.random(len(flanks))}) for epoch in epochs]
+    return pd.concat(tables).assign(y=lambda table: table["x"] ** 2) if tables else pd.DataFrame({"epoch": []})
+
+
+def test_a_strip_of_arrangements(survey):
+    split = survey["split"]
+    tables = {"net_0": arranged(split, range(4, 41, 4)), "net_1": arranged(split, [4]), "net_2": arranged(split, [])}
+    strip = umap_figure(tables, split)
+    assert strip == umap_figure(tables, split)
+    assert size(strip)[0] > 3 * size(umap_figure({"net_0": arranged(split, [4])}, split))[0] / 2
+    assert umap_figure({"net_2": arranged(split, [])}, split) is None
+
+
+def test_the_strip_has_the_first_and_the_last():
+    assert _evenly(list(range(4, 41, 4)), 6) == [4, 12, 20, 24, 32, 40] and _evenly([3, 9], 6) == [3, 9]

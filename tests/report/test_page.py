@@ -13,7 +13,9 @@ from pelage.report.page import describe_run, facts, rejected_counts, render, spl
 from pelage.report.tables import Method, blocks, leaderboard
 
 EVIL = "<script>alert('x')</script>"
-PICTURES = dict.fromkeys(["leaderboard", "cmc", "training", "counts", "views", "matches", "detections"], b"\x89PNG")
+PICTURES = dict.fromkeys(
+    ["leaderboard", "cmc", "training", "counts", "views", "matches", "detections", "umap"], b"\x89PNG"
+)
 PARAMS = {
     "ingest": {"dataset": "demo"},
     "datasets": {"demo": {"source": "folder", "path": f"photos {EVIL}", "split_column": "closed_split"}},

@@ -35,12 +35,13 @@ def variant(**sections):
         "model": {"backbone": "test_efficientnet", "weights": "none", "stride": "none", "pooling": "avg", "dim": 16,
                   "dropout": 0.1, "batch_norm": False, "width": 32, "height": 32},
         "loss": {"name": "adaptive_cosface", "margin": 0.28, "scale": 16.0, "miner": "semihard"},
-        "train": {"seed": 1, "epochs": 3, "patience": 9, "validate_every": 1, "identities_per_batch": 4,
-                  "photos_per_identity": 2, "accumulate": 1, "optimizer": "adamw", "momentum": 0.9, "lr": 0.003,
+        "train": {"seed": 1, "epochs": 3, "patience": 9, "validate_every": 1, "umap_every": 0,
+                  "identities_per_batch": 4, "photos_per_identity": 2, "accumulate": 1, "optimizer": "adamw",
+                  "momentum": 0.9, "lr": 0.003,
                   "backbone_lr_ratio": 1.0, "layer_decay": 1.0, "weight_decay": 0.01, "schedule": "cosine",
                   "warmup": 0.1, "plateau_factor": 0.5, "plateau_patience": 0, "clip_norm": 0, "ema": 0,
                   "freeze_backbone": 0, "freeze_norm": False, "precision": "auto", "channels_last": True,
-                  "compile": False, "workers": 2},
+                  "compile": False, "processes": 1, "workers": 2},
         "augment": {"rotation": 5, "perspective": 0.05, "crop": 0.1, "colour": 0.1, "grey": 0.1, "blur": 0.1,
                     "erase": 0.1, "background": 0.0, "flip": "never"},
     }  # fmt: skip
@@ -139,6 +140,22 @@ def test_validates_every_few_epochs_and_after_the_last():
     trained = train(variant(train={"epochs": 5, "validate_every": 2}), striped(), None, CPU, 8, Kept())
     assert [row["val_map"] is not None for row in trained.history] == [False, True, False, True, True]
     assert trained.best_epoch in (2, 4, 5)
+
+
+def test_pictures_every_few_epochs_each_starting_from_the_one_before(monkeypatch):
+    def moved(points, before, seed):
+        return (points[:, :2] if before is None else before + points[:, :2]).copy()
+
+    monkeypatch.setattr(loop, "lay_out", moved)
+    own, kept = variant(train={"epochs": 5, "validate_every": 3, "umap_every": 2}), Kept()
+    trained = train(own, striped(), None, CPU, 8, kept)
+    assert list(trained.pictures) == [2, 4, 5]
+    assert [row["val_map"] is not None for row in trained.history] == [False, False, True, False, True]
+    assert all(places.shape == (36, 2) for places in trained.pictures.values())
+    resumed = train(own, striped(), None, CPU, 8, Kept(kept.states[2]))
+    assert same(trained.pictures, resumed.pictures) and same(trained.state, resumed.state)
+    plain = train(variant(train={"epochs": 5, "validate_every": 3}), striped(), None, CPU, 8, Kept())
+    assert same(plain.state, trained.state) and not plain.pictures
 
 
 def test_without_validation_all_epochs_run_and_the_last_weights_stay():

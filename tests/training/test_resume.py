@@ -1,111 +1,16 @@
 """A training that is killed, at any moment and as often as one likes, ends with the same files."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import pytest
-from ruamel.yaml import YAML
 
-from pelage.common.images import write_png
-from pelage.common.params import read_params
-from pelage.common.tables import crop_file, write_table
-
-ROOT = Path(__file__).resolve().parents[2]
 OUTPUTS = ["data/models/tiny/1.safetensors", "plots/training/tiny.csv", "metrics/train/tiny.json"]
 
-# Imports once, then forks a process for each line of input: folder, moment, count. Answers with its exit status.
-DRIVER = """
-import os, runpy, signal, sys
-root = sys.argv[1]
-sys.path[:0] = [root + "/stages", root + "/src"]
-import pelage.training.loop, pelage.training.dataset
-import pelage.model.embedder as embedder
-from pelage.training.optimisation import Optimisation
 
-def deadly(function, count):
-    calls = 0
-    def call(*arguments, **named):
-        nonlocal calls
-        calls += 1
-        if calls == count:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*arguments, **named)
-    return call
-
-def prepare(moment, count):
-    if moment == "step":
-        Optimisation.step = deadly(Optimisation.step, count)
-    if moment == "replace":  # a checkpoint is written, but its file is not yet in place
-        replace = os.replace
-        killer = deadly(replace, count)
-        os.replace = lambda source, target: (killer if str(target).endswith("last.pt") else replace)(source, target)
-    if moment == "output":
-        embedder.save_model = deadly(embedder.save_model, count)
-
-for line in sys.stdin:
-    folder, moment, count = line.split()
-    child = os.fork()
-    if child == 0:
-        os.chdir(folder)
-        os.dup2(2, 1)
-        prepare(moment, int(count))
-        sys.argv = ["train.py", "tiny"]
-        runpy.run_path(root + "/stages/train.py", run_name="__main__")
-        sys.stdout.flush()
-        os._exit(0)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
-def survey(folder: Path, **train) -> None:
-    """Six labels with two encounters of two photos to learn and one encounter of one photo to validate."""
-    params = read_params(ROOT / "params.yaml")
-    params["model"] |= {"backbone": "test_efficientnet", "weights": "none", "dim": 8, "width": 32, "height": 32}
-    params["model"] |= {"dropout": 0.2}
-    params["train"] |= {"epochs": 3, "validate_every": 1, "identities_per_batch": 3, "photos_per_identity": 2}
-    params["train"] |= {"optimizer": "adamw", **train}
-    params["compute"] |= {"device": "cpu", "threads": 1}
-    params["variants"] = {"tiny": {"part": "flank", "view": "crop_edge"}}
-    folder.mkdir()
-    with open(folder / "params.yaml", "w") as file:
-        YAML().dump(params, file)
-    rng = np.random.default_rng(0)
-    rows = []
-    for label in range(6):
-        for encounter, subset, photos in (("a", "train", 2), ("b", "train", 2), ("c", "val", 1)):
-            for photo in range(photos):
-                image = f"{label}{encounter}{photo}"
-                pixels = rng.integers(0, 256, (24, 40, 4), np.uint8) // 2 + 20 * label
-                write_png(folder / "data/views/crop_edge/flank" / crop_file(f"{image}#0"), pixels.astype(np.uint8))
-                rows.append((f"{image}#0", image, f"i{label}", f"i{label}:left", f"{label}{encounter}", subset))
-    split = pd.DataFrame(rows, columns=["crop_id", "image_id", "identity", "label", "encounter", "subset"])
-    split = split.assign(part="flank", camera="", station="", date="", orientation="left", known=True)
-    write_table(folder / "data/split.csv", split.assign(gallery=split["subset"] == "train", published=False))
-
-
-@pytest.fixture(scope="module")
-def run():
-    """Return a function that trains in a folder, in a process of its own, and returns its exit status."""
-    environment = {key: value for key, value in os.environ.items() if key not in ("DVC_ROOT", "PELAGE_CACHE")}
-    command = [sys.executable, "-c", DRIVER, str(ROOT)]
-    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
-
-        def ask(folder: Path, moment: str = "never", count: int = 0) -> int:
-            print(folder, moment, count, file=driver.stdin, flush=True)
-            return int(driver.stdout.readline())
-
-        yield ask
-        driver.stdin.close()
-
-
-def kill_and_compare(tmp_path: Path, run, moments: list[tuple[str, int]], **train) -> None:
+def kill_and_compare(tmp_path: Path, tiny_survey, run, moments: list[tuple[str, int]], **train) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    survey(whole, **train)
-    survey(killed, **train)
+    tiny_survey(whole, **train)
+    tiny_survey(killed, **train)
     assert run(whole) == 0
     for moment, count in moments:
         assert run(killed, moment, count) == -9
@@ -121,17 +26,17 @@ def kill_and_compare(tmp_path: Path, run, moments: list[tuple[str, int]], **trai
     assert pd.read_csv(killed / OUTPUTS[1])["epoch"].tolist() == [1, 2, 3]
 
 
-def test_killed_again_and_again_ends_with_the_same_bytes(tmp_path, run):
+def test_killed_again_and_again_ends_with_the_same_bytes(tmp_path, tiny_survey, run):
     # an epoch has four steps: within the first, within the second, while the second's checkpoint is put in place,
     # within the last, and when all is learnt but nothing written
     moments = [("step", 3), ("step", 6), ("replace", 1), ("step", 6), ("output", 1)]
-    kill_and_compare(tmp_path, run, moments)
+    kill_and_compare(tmp_path, tiny_survey, run, moments)
 
 
-def test_moving_average_accumulation_plateau_and_momentum_go_on_too(tmp_path, run):
+def test_moving_average_accumulation_plateau_and_momentum_go_on_too(tmp_path, tiny_survey, run):
     # two steps of two batches an epoch: ten times within an epoch, or while a file is written; the backbone thaws in
     # the third
     config = {"optimizer": "sgd", "lr": 0.02, "accumulate": 2, "schedule": "plateau", "plateau_patience": 0}
     config |= {"ema": 0.9, "layer_decay": 0.8, "clip_norm": 1.0, "freeze_backbone": 2, "precision": "fp16"}
     moments = [("step", count) for count in (1, 2, 3, 2, 1, 4, 1)] + [("replace", 1), ("step", 2), ("output", 1)]
-    kill_and_compare(tmp_path, run, moments, **config)
+    kill_and_compare(tmp_path, tiny_survey, run, moments, **config)

@@ -26,6 +26,8 @@ KIND_COLOURS = {"network": "#0072b2", "local": "#d55e00", "study": "#6a3d9a", "c
 LINE_COLOURS = ["#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#8c510a"]
 SUBSET_COLOURS = {"train": "#0072b2", "val": "#e69f00", "test": "#009e73", "none": "#c7c7c7"}
 HISTORY = {"seed": int, "epoch": int, "loss": float, "val_map": float}
+STRIP = 6
+"""Most pictures of a network in the strip."""
 CURVES = {"rank": int, "closed": float, "open": float, "disjoint": float}
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -258,6 +260,48 @@ def training_figure(histories: Mapping[str, pd.DataFrame], methods: Sequence[Met
 def _end(runs: Sequence[pd.DataFrame], column: str) -> tuple[int, float]:
     """Return the last epoch of the longest run, and the mean over runs of the last value of a column."""
     return max(run["epoch"].iloc[-1] for run in runs), float(np.mean([run[column].iloc[-1] for run in runs]))
+
+
+@rc_context(STYLE)
+def umap_figure(tables: Mapping[str, pd.DataFrame], split: pd.DataFrame) -> bytes | None:
+    """Draw how each network arranges validation photos while it learns: a strip of UMAP pictures a network.
+
+    The labels with the most validation photos have colours; rings are training photos.
+
+    Args:
+        tables: network -> table with the columns epoch, crop_id, x and y.
+        split: Rows of `data/split.csv`.
+
+    Returns:
+        PNG bytes; None if no network has a picture.
+    """
+    tables = {name: table.merge(split[["crop_id", "label", "subset"]]) for name, table in tables.items() if len(table)}
+    if not tables:
+        return None
+    strips = {name: _evenly(sorted(set(table["epoch"])), STRIP) for name, table in tables.items()}
+    columns = max(map(len, strips.values()))
+    figure, grid = canvas((2.1 * max(columns, 3), 2.4 * len(tables) + 0.3), len(tables), columns)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for row, (name, table) in zip(grid, tables.items(), strict=True):
+        asked = table[table["subset"] == "val"].drop_duplicates("crop_id")
+        first = asked["label"].value_counts().sort_index().sort_values(ascending=False, kind="stable").index
+        colours = dict(zip(first, LINE_COLOURS, strict=False))
+        for axes, epoch in zip(row, strips[name], strict=False):
+            picture = table[table["epoch"] == epoch]
+            paint = picture["label"].map(colours).fillna("#c7c7c7")
+            seen = (picture["subset"] == "val").to_numpy()
+            x, y = picture["x"].to_numpy(), picture["y"].to_numpy()
+            axes.scatter(x[~seen], y[~seen], 10, facecolors="none", edgecolors=paint[~seen], linewidths=0.6)
+            axes.scatter(x[seen], y[seen], 16, c=paint[seen], linewidths=0)
+            axes.set_title(f"{name}\n" * (axes is row[0]) + f"epoch {epoch}", fontsize=9)
+    return to_png(figure)
+
+
+def _evenly(values: Sequence[int], count: int) -> list[int]:
+    """Return at most `count` of `values`, the first and the last among them."""
+    places = np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)
+    return [values[place] for place in places]
 
 
 @rc_context(STYLE)

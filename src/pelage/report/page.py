@@ -171,7 +171,7 @@ def render(
     dataset: str,
     table: pd.DataFrame,
     methods: Sequence[Method],
-    pictures: Mapping[str, bytes],
+    pictures: Mapping[str, bytes | None],
     stages: Mapping[str, Mapping[str, Any]],
     rejected: Mapping[str, pd.DataFrame],
     split: pd.DataFrame,
@@ -184,7 +184,8 @@ def render(
         dataset: Name of the data set.
         table: `tables.leaderboard`.
         methods: Its methods, in the order of the parameters.
-        pictures: PNG bytes by name: leaderboard, cmc, training, views, matches, counts, detections.
+        pictures: PNG bytes by name: leaderboard, cmc, training, views, matches, counts, detections, umap; None is left
+            out.
         stages: Metrics by stage, those of training as `train/VARIANT`.
         rejected: Tables of rejected rows by stage.
         split: Rows of `data/split.csv`.
@@ -203,7 +204,7 @@ def render(
         blocks=[table_block(*block) for block in blocks(table)],
         methods=methods,
         kinds=KINDS,
-        pictures={name: data_uri(png) for name, png in pictures.items()},
+        pictures={name: png and data_uri(png) for name, png in pictures.items()},
         stages={stage: facts(metrics) for stage, metrics in stages.items()},
         rejected=rejected_counts(rejected),
         split=split_counts(split),

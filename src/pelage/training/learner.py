@@ -18,6 +18,7 @@ from pelage.model.backbone import load_weights
 from pelage.model.embedder import Embedder
 from pelage.training.optimisation import Optimisation, autocast_dtype
 from pelage.training.variant import Variant
+from pelage.training.world import World
 
 
 class Learner:
@@ -29,20 +30,27 @@ class Learner:
         weights: Tensors for the backbone by timm's names; None starts from torch's generator.
         steps: Steps of the whole training.
         device: Where.
+        world: The processes that share each batch.
 
     Raises:
         PelageError: A parameter is not what it may be, or the weights do not fit.
     """
 
     def __init__(
-        self, variant: Variant, labels: int, weights: Mapping[str, Tensor] | None, steps: int, device: torch.device
+        self,
+        variant: Variant,
+        labels: int,
+        weights: Mapping[str, Tensor] | None,
+        steps: int,
+        device: torch.device,
+        world: World,
     ) -> None:
         config = variant.train
         embedder = Embedder(variant.model, variant.channels)
         loss = create_loss(variant.loss, labels, embedder.dim)
         if weights is not None:
             print(f"{variant.name}: {variant.model['weights']}: {load_weights(embedder.backbone, weights)}")
-        self._config, self._device = config, device
+        self._config, self._device, self._world = config, device, world
         self._format = torch.channels_last if config["channels_last"] else torch.contiguous_format
         self._precision = autocast_dtype(config["precision"], device)
         self.embedder = embedder.to(device, memory_format=self._format)
@@ -50,8 +58,8 @@ class Learner:
         self.ema = ModelEmaV3(self.embedder, config["ema"], use_warmup=True) if config["ema"] > 0 else None
         self._forward = torch.compile(self.embedder) if config["compile"] else self.embedder
         self._thawing = [parameter for parameter in embedder.backbone.parameters() if parameter.requires_grad]
-        parts = nn.ModuleList([self.embedder, self.loss])
-        self.optimisation = Optimisation(embedder.backbone, parts, config, steps, device)
+        self._parts = nn.ModuleList([self.embedder, self.loss])
+        self.optimisation = Optimisation(embedder.backbone, self._parts, config, steps, device)
 
     @property
     def learnt(self) -> nn.Module:
@@ -75,13 +83,13 @@ class Learner:
         """Return the loss of a batch.
 
         Args:
-            images: `(B, H, W, C)` uint8.
-            labels: `(B,)` integers.
+            images: `(B, H, W, C)` uint8, this process's share of the batch.
+            labels: `(N,)` integers, of the whole batch.
         """
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(self._device).contiguous(memory_format=self._format)
         targets = torch.from_numpy(labels).to(self._device)
         with torch.autocast(self._device.type, self._precision, enabled=self._precision is not None):
-            return self.loss(self._forward(pixels), targets)
+            return self.loss(self._world.embed(self._forward, pixels, len(labels)), targets)
 
     def add(self, loss: Tensor, share: float) -> None:
         """Add the gradient of a batch, which is `share` of the step's photos."""
@@ -89,6 +97,7 @@ class Learner:
 
     def step(self, number: int) -> float:
         """Take step `number` of the training, from 0, along what was added; return the learning rate of the head."""
+        self._world.average_gradients(self._parts.parameters())
         rate = self.optimisation.step(number)
         if self.ema is not None:
             self.ema.update(self.embedder, step=number + 1)

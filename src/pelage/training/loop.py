@@ -1,7 +1,8 @@
 """The training loop: epochs of identity batches, validation after each, the best weights kept.
 
 Everything random in an epoch follows from the seed and the epoch's number: batches, augmentation, and torch's own
-generator (dropout). A resumed epoch is therefore the very same epoch.
+generator (dropout). A resumed epoch is therefore the very same epoch. One process or several run the same loop (see
+`world`).
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from pelage.training.dataset import TrainingData, shown
 from pelage.training.learner import Learner
 from pelage.training.sampler import batch_count, identity_batches
 from pelage.training.settings import check_settings
+from pelage.training.umap import lay_out
 from pelage.training.validation import SCORES, retrieval
 from pelage.training.variant import Variant
+from pelage.training.world import ALONE, World
 
 VALIDATION_COLUMNS = [f"val_{name}" for name in SCORES]
 HISTORY_COLUMNS = ["epoch", "loss", "lr", *VALIDATION_COLUMNS]
@@ -41,12 +44,14 @@ class Trained:
         state: Tensors of the best embedder, or of its moving average, on the CPU.
         history: A row an epoch: `HISTORY_COLUMNS`; those of validation are None where nothing was validated.
         best_epoch: Epoch of `state`, from 1; the last one without validation; 0 if there was none.
+        pictures: Epoch -> `(Q + G, 2)`, places in the plane of the queries of validation and of its gallery.
         parameters: Number of learnt numbers in the embedder.
     """
 
     state: Mapping[str, Tensor]
     history: list[dict[str, Any]]
     best_epoch: int
+    pictures: dict[int, Tensor]
     parameters: int
 
 
@@ -56,7 +61,8 @@ def train(
     weights: Mapping[str, Tensor] | None,
     device: torch.device,
     batch: int,
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | None,
+    world: World = ALONE,
 ) -> Trained:
     """Train a variant, going on from `checkpoint` if that holds a state.
 
@@ -66,14 +72,15 @@ def train(
         weights: Tensors for the backbone by timm's names; None starts from random numbers.
         device: Where.
         batch: Crops at a time in validation.
-        checkpoint: Entered.
+        checkpoint: Entered; of several processes the first one's, None in the others.
+        world: The processes that share each batch.
 
     Raises:
         PelageError: A parameter is not what it may be, the weights do not fit, the loss is no number any more, or
             CUDA's memory is too small.
     """
-    trainer = _Trainer(variant, data, weights, device, batch)
-    state = checkpoint.load()
+    trainer = _Trainer(variant, data, weights, device, batch, world)
+    state = world.agree(checkpoint.load() if checkpoint else None)
     if state is not None:
         print(f"{variant.name}: goes on after epoch {state['epoch']}")
         trainer.restore(state)
@@ -82,9 +89,10 @@ def train(
             trainer.run_epoch()
         else:
             trainer.take_as_is()
-        checkpoint.save(trainer.state())
+        if checkpoint:
+            checkpoint.save(trainer.state())
     best = {name: value.cpu() for name, value in trainer.best["model"].items()}
-    return Trained(best, trainer.history, trainer.best["epoch"], trainer.parameters)
+    return Trained(best, trainer.history, trainer.best["epoch"], trainer.pictures, trainer.parameters)
 
 
 class _Trainer:
@@ -97,18 +105,21 @@ class _Trainer:
         weights: Mapping[str, Tensor] | None,
         device: torch.device,
         batch: int,
+        world: World = ALONE,
     ) -> None:
-        self.variant, self.data, self.device, self.batch = variant, data, device, batch
+        self.variant, self.data, self.device, self.batch, self.world = variant, data, device, batch, world
         config = variant.train
         check_settings(config, variant.name)
         torch.manual_seed(derive(config["seed"], "start"))
         batches = batch_count(len(data.labels), config["identities_per_batch"], config["photos_per_identity"])
         self.steps = math.ceil(batches / config["accumulate"])
-        self.learner = Learner(variant, int(data.labels.max()) + 1, weights, config["epochs"] * self.steps, device)
+        labels, steps = int(data.labels.max()) + 1, config["epochs"] * self.steps
+        self.learner = Learner(variant, labels, weights, steps, device, world)
         self.parameters = sum(parameter.numel() for parameter in self.learner.embedder.parameters())
         self.epoch = 0
         self.best: dict[str, Any] = {"epoch": 0, "value": -1.0, "model": {}}
         self.history: list[dict[str, Any]] = []
+        self.pictures: dict[int, Tensor] = {}
 
     @property
     def finished(self) -> bool:
@@ -123,11 +134,12 @@ class _Trainer:
 
         Without validation the latest weights are the best.
         """
-        torch.manual_seed(derive(self.variant.train["seed"], "epoch", self.epoch))
+        own = () if self.world.first else (self.world.rank,)
+        torch.manual_seed(derive(self.variant.train["seed"], "epoch", self.epoch, *own))
         try:
             loss, rate = self._learn()
             self.epoch += 1
-            scores = self._validate()
+            scores = self.world.agree(self._validate() if self.world.first else {})
         except torch.OutOfMemoryError as error:
             raise PelageError(self._too_large(error)) from error
         row = {"epoch": self.epoch, "loss": round(loss, 6), "lr": float(f"{rate:.6g}")}
@@ -141,7 +153,7 @@ class _Trainer:
 
     def take_as_is(self) -> None:
         """Validate and keep the network as its weights are; the history's only row is epoch 0, without a loss."""
-        scores = self._validate()
+        scores = self.world.agree(self._validate() if self.world.first else {})
         row = {"epoch": 0, "loss": None, "lr": 0.0}
         self.history.append(row | {f"val_{name}": scores.get(name) for name in SCORES})
         self._keep(scores.get("map", 0.0))
@@ -180,25 +192,37 @@ class _Trainer:
         return total / len(batches), rate
 
     def _augmented(self, batches: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield `(chosen, images)` of each batch, made ahead by threads."""
+        """Yield of each batch all that is chosen and the images of this process's share, made ahead by threads."""
         firsts = np.cumsum([0, *map(len, batches)]).tolist()
 
         def make(item: tuple[np.ndarray, int]) -> tuple[np.ndarray, np.ndarray]:
             chosen, first = item
-            return chosen, shown(self.data, self.variant, chosen, self.epoch, first)
+            share = self.world.share(chosen)
+            return chosen, shown(self.data, self.variant, chosen[share], self.epoch, first + share.start)
 
         return parallel_map(make, zip(batches, firsts, strict=False), self.variant.train["workers"])
 
     def _validate(self) -> dict[str, float]:
-        """Return the scores of this epoch, to 4 decimals; none if there is nothing to ask or it is not yet time."""
+        """Return the scores of this epoch, to 4 decimals; none if there is nothing to ask or it is not yet time.
+
+        If it is time for a picture, lay it out.
+        """
         validation, config = self.data.validation, self.variant.train
-        due = self.epoch % config["validate_every"] == 0 or self.epoch == config["epochs"]
-        if validation is None or not due:
+        last, often = self.epoch == config["epochs"], config["umap_every"]
+        due = last or self.epoch % config["validate_every"] == 0
+        drawn = often > 0 and (last or self.epoch % often == 0)
+        if validation is None or not (due or drawn):
             return {}
         queries, gallery = (
             embed_images(self.learner.learnt, self.data.images[places], self.batch, self.device)
             for places in (validation.queries, validation.gallery)
         )
+        if drawn:
+            before = next(reversed(self.pictures.values())).numpy() if self.pictures else None
+            places = lay_out(np.concatenate([queries, gallery]), before, config["seed"])
+            self.pictures[self.epoch] = torch.from_numpy(places)
+        if not due:
+            return {}
         scores = retrieval(queries @ gallery.T, validation.hits, validation.allowed)
         return {name: round(value, 4) for name, value in scores.items()}
 
@@ -219,13 +243,14 @@ class _Trainer:
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next epoch needs; of a finished training only what the outputs need."""
-        state: dict[str, Any] = {"epoch": self.epoch, "best": self.best, "history": self.history}
+        state = {"epoch": self.epoch, "best": self.best, "history": self.history, "pictures": self.pictures}
         if not self.finished:
             state["learner"] = self.learner.state_dict()
         return state
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `state` returned."""
-        self.epoch, self.best, self.history = state["epoch"], state["best"], state["history"]
+        self.epoch, self.best = state["epoch"], state["best"]
+        self.history, self.pictures = state["history"], state["pictures"]
         if not self.finished:
             self.learner.load_state_dict(state["learner"])

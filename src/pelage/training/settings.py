@@ -30,6 +30,7 @@ RULES: dict[str, Rule] = {
     "epochs": _whole_from(0),
     "patience": _whole_from(1),
     "validate_every": _whole_from(1),
+    "umap_every": _whole_from(0),
     "identities_per_batch": _whole_from(2),
     "photos_per_identity": _whole_from(1),
     "accumulate": _whole_from(1),
@@ -47,6 +48,7 @@ RULES: dict[str, Rule] = {
     "freeze_norm": YES_OR_NO,
     "channels_last": YES_OR_NO,
     "compile": YES_OR_NO,
+    "processes": _whole_from(1),
     "workers": _whole_from(0),
 }
 """What each key may be; `optimizer`, `schedule` and `precision` are checked where they are chosen."""

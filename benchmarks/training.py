@@ -1,0 +1,219 @@
+"""How many photos a second does a network learn from, by our loop and by a plain one?
+
+    PYTHONPATH=src python benchmarks/training.py --data data --variant adaptive_cosface_crop
+
+The plain loop is the one of tutorials: a Dataset that opens each crop with PIL, torchvision's transforms of the same
+kinds and strengths as ours, a DataLoader with worker processes, float32. Both ways train the same network with the same
+loss and optimizer, on the same crops, in batches of the same size, each in a process of its own. They take turns, an
+epoch each; what counts is the ratio, on a machine that does nothing else (seconds of CPU, of all threads and workers
+together, depend less on that). Ours reads all crops once before the first epoch: a share of that time, as large as an
+epoch's share of the whole training, is counted with each epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import resource
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from pelage.common.files import write_json
+from pelage.common.parallel import cores
+from pelage.common.params import read_params
+from pelage.common.tables import crop_file
+from pelage.losses.registry import create_loss
+from pelage.model.backbone import load_weights, read_weights
+from pelage.model.compute import prepare
+from pelage.model.embedder import CHANNEL_MEAN, CHANNEL_STD, Embedder
+from pelage.split.protocols import protocol_sets, read_split
+from pelage.training.dataset import TrainingData, training_data
+from pelage.training.loop import _Trainer
+from pelage.training.sampler import batch_count
+from pelage.training.variant import Variant, read_variant
+
+WAYS = ("pelage", "plain")
+
+
+class Crops(Dataset):
+    """Crops as a tutorial reads them."""
+
+    def __init__(self, files: list[Path], labels: np.ndarray, transform: v2.Transform) -> None:
+        self.files, self.labels, self.transform = files, labels, transform
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, place: int) -> tuple[torch.Tensor, int]:
+        return self.transform(Image.open(self.files[place]).convert("RGB")), int(self.labels[place])
+
+
+def transforms(variant: Variant) -> v2.Transform:
+    """Return torchvision's transforms that do what section `augment` asks for, but for swapped backgrounds."""
+    config, size = variant.augment, (variant.model["height"], variant.model["width"])
+    colour = config["colour"]
+    return v2.Compose([
+        v2.Resize(size),
+        v2.RandomRotation(config["rotation"], v2.InterpolationMode.BILINEAR),
+        v2.RandomPerspective(config["perspective"], p=1.0),
+        v2.RandomResizedCrop(size, ((1 - config["crop"]) ** 2, 1.0), (1.8, 2.2)),
+        v2.ColorJitter(colour, colour, colour),
+        v2.RandomGrayscale(config["grey"]),
+        v2.RandomApply([v2.GaussianBlur(7, (0.4, 1.6))], config["blur"]),
+        v2.ToImage(),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.RandomErasing(config["erase"]),
+        v2.Normalize(CHANNEL_MEAN[:3], CHANNEL_STD[:3]),
+    ])  # fmt: skip
+
+
+class Plain:
+    """The plain loop."""
+
+    def __init__(self, variant: Variant, data: TrainingData, crops: Path, weights: dict, device: torch.device) -> None:
+        config = variant.train
+        self.device, self.size = device, config["identities_per_batch"] * config["photos_per_identity"]
+        files = [crops / crop_file(data.ids[place]) for place in data.train]
+        self.loader = DataLoader(
+            Crops(files, data.labels, transforms(variant)),
+            batch_size=self.size,
+            shuffle=True,
+            drop_last=True,
+            num_workers=config["workers"] or cores(),
+            pin_memory=device.type == "cuda",
+        )
+        network = Embedder(variant.model, 3)
+        load_weights(network.backbone, weights)
+        network.mean.zero_(), network.std.fill_(1)  # torchvision has normalised
+        self.network = network.to(device)
+        self.loss = create_loss(variant.loss, int(data.labels.max()) + 1, variant.model["dim"]).to(device)
+        learnt = [*self.network.parameters(), *self.loss.parameters()]
+        self.optimizer = torch.optim.AdamW(learnt, config["lr"], weight_decay=config["weight_decay"])
+
+    def run_epoch(self) -> None:
+        """Learn from each crop once."""
+        self.network.train()
+        for images, labels in self.loader:
+            loss = self.loss(self.network(images.to(self.device)), labels.to(self.device))
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            loss.item()
+
+    @property
+    def photos(self) -> int:
+        return len(self.loader) * self.size
+
+
+class Ours:
+    """Our loop, without validation."""
+
+    def __init__(self, variant: Variant, data: TrainingData, weights: dict, device: torch.device) -> None:
+        batches = batch_count(len(data.labels), *(variant.train[key] for key in BATCH))
+        self.photos = batches * variant.train[BATCH[0]] * variant.train[BATCH[1]]
+        self.trainer = _Trainer(variant, dataclasses.replace(data, validation=None), weights, device, 0)
+
+    def run_epoch(self) -> None:
+        """Learn for one epoch."""
+        self.trainer.run_epoch()
+
+
+BATCH = ("identities_per_batch", "photos_per_identity")
+
+
+def spent() -> np.ndarray:
+    """Return seconds of wall clock, and of CPU of this process and of its workers that ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return np.array([time.perf_counter(), sum(one.ru_utime + one.ru_stime for one in used)])
+
+
+def learn(way: str, folder: Path, name: str, size: tuple[int, int]) -> Iterator[dict]:
+    """Set up one way to train, then yield what each epoch cost."""
+    params = read_params()
+    device = prepare(**params["compute"])
+    variant = read_variant(params, name)
+    model = variant.model | dict(zip(("width", "height"), size, strict=True))
+    variant = dataclasses.replace(variant, model=model, augment=variant.augment | {"background": 0.0})
+    weights = read_weights(Path(variant.model["weights"]))
+    crops = folder / "views" / variant.view / variant.part
+    split = protocol_sets(read_split(folder / "split.csv"), variant.part)["validation"]
+    before = spent()
+    data, _ = training_data(variant, split, crops, folder / "masks" / variant.part)
+    reading = (spent() - before) / variant.train["epochs"] if way == "pelage" else np.zeros(2)
+    loop = Ours(variant, data, weights, device) if way == "pelage" else Plain(variant, data, crops, weights, device)
+    while True:
+        before = spent()
+        loop.run_epoch()
+        seconds = (spent() - before + reading) / loop.photos
+        own, worker = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        gpu = torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
+        yield {
+            "seconds": seconds,
+            "photos": loop.photos,
+            "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+            "memory": {"process": own // 1024, "largest_worker": worker // 1024, "gpu": gpu // 2**20},
+        }
+
+
+_epochs: Iterator[dict]
+
+
+def _begin(*arguments: object) -> None:
+    global _epochs
+    _epochs = learn(*arguments)
+
+
+def _epoch() -> dict:
+    return next(_epochs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of a pipeline run")
+    parser.add_argument("--variant", default="adaptive_cosface_crop", help="a variant of three channels")
+    parser.add_argument("--size", type=int, nargs=2, help="width and height in place of the variant's")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/training.json"))
+    arguments = parser.parse_args()
+    model = read_variant(read_params(), arguments.variant).model
+    size = tuple(arguments.size or (model["width"], model["height"]))
+    told: dict[str, list[dict]] = {way: [] for way in WAYS}
+    pools = {
+        way: ProcessPoolExecutor(1, get_context("spawn"), _begin, (way, arguments.data, arguments.variant, size))
+        for way in WAYS
+    }
+    for _ in range(arguments.rounds + 1):
+        for way, pool in pools.items():
+            told[way].append(pool.submit(_epoch).result())
+    for pool in pools.values():
+        pool.shutdown()
+    seconds = {way: np.median([epoch["seconds"] for epoch in told[way][1:]], axis=0) for way in WAYS}  # first: warms up
+    ratio = seconds["plain"] / seconds["pelage"]
+    result = {
+        "device": told["pelage"][0]["device"],
+        "cores": cores(),
+        "backbone": model["backbone"],
+        "size": list(size),
+        "photos_an_epoch": told["pelage"][0]["photos"],
+        "rounds": arguments.rounds,
+        "photos_a_second": {way: round(1 / spent[0], 1) for way, spent in seconds.items()},
+        "cpu_seconds_a_photo": {way: round(spent[1], 5) for way, spent in seconds.items()},
+        "ratio": round(ratio[0], 2),
+        "ratio_of_cpu": round(ratio[1], 2),
+        "peak_memory_mib": {way: told[way][-1]["memory"] for way in WAYS},
+    }
+    write_json(arguments.out, result)
+    print(f"our loop learns from {result['ratio']} x as many photos a second ({result['ratio_of_cpu']} x in CPU)")
+
+
+if __name__ == "__main__":
+    main()
