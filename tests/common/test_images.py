@@ -26,12 +26,13 @@ def test_colours_are_rgb_as_pillow_reads_them(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), image)
 
 
-def test_exif_rotation_is_applied():
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_exif_rotation_is_applied(kind):
     photo = Image.new("RGB", (6, 4), (255, 0, 0))
     exif = Image.Exif()
     exif[0x0112] = 6
     buffer = io.BytesIO()
-    photo.save(buffer, "JPEG", exif=exif)
+    photo.save(buffer, kind, exif=exif)
     assert decode_image(buffer.getvalue()).shape == (6, 4, 3)
 
 

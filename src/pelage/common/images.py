@@ -13,6 +13,7 @@ import numpy as np
 from pelage.common.errors import PelageError
 from pelage.common.files import write_bytes
 
+PNG_START = b"\x89PNG"
 PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
 
@@ -31,7 +32,10 @@ def decode_image(data: bytes, name: str = "image") -> np.ndarray:
     if image is None:
         raise PelageError(f"{name} is not a readable image.")
     if image.ndim == 3 and image.shape[2] == 3:
-        image = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB)  # applies the EXIF orientation
+        if image.dtype == np.uint8 and data.startswith(PNG_START) and b"eXIf" not in data:
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # half the time of decoding it again
+        else:
+            image = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB)  # applies the EXIF orientation
     elif image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
     if image.dtype != np.uint8:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 
 import torch
 
@@ -11,6 +13,9 @@ from pelage.common.parallel import cores
 from pelage.common.params import choose
 
 DEVICES = ("auto", "cpu", "cuda")
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""Options of glibc's `mallopt` (malloc.h)."""
 
 
 def prepare(device: str, threads: int) -> torch.device:
@@ -36,4 +41,17 @@ def prepare(device: str, threads: int) -> torch.device:
     chosen = torch.device("cuda" if available and device != "cpu" else "cpu")
     torch.use_deterministic_algorithms(True, warn_only=chosen.type == "cuda")
     torch.backends.cudnn.benchmark = False
+    _keep_memory()
     return chosen
+
+
+def _keep_memory() -> None:
+    """Have glibc keep what torch frees for what torch asks for next.
+
+    It would return each large array to the kernel, and fresh pages take as long as a small network's own work. The
+    performance guide of PyTorch exchanges the allocator for this reason. Other C libraries have no such option.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
