@@ -13,6 +13,7 @@ from pelage.training.loop import train
 from pelage.training.summary import summary
 from pelage.training.validation import SCORES, answerable
 from pelage.training.variant import Variant
+from pelage.training.world import ALONE
 
 CPU = torch.device("cpu")
 
@@ -82,7 +83,7 @@ def test_without_epochs_the_network_stays_as_its_weights_are():
     kept = Kept()
     trained = train(asis, striped(), None, CPU, 8, kept)
     torch.manual_seed(derive(1, "start"))
-    start = learner.Learner(asis, 6, None, 0, CPU)
+    start = learner.Learner(asis, 6, None, 0, CPU, ALONE)
     assert same(trained.state, start.learnt.state_dict())
     assert [(row["epoch"], row["loss"]) for row in trained.history] == [(0, None)] and trained.best_epoch == 0
     assert 0 < trained.history[0]["val_map"] < 1

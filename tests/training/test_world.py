@@ -50,10 +50,10 @@ def test_torchrun_on_two_processes_gives_the_result_of_one(tmp_path, tiny_survey
     assert done.stdout.count("train tiny: ") == len(CONFIGS)  # the second process is silent
     for name in CONFIGS:
         one, two = tmp_path / "one" / name, tmp_path / "two" / name
-        assert len(list(two.glob(".pelage/checkpoints/tiny/*/last.pt"))) == 1
+        assert len(list(two.glob(".pelage/checkpoints/tiny/1/*/last.pt"))) == 1
         history = [pd.read_csv(folder / "plots/training/tiny.csv") for folder in (one, two)]
         pd.testing.assert_frame_equal(*history)
-        first, second = (load_file(folder / "data/models/tiny.safetensors") for folder in (one, two))
+        first, second = (load_file(folder / "data/models/tiny/1.safetensors") for folder in (one, two))
         assert first.keys() == second.keys() and first["head.1.weight"].dtype == torch.float64
         for tensor in first:
             torch.testing.assert_close(second[tensor], first[tensor], rtol=1e-7, atol=1e-9)
