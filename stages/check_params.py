@@ -7,6 +7,8 @@ import _path  # noqa: F401
 from pelage.common.files import write_text
 from pelage.common.params import entry, read_params
 from pelage.common.stage import run_stage
+from pelage.matching.fusion import read_methods
+from pelage.matching.rematchers import read_rematcher
 from pelage.training.variant import read_variant
 
 
@@ -15,6 +17,9 @@ def main() -> None:
     entry(params["datasets"], params["ingest"]["dataset"], "datasets")
     for name in params["variants"]:
         read_variant(params, name)
+    for name in params["rematchers"]:
+        read_rematcher(params, name)
+    read_methods(params)
     write_text(Path("data/params_checked.txt"), "The data set and the variants of params.yaml name what exists.\n")
     print(f"check_params: data set {params['ingest']['dataset']}, {len(params['variants'])} variants")
 

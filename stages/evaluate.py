@@ -14,6 +14,7 @@ from pelage.evaluation.scoring import cmc_table, roc_table, score_method
 from pelage.split.protocols import protocol_sets, read_split
 
 BASELINE = "sift_lnbnn"
+FUSED = "fused"
 
 
 def main() -> None:
@@ -21,7 +22,8 @@ def main() -> None:
     params = read_params()
     wanted = params["evaluate"]
     parts = {BASELINE: params["match"]["part"], "random": params["naive"]["part"], "majority": params["naive"]["part"]}
-    parts |= {variant: fields["part"] for variant, fields in params["variants"].items()}
+    parts |= {name: fields["part"] for name, fields in (params["variants"] | params["rematchers"]).items()}
+    parts[FUSED] = parts[params["fusion"]["methods"][0]]
     split = read_split(Path("data/split.csv"))
     questions = {
         part: {name: ask(name, rules) for name, rules in protocol_sets(split, part).items()}
@@ -29,7 +31,7 @@ def main() -> None:
     }
     results, baseline = {}, None
     for method, part in track(parts.items(), "evaluate"):
-        source = f"data/rankings/{method}.parquet"
+        source = "data/fused.parquet" if method == FUSED else f"data/rankings/{method}.parquet"
         rankings = read_parquet(Path(source), categories=("protocol", "query", "candidate"))
         judged = {name: judge(rankings, question, source) for name, question in questions[part].items()}
         baseline = baseline or judged

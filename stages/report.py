@@ -9,7 +9,7 @@ from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet, read_table, write_table
 from pelage.report import figures, page, sheets
-from pelage.report.tables import leader, leaderboard, list_methods, markdown, read_metrics
+from pelage.report.tables import FUSED, leader, leaderboard, list_methods, markdown, read_metrics
 
 SPLIT = {"known": bool, "gallery": bool}
 
@@ -35,7 +35,8 @@ def main() -> None:
     curves = {method.name: read_table(Path(f"plots/cmc/{method.name}.csv"), figures.CURVES) for method in methods}
     table = leaderboard({m.name: read_metrics(Path(f"metrics/eval/{m.name}.json")) for m in methods}, methods)
     first = leader(table)
-    ranking = read_parquet(Path(f"data/rankings/{first['method']}.parquet"))
+    fused = first["method"] == FUSED
+    ranking = read_parquet(Path("data/fused.parquet" if fused else f"data/rankings/{first['method']}.parquet"))
     ranking = ranking[ranking["protocol"] == first["protocol"]]
     crops = Path("data/views/crop") / first["part"]
 

@@ -201,11 +201,15 @@ def test_methods_come_from_params_alone():
         "loss": {"name": "cosface", "margin": 0.1},
         "model": {"backbone": "tiny"},
         "match": {"part": "flank"},
+        "rematchers": {"disk": {"part": "flank", "features": "disk", "local": "sift_lnbnn", "global": "a"}},
+        "fusion": {"methods": ["sift_lnbnn", "disk"]},
         "naive": {"part": "flank"},
     }
     methods = list_methods(params)
-    assert [method.name for method in methods] == ["a", "sift_lnbnn", "random", "majority"]
+    assert [method.name for method in methods] == ["a", "sift_lnbnn", "disk", "fused", "random", "majority"]
     assert methods[0] == Method("a", "network", "face", "nobg", "tiny, triplet")
+    assert methods[2] == Method("disk", "local", "flank", "crop", "DISK, LightGlue; shortlists of sift_lnbnn and a")
+    assert methods[3].part == "flank"
 
 
 def test_missing_metrics_are_named(tmp_path):

@@ -1,8 +1,8 @@
 """k-reciprocal re-ranking (Zhong et al., CVPR 2017), on lists of nearest neighbours only.
 
-Two photos are more alike if their neighbourhoods are: the distance is mixed with the Jaccard distance of the two sets of
-k-reciprocal neighbours, softly counted. All sets are rows of sparse matrices, so 100,000 points need some 100 MB and no
-N x N matrix; where the lists hold all points the result is that of the authors' dense code.
+Two photos are more alike if their neighbourhoods are: the distance is mixed with the Jaccard distance of the two sets
+of k-reciprocal neighbours, softly counted. All sets are rows of sparse matrices, so there is no N x N matrix; for what
+the lists hold the result is that of the authors' dense code.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ from pelage.common.params import merged
 
 LOCAL = "sift_lnbnn"
 CONTROLS = ("random", "majority")
-KINDS = {"network": "network", "local": "local features", "control": "control"}
+FUSED = "fused"
+KINDS = {"network": "network", "local": "local features", "fused": "fusion", "control": "control"}
 
 PROTOCOLS = {
     "closed": "Which of the known individuals is it?",
@@ -73,7 +74,7 @@ class Method:
 
 
 def list_methods(params: Mapping[str, Any]) -> list[Method]:
-    """Return the methods that `params.yaml` asks for: its variants, the local features and the two controls.
+    """Return the methods that `params.yaml` asks for: its variants, local features, the fusion and the two controls.
 
     Files are not looked at, so a variant that was taken out of the parameters leaves no row behind.
     """
@@ -83,6 +84,12 @@ def list_methods(params: Mapping[str, Any]) -> list[Method]:
         backbone = merged(params["model"], variant.get("model"), f"variants.{name}.model")["backbone"]
         methods.append(Method(name, "network", variant["part"], variant["view"], f"{backbone}, {loss}"))
     methods.append(Method(LOCAL, "local", params["match"]["part"], "crop", "RootSIFT, LNBNN, spatial verification"))
+    for name, fields in params["rematchers"].items():
+        detail = f"{fields['features'].upper()}, LightGlue; shortlists of {fields['local']} and {fields['global']}"
+        methods.append(Method(name, "local", fields["part"], "crop", detail))
+    fused = params["fusion"]["methods"]
+    part = next(method.part for method in methods if method.name == fused[0])
+    methods.append(Method(FUSED, "fused", part, "", f"mean of the probabilities of {' and '.join(fused)}"))
     details = {"random": "a ranking by chance", "majority": "the most photographed individuals first"}
     methods.extend(Method(name, "control", params["naive"]["part"], "", details[name]) for name in CONTROLS)
     return methods
@@ -196,6 +203,8 @@ def verdict(rows: pd.DataFrame) -> str:
         sentence = f"{LOCAL} reaches {name} {with_interval(local, metric)}; no network could be compared here."
     else:
         sentence = ""
+    if "fused" in best:
+        sentence = f"{sentence} {FUSED} reaches {with_interval(best['fused'], metric)}.".strip()
     return f"{sentence} {_against_control(able, best.get('control'), metric)}".strip()
 
 

@@ -1,0 +1,63 @@
+"""Entries of section `rematchers` of the parameters: which learned matcher compares whose shortlists again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pelage.common.errors import PelageError
+from pelage.common.params import choose, entry, merged
+from pelage.model.weights import Weight, read_weights
+
+DEFAULTS = {
+    "part": "flank",
+    "features": "aliked",  # aliked | disk
+    "local": None,  # a method whose first candidates are compared
+    "global": None,  # another one
+    "shortlist": 40,  # candidates of each
+    "same_side": True,  # a left flank is never compared with a right one
+    "side": 600,  # pixels that a crop's longer side is scaled to
+    "keypoints": 512,  # most keypoints of a crop, by strength
+    "score": "matches",  # matches | inliers: of those, the ones that agree with a homography
+    "confidence": 0.5,  # above which a match counts
+    "adaptive": True,  # stop early, leave points out; False: 2 to 3 times as slow, more matches
+    "batch": 16,  # pairs at a time
+}
+
+NEEDED = {
+    "aliked": ("aliked_n16.safetensors", "aliked_lightglue.safetensors"),
+    "disk": ("disk_depth.safetensors", "disk_lightglue.safetensors"),
+}
+
+
+def read_rematcher(params: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the settings of one rematcher, defaults filled in.
+
+    Args:
+        params: All parameters.
+        name: A key of `rematchers`.
+
+    Raises:
+        PelageError: An unknown field or value, or a shortlist of a method that there is not, or of another part.
+    """
+    where = f"rematchers.{name}"
+    wanted = merged(DEFAULTS, entry(params["rematchers"], name, "rematchers"), where)
+    choose(wanted["features"], NEEDED, f"{where}.features")
+    choose(wanted["score"], ("matches", "inliers"), f"{where}.score")
+    parts = {method: fields["part"] for method, fields in params["variants"].items()}
+    parts["sift_lnbnn"] = params["match"]["part"]
+    for field in ("local", "global"):
+        choose(wanted[field], parts, f"{where}.{field}")
+        if parts[wanted[field]] != wanted["part"]:
+            raise PelageError(
+                f"params.yaml: {where} compares crops of the part {wanted['part']}, but its shortlist {wanted[field]} "
+                f"ranks those of the part {parts[wanted[field]]}. Name a method of the same part."
+            )
+    return wanted
+
+
+def needed_weights(features: str) -> list[Weight]:
+    """Return the weights of a detector and of its LightGlue."""
+    listed = {weight.name: weight for weight in read_weights(Path(__file__).with_name("weights.yaml"))}
+    return [listed[name] for name in NEEDED[features]]
