@@ -20,8 +20,9 @@ def main() -> None:
     """Judge every method by the same rules, the baseline first because the others are compared with it."""
     params = read_params()
     wanted = params["evaluate"]
-    parts = {BASELINE: params["match"]["part"], "random": params["naive"]["part"], "majority": params["naive"]["part"]}
-    parts |= {variant: fields["part"] for variant, fields in params["variants"].items()}
+    matchers = sorted(params["matchers"].items(), key=lambda item: item[0] != BASELINE)
+    parts = {name: fields["part"] for name, fields in [*matchers, *params["variants"].items()]}
+    parts |= dict.fromkeys(("random", "majority"), params["naive"]["part"])
     split = read_split(Path("data/split.csv"))
     questions = {
         part: {name: ask(name, rules) for name, rules in protocol_sets(split, part).items()}
@@ -32,8 +33,8 @@ def main() -> None:
         source = f"data/rankings/{method}.parquet"
         rankings = read_parquet(Path(source), categories=("protocol", "query", "candidate"))
         judged = {name: judge(rankings, question, source) for name, question in questions[part].items()}
-        baseline = baseline or judged
-        compared = baseline if part == parts[BASELINE] else None
+        baseline = judged if method == BASELINE else baseline
+        compared = baseline if part == parts.get(BASELINE) else None
         scores = score_method(
             questions[part], judged, compared, wanted["bootstrap"], wanted["confidence"], wanted["seed"]
         )

@@ -200,12 +200,17 @@ def test_methods_come_from_params_alone():
         "variants": {"a": {"part": "face", "view": "nobg", "loss": {"name": "triplet"}}},
         "loss": {"name": "cosface", "margin": 0.1},
         "model": {"backbone": "tiny"},
-        "match": {"part": "flank"},
+        "matchers": {
+            "sift_lnbnn": {"part": "flank", "kind": "sift_lnbnn"},
+            "b": {"part": "face", "kind": "hotspotter", "preset": "fast"},
+        },
+        "parts": ["flank", "face"],
         "naive": {"part": "flank"},
     }
     methods = list_methods(params)
-    assert [method.name for method in methods] == ["a", "sift_lnbnn", "random", "majority"]
+    assert [method.name for method in methods] == ["a", "sift_lnbnn", "b", "random", "majority"]
     assert methods[0] == Method("a", "network", "face", "nobg", "tiny, triplet")
+    assert (methods[2].kind, methods[2].part) == ("local", "face") and methods[2].detail.startswith("Hessian-affine")
 
 
 def test_missing_metrics_are_named(tmp_path):
