@@ -46,7 +46,7 @@ def one_by_one(network: torch.nn.Module, pairs: list[tuple[LearnedFeatures, Lear
                 data[name] = {
                     "keypoints": torch.from_numpy(features.xy[:count])[None].to(device),
                     "descriptors": torch.from_numpy(features.descriptors[:count].astype(np.float32))[None].to(device),
-                    "image_size": torch.from_numpy(features.size)[None].to(device),
+                    "image_size": torch.tensor([features.size]).to(device),
                 }
             found = network(data)
             places = found["matches"][0].cpu().numpy()

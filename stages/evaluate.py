@@ -21,8 +21,10 @@ def main() -> None:
     """Judge every method by the same rules, the baseline first because the others are compared with it."""
     params = read_params()
     wanted = params["evaluate"]
-    parts = {BASELINE: params["match"]["part"], "random": params["naive"]["part"], "majority": params["naive"]["part"]}
-    parts |= {name: fields["part"] for name, fields in (params["variants"] | params["rematchers"]).items()}
+    matchers = sorted(params["matchers"].items(), key=lambda item: item[0] != BASELINE)
+    parts = {name: fields["part"] for name, fields in [*matchers, *params["variants"].items()]}
+    parts |= dict.fromkeys(("random", "majority"), params["naive"]["part"])
+    parts |= {name: fields["part"] for name, fields in params["rematchers"].items()}
     parts[FUSED] = parts[params["fusion"]["methods"][0]]
     split = read_split(Path("data/split.csv"))
     questions = {
@@ -34,8 +36,8 @@ def main() -> None:
         source = "data/fused.parquet" if method == FUSED else f"data/rankings/{method}.parquet"
         rankings = read_parquet(Path(source), categories=("protocol", "query", "candidate"))
         judged = {name: judge(rankings, question, source) for name, question in questions[part].items()}
-        baseline = baseline or judged
-        compared = baseline if part == parts[BASELINE] else None
+        baseline = judged if method == BASELINE else baseline
+        compared = baseline if part == parts.get(BASELINE) else None
         scores = score_method(
             questions[part], judged, compared, wanted["bootstrap"], wanted["confidence"], wanted["seed"]
         )

@@ -1,4 +1,4 @@
-"""Rematch REMATCHER: shortlists of two methods, crops, masks -> data/rankings/REMATCHER.parquet, metrics/rematch/."""
+"""Rematch REMATCHER: shortlists of two methods, crops, masks -> data/rankings/REMATCHER.parquet, metrics/match/."""
 
 import sys
 import time
@@ -52,7 +52,7 @@ def main() -> None:
         "pairs": unique,
         "best_score_mean": {protocol: round(float(score), 4) for protocol, score in first.items()},
     }
-    write_json(Path(f"metrics/rematch/{name}.json"), metrics)
+    write_json(Path(f"metrics/match/{name}.json"), metrics)
     print(
         f"rematch {name}: {unique} pairs of {len(found)} crops, {unique / max(seconds, 1e-9):.1f} pairs/s on {device}"
     )

@@ -28,7 +28,7 @@ def test_weights_count():
 def validation(known: int, new: int) -> ProtocolSet:
     """A protocol of queries q0, q1, ..., the first ones of the gallery's animal."""
     crops = [f"q{i}" for i in range(known + new)]
-    queries = pd.DataFrame({"crop_id": crops, "identity": ["a"] * known + ["b"] * new})
+    queries = pd.DataFrame({"crop_id": crops, "identity": ["a"] * known + [f"new {i}" for i in range(new)]})
     return ProtocolSet(queries, pd.DataFrame({"crop_id": ["g"], "identity": ["a"]}))
 
 

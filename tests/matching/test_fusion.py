@@ -144,11 +144,11 @@ def test_identities_of_pairs():
 def test_a_bad_list_of_methods_is_said_in_words(methods, weights, message):
     params = {
         "variants": {"net": {"part": "flank"}, "muzzle": {"part": "face"}},
-        "match": {"part": "flank", "same_side": True},
+        "matchers": {"sift_lnbnn": {"part": "flank"}, "any_side": {"part": "flank", "same_side": False}},
         "rematchers": {},
         "fusion": {"methods": methods, "weights": weights},
     }
     with pytest.raises(PelageError, match=message):
         read_methods(params)
-    params["fusion"] = {"methods": ["sift_lnbnn", "net"], "weights": [2, 1]}
-    assert read_methods(params) == ("flank", {"sift_lnbnn": 2.0, "net": 1.0}, ["sift_lnbnn"])
+    params["fusion"] = {"methods": ["sift_lnbnn", "any_side", "net"], "weights": [2, 1, 1]}
+    assert read_methods(params) == ("flank", {"sift_lnbnn": 2.0, "any_side": 1.0, "net": 1.0}, ["sift_lnbnn"])

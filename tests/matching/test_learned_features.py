@@ -31,12 +31,12 @@ def test_keypoints_on_the_animal_strongest_first():
     found = extract(photo(), mask, grid, side=100, keypoints=7, device=CPU)
     assert found.xy.tolist() == [[40, y] for y in range(0, 60, 10)] + [[30, 0]]
     assert (np.diff(found.strength) <= 0).all() and found.descriptors.dtype == np.float16
-    assert found.size.tolist() == [100, 60]
+    assert found.size == (100, 60)
 
 
 def test_a_crop_is_scaled_by_its_longer_side_and_an_empty_mask_has_no_keypoints():
     found = extract(photo(), np.ones((60, 100), np.uint8), grid, side=200, keypoints=1000, device=CPU)
-    assert found.size.tolist() == [200, 120] and len(found) == 20 * 12
+    assert found.size == (200, 120) and len(found) == 20 * 12
     assert len(extract(photo(), np.zeros((60, 100), np.uint8), grid, side=200, keypoints=9, device=CPU)) == 0
 
 

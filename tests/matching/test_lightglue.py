@@ -18,7 +18,7 @@ def crop(seed: int, count: int, dim: int = 128) -> LearnedFeatures:
     descriptors = rng.normal(size=(count, dim))
     descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
     xy = rng.uniform(0, [320, 200], (count, 2)).astype(np.float32)
-    return LearnedFeatures(xy, descriptors.astype(np.float16), np.ones(count, np.float32), np.array([320, 200]))
+    return LearnedFeatures(xy, descriptors.astype(np.float16), np.ones(count, np.float32), (320, 200))
 
 
 def copied(features: LearnedFeatures, seed: int) -> LearnedFeatures:
@@ -64,7 +64,7 @@ def by_kornia(network: LightGlue, query: LearnedFeatures, candidate: LearnedFeat
         name: {
             "keypoints": torch.from_numpy(features.xy)[None],
             "descriptors": torch.from_numpy(features.descriptors.astype(np.float32))[None],
-            "image_size": torch.from_numpy(features.size)[None],
+            "image_size": torch.tensor([features.size]),
         }
         for name, features in (("image0", query), ("image1", candidate))
     }
@@ -125,7 +125,7 @@ def planted(inliers: int, outliers: int):
     warp = np.array([[0.9, 0.1, 8], [-0.05, 1.1, 3], [2e-4, 1e-4, 1]])
     end = cv2.perspectiveTransform(start[None], warp)[0] + rng.normal(scale=0.3, size=start.shape)
     end[inliers:] = rng.uniform(0, 200, (outliers, 2))
-    size, places = np.array([200, 200]), np.arange(len(start))
+    size, places = (200, 200), np.arange(len(start))
     first, second = (LearnedFeatures(xy.astype(np.float32), start, start[:, 0], size) for xy in (start, end))
     return first, second, PairMatches(places, places, np.ones(len(start), np.float32))
 

@@ -16,7 +16,7 @@ from pelage.matching.rematchers import NEEDED, needed_weights, read_rematcher
 
 PARAMS = {
     "variants": {"net": {"part": "flank"}, "muzzle": {"part": "face"}},
-    "match": {"part": "flank"},
+    "matchers": {"sift_lnbnn": {"part": "flank"}},
     "rematchers": {"glue": {"part": "flank", "features": "disk", "local": "sift_lnbnn", "global": "net"}},
 }
 
@@ -27,9 +27,7 @@ def ranked(protocol: str, query: str, candidates: str) -> pd.DataFrame:
 
 
 def features(count: int) -> LearnedFeatures:
-    return LearnedFeatures(
-        np.zeros((count, 2), np.float32), np.zeros((count, 4), np.float16), np.zeros(count), np.array([9, 9])
-    )
+    return LearnedFeatures(np.zeros((count, 2), np.float32), np.zeros((count, 4), np.float16), np.zeros(count), (9, 9))
 
 
 def test_shortlists_are_joined_each_pair_once():
@@ -98,3 +96,9 @@ def test_wrong_settings_are_named(field, value, message):
     params["rematchers"]["glue"][field] = value
     with pytest.raises(PelageError, match=message):
         read_rematcher(params, "glue")
+
+
+def test_a_name_that_another_method_has_is_refused():
+    params = PARAMS | {"rematchers": {"net": PARAMS["rematchers"]["glue"]}}
+    with pytest.raises(PelageError, match="another method"):
+        read_rematcher(params, "net")

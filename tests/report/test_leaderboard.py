@@ -200,16 +200,21 @@ def test_methods_come_from_params_alone():
         "variants": {"a": {"part": "face", "view": "nobg", "loss": {"name": "triplet"}}},
         "loss": {"name": "cosface", "margin": 0.1},
         "model": {"backbone": "tiny"},
-        "match": {"part": "flank"},
+        "matchers": {
+            "sift_lnbnn": {"part": "flank", "kind": "sift_lnbnn"},
+            "b": {"part": "face", "kind": "hotspotter", "preset": "fast"},
+        },
+        "parts": ["flank", "face"],
         "rematchers": {"disk": {"part": "flank", "features": "disk", "local": "sift_lnbnn", "global": "a"}},
         "fusion": {"methods": ["sift_lnbnn", "disk"]},
         "naive": {"part": "flank"},
     }
     methods = list_methods(params)
-    assert [method.name for method in methods] == ["a", "sift_lnbnn", "disk", "fused", "random", "majority"]
+    assert [method.name for method in methods] == ["a", "sift_lnbnn", "b", "disk", "fused", "random", "majority"]
     assert methods[0] == Method("a", "network", "face", "nobg", "tiny, triplet")
-    assert methods[2] == Method("disk", "local", "flank", "crop", "DISK, LightGlue; shortlists of sift_lnbnn and a")
-    assert methods[3].part == "flank"
+    assert (methods[2].kind, methods[2].part) == ("local", "face") and methods[2].detail.startswith("Hessian-affine")
+    assert methods[3] == Method("disk", "local", "flank", "crop", "DISK, LightGlue; shortlists of sift_lnbnn and a")
+    assert methods[4].kind == "fused" and methods[4].part == "flank"
 
 
 def test_missing_metrics_are_named(tmp_path):

@@ -52,7 +52,8 @@ def page(survey):
         "detect": {"side": {EVIL: 0.5}, "iou": None},
         "train/net_a": {"trained": True},
     }
-    stages |= {"leakage": {"encounters": 0}, "clean": {}, "split": {}, "background_flank": {"cover": 0.25}, "match": {}}
+    stages |= {"leakage": {"encounters": 0}, "clean": {}, "split": {}, "background_flank": {"cover": 0.25}}
+    stages |= {"match/sift": {"crops": 3}}
     rejected = {
         "clean": rejected_table([("1", "a", EVIL, ""), ("2", "b", "too_small", ""), ("3", "c", "too_small", "")])
     }

@@ -53,9 +53,9 @@ def new_queries(rules: ProtocolSet) -> pd.DataFrame:
 def false_match_threshold(wrong: pd.DataFrame, rules: ProtocolSet, rate: float) -> float:
     """Return the least threshold at which at most `rate` of new animals are taken for a known one.
 
-    It is found on queries of new animals if there are at least `1 / rate` of them, otherwise on all queries: their best
-    wrong candidate tells what they would reach if their own animal were not in the gallery. (Networks separate the
-    animals that they learnt better than new ones, so the second is too low for them.)
+    It is found on queries of new animals if there are at least `1 / rate` such animals, otherwise on all queries: their
+    best wrong candidate tells what they would reach if their own animal were not in the gallery. (Networks separate the
+    animals that they learnt better than new ones, so then the rate may come out higher.)
 
     Args:
         wrong: `query`, `score` of pairs of different animals, in the protocol.
@@ -63,7 +63,9 @@ def false_match_threshold(wrong: pd.DataFrame, rules: ProtocolSet, rate: float) 
         rate: Largest share of queries that reach the threshold.
     """
     best = wrong.groupby("query")["score"].max()
-    new = best[best.index.isin(new_queries(rules)["crop_id"])]
-    ordered = np.sort((new if len(new) * rate >= 1 else best).to_numpy(float))[::-1]
+    new = new_queries(rules)
+    if new["identity"].nunique() * rate >= 1:
+        best = best[best.index.isin(new["crop_id"])]
+    ordered = np.sort(best.to_numpy(float))[::-1]
     accepted = int(np.floor(rate * len(ordered) + 1e-9))
     return float(np.nextafter(ordered[accepted], np.inf)) if accepted < len(ordered) else 0.0

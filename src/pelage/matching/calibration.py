@@ -93,10 +93,10 @@ def _fit_logistic(score: np.ndarray, same: np.ndarray, weight: np.ndarray, power
     shaped = yeojohnson(score, power)
     middle, spread = shaped.mean(), shaped.std() or 1.0
     model = LogisticRegression(C=PENALTY, max_iter=1000).fit(((shaped - middle) / spread)[:, None], same, weight)
-    slope = float(model.coef_[0, 0]) / spread
+    slope = float(model.coef_[0, 0] / spread)
     if slope <= 0:
         return Logistic(power, 0.0, float(logit(np.average(same, weights=weight))))
-    return Logistic(power, slope, float(model.intercept_[0]) - slope * middle)
+    return Logistic(power, slope, float(model.intercept_[0] - slope * middle))
 
 
 def folds_by(group: np.ndarray, folds: int = 5) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -191,8 +191,8 @@ def read_methods(params: Mapping[str, Any]) -> tuple[str, dict[str, float], list
             method.
     """
     methods, weights = params["fusion"]["methods"], params["fusion"]["weights"]
-    parts = {name: fields["part"] for name, fields in (params["variants"] | params["rematchers"]).items()}
-    parts["sift_lnbnn"] = params["match"]["part"]
+    known = params["variants"] | params["matchers"] | params["rematchers"]
+    parts = {name: fields["part"] for name, fields in known.items()}
     if len(methods) < 2 or len(set(methods)) < len(methods) or len(weights) != len(methods):
         raise PelageError(
             "params.yaml: fusion.methods must name two or more methods, each once, with a weight for each."
@@ -202,5 +202,5 @@ def read_methods(params: Mapping[str, Any]) -> tuple[str, dict[str, float], list
         raise PelageError(
             f"params.yaml: fusion.methods rank crops of {' and '.join(sorted(chosen))}. Fuse methods of one part."
         )
-    local = [method for method in methods if method == "sift_lnbnn" and params["match"]["same_side"]]
-    return chosen.pop(), dict(zip(methods, map(float, weights), strict=True)), local
+    one_sided = [name for name in methods if name in params["matchers"] and known[name].get("same_side", True)]
+    return chosen.pop(), dict(zip(methods, map(float, weights), strict=True)), one_sided

@@ -8,8 +8,8 @@ animal are dropped afterwards, so that the mask's outline makes none.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from io import BytesIO
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -20,10 +20,9 @@ from torch import Tensor, nn
 
 from pelage.common.errors import PelageError
 from pelage.common.files import sha256_file
-from pelage.common.images import decode_image, to_rgb
 from pelage.common.memo import Memo
 from pelage.common.params import choose
-from pelage.common.progress import track
+from pelage.matching.features import read_features
 
 VERSION = 1
 """Raised whenever `extract` computes something else."""
@@ -45,13 +44,13 @@ class LearnedFeatures:
         xy: `(N, 2)` float32, positions in pixels of the resized crop.
         descriptors: `(N, D)` float16, of length 1.
         strength: `(N,)` float32.
-        size: `(2,)` int, width and height of the resized crop in pixels.
+        size: Width and height of the resized crop in pixels.
     """
 
     xy: np.ndarray
     descriptors: np.ndarray
     strength: np.ndarray
-    size: np.ndarray
+    size: tuple[int, int]
 
     def __len__(self) -> int:
         return len(self.xy)
@@ -138,7 +137,7 @@ def extract(
     inside = animal[row, column] > 0
     xy, descriptors, strength = xy[inside], descriptors[inside], strength[inside]
     best = np.lexsort((xy[:, 0], xy[:, 1], -strength))[:keypoints]
-    return LearnedFeatures(xy[best], descriptors[best].astype(np.float16), strength[best], np.array(size))
+    return LearnedFeatures(xy[best], descriptors[best].astype(np.float16), strength[best], size)
 
 
 def read_learned_features(
@@ -163,19 +162,5 @@ def read_learned_features(
     detector = load_detector(kind, weights, SPARE * keypoints, device)
     settings = {"side": side, "keypoints": keypoints}
     about = {**settings, "kind": kind, "weights": sha256_file(weights / WEIGHTS[kind]), "device": device.type}
-    memo = Memo("learned_features", VERSION, about)
-    found = []
-    for name in track(names, f"{kind} keypoints"):
-        crop, mask = (crops / name).read_bytes(), (masks / name).read_bytes()
-        key = memo.key(crop, mask)
-        stored = memo.get(key)
-        if stored is None:
-            image = to_rgb(decode_image(crop, str(crops / name)))
-            features = extract(image, decode_image(mask, str(masks / name)), detector, **settings, device=device)
-            buffer = BytesIO()
-            np.savez(buffer, **{field.name: getattr(features, field.name) for field in fields(features)})
-            stored = buffer.getvalue()
-            memo.put(key, stored)
-        with np.load(BytesIO(stored)) as arrays:
-            found.append(LearnedFeatures(**{field.name: arrays[field.name] for field in fields(LearnedFeatures)}))
-    return found
+    find = partial(extract, detector=detector, **settings, device=device)
+    return read_features(LearnedFeatures, find, Memo("learned_features", VERSION, about), crops, masks, names)

@@ -137,7 +137,7 @@ def _start(
     for side, count in zip(sides, counts, strict=True):
         descriptors = np.stack([features.descriptors[:count] for features in side]).astype(np.float32)
         # the centre is 0 and the longer side reaches from -1 to 1
-        where = [(features.xy[:count] - features.size / 2) / (features.size.max() / 2) for features in side]
+        where = [(features.xy[:count] - np.array(features.size) / 2) / (max(features.size) / 2) for features in side]
         points.append(network.input_proj(torch.from_numpy(descriptors).to(device)))
         encodings.append(network.posenc(torch.from_numpy(np.stack(where).astype(np.float32)).to(device)))
         keypoints.append(torch.arange(count, device=device).expand(len(side), -1))

@@ -45,8 +45,9 @@ def read_rematcher(params: Mapping[str, Any], name: str) -> dict[str, Any]:
     wanted = merged(DEFAULTS, entry(params["rematchers"], name, "rematchers"), where)
     choose(wanted["features"], NEEDED, f"{where}.features")
     choose(wanted["score"], ("matches", "inliers"), f"{where}.score")
-    parts = {method: fields["part"] for method, fields in params["variants"].items()}
-    parts["sift_lnbnn"] = params["match"]["part"]
+    parts = {method: fields["part"] for method, fields in (params["variants"] | params["matchers"]).items()}
+    if name in {*parts, "random", "majority", "fused"}:
+        raise PelageError(f"params.yaml: {where} has the name of another method: rename it, or their rankings collide.")
     for field in ("local", "global"):
         choose(wanted[field], parts, f"{where}.{field}")
         if parts[wanted[field]] != wanted["part"]:

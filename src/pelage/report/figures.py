@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from pelage.report.tables import FUSED, HEADLINE, LOCAL, METRIC_NAMES, Method, blocks, number
+from pelage.report.tables import FUSED, HEADLINE, METRIC_NAMES, Method, blocks, number
 
 INK, SOFT, FAINT = "#1f2328", "#6b7280", "#e5e7eb"
 KIND_COLOURS = {"network": "#0072b2", "local": "#d55e00", "fused": "#6a3d9a", "control": "#7f7f7f"}
@@ -99,7 +100,9 @@ def line_styles(methods: Sequence[Method]) -> dict[str, dict]:
     for index, name in enumerate(networks):
         colour, dash = LINE_COLOURS[index % len(LINE_COLOURS)], ["-", "--", ":"][index // len(LINE_COLOURS) % 3]
         styles[name] = {"color": colour, "linestyle": dash, "linewidth": 1.8}
-    styles[LOCAL] = {"color": KIND_COLOURS["local"], "linewidth": 2.6}
+    local = [method.name for method in methods if method.kind == "local"]
+    for name, dash in zip(local, cycle(["-", "--", ":", "-."]), strict=False):
+        styles[name] = {"color": KIND_COLOURS["local"], "linestyle": dash, "linewidth": 2.6}
     styles[FUSED] = {"color": KIND_COLOURS["fused"], "linewidth": 2.6}
     controls = [method.name for method in methods if method.kind == "control"]
     for name, dash in zip(controls, ["--", ":"], strict=False):

@@ -16,8 +16,11 @@ import pandas as pd
 
 from pelage.common.errors import PelageError
 from pelage.common.params import merged
+from pelage.matching.matchers import read_matcher
 
 LOCAL = "sift_lnbnn"
+"""The method that `evaluate` compares all others with, query by query."""
+
 CONTROLS = ("random", "majority")
 FUSED = "fused"
 KINDS = {"network": "network", "local": "local features", "fused": "fusion", "control": "control"}
@@ -74,7 +77,7 @@ class Method:
 
 
 def list_methods(params: Mapping[str, Any]) -> list[Method]:
-    """Return the methods that `params.yaml` asks for: its variants, local features, the fusion and the two controls.
+    """Return the methods that `params.yaml` asks for: variants, matchers, rematchers, the fusion and the controls.
 
     Files are not looked at, so a variant that was taken out of the parameters leaves no row behind.
     """
@@ -83,7 +86,9 @@ def list_methods(params: Mapping[str, Any]) -> list[Method]:
         loss = merged(params["loss"], variant.get("loss"), f"variants.{name}.loss")["name"]
         backbone = merged(params["model"], variant.get("model"), f"variants.{name}.model")["backbone"]
         methods.append(Method(name, "network", variant["part"], variant["view"], f"{backbone}, {loss}"))
-    methods.append(Method(LOCAL, "local", params["match"]["part"], "crop", "RootSIFT, LNBNN, spatial verification"))
+    for name in params["matchers"]:
+        matcher = read_matcher(params, name)
+        methods.append(Method(name, "local", matcher.part, "crop", matcher.method.detail))
     for name, fields in params["rematchers"].items():
         detail = f"{fields['features'].upper()}, LightGlue; shortlists of {fields['local']} and {fields['global']}"
         methods.append(Method(name, "local", fields["part"], "crop", detail))
@@ -200,7 +205,8 @@ def verdict(rows: pd.DataFrame) -> str:
             f"{network['method']} reaches {name} {with_interval(network, metric)}; {LOCAL} was not compared here."
         )
     elif local is not None:
-        sentence = f"{LOCAL} reaches {name} {with_interval(local, metric)}; no network could be compared here."
+        reached = f"{local['method']} reaches {name} {with_interval(local, metric)}"
+        sentence = f"{reached}; no network could be compared here."
     else:
         sentence = ""
     if "fused" in best:
@@ -212,7 +218,8 @@ def _duel(network: pd.Series, local: pd.Series, metric: str) -> str:
     """Say whether the local features or the best network is ahead, and whether by more than chance."""
     scores = [with_interval(row, metric) for row in (network, local)]
     difference, low, high = (network.get(f"top1_minus_sift{end}") for end in ("", "_low", "_high"))
-    if metric == "top1" and number(low) != "–" and number(high) != "–":
+    name = local["method"]
+    if metric == "top1" and name == LOCAL and number(low) != "–" and number(high) != "–":
         apart = low > 0 or high < 0
         told = f" (query by query, network less {LOCAL}: {difference:+.3f} [{low:+.3f}, {high:+.3f}])"
     else:
@@ -222,14 +229,14 @@ def _duel(network: pd.Series, local: pd.Series, metric: str) -> str:
         apart, told = known and (low > other[1] or high < other[0]), ""
     doubt = "" if apart else ", but these queries do not tell the two apart"
     if network[metric] == local[metric]:
-        return f"{LOCAL} and the best network, {network['method']}, both have {METRIC_NAMES[metric]} {scores[1]}{told}."
+        return f"{name} and the best network, {network['method']}, both have {METRIC_NAMES[metric]} {scores[1]}{told}."
     verb = "beats" if apart else "is ahead of"
     if local[metric] > network[metric]:
         return (
-            f"{LOCAL} {verb} every network: {METRIC_NAMES[metric]} {scores[1]} against {scores[0]} "
+            f"{name} {verb} every network: {METRIC_NAMES[metric]} {scores[1]} against {scores[0]} "
             f"for the best of them, {network['method']}{doubt}{told}."
         )
-    return f"{network['method']} {verb} {LOCAL}: {METRIC_NAMES[metric]} {scores[0]} against {scores[1]}{doubt}{told}."
+    return f"{network['method']} {verb} {name}: {METRIC_NAMES[metric]} {scores[0]} against {scores[1]}{doubt}{told}."
 
 
 def _against_control(leader: pd.Series | None, control: pd.Series | None, metric: str) -> str:
