@@ -38,7 +38,7 @@ def main() -> None:
     features = dict(zip(asked, found, strict=True))
     network = load_lightglue(wanted["features"], weights, device)
     start = time.perf_counter()
-    choices = {key: wanted[key] for key in ("score", "confidence", "batch", "adaptive")}
+    choices = {key: wanted[key] for key in ("score", "confidence", "batch", "adaptive", "half")}
     rankings = rematch(pairs, features, network, **choices, depth=params["search"]["depth"])
     seconds = time.perf_counter() - start
 

@@ -36,11 +36,11 @@ def network() -> LightGlue:
     network = LightGlue(features=None, input_dim=128, n_layers=3, descriptor_dim=64, num_heads=2).eval()
     with torch.no_grad():
         for assignment in network.log_assignment:
-            assignment.matchability.weight *= 20
+            assignment.matchability.weight *= 80
             assignment.final_proj.weight *= 6
         for token in network.token_confidence:
-            token.token[0].weight *= 20
-            token.token[0].bias += 8
+            token.token[0].weight *= 12
+            token.token[0].bias += 4
     return network
 
 
@@ -80,7 +80,7 @@ def by_kornia(network: LightGlue, query: LearnedFeatures, candidate: LearnedFeat
 def test_a_batch_finds_what_kornia_finds_pair_by_pair(network, pairs, adaptive, batch, monkeypatch):
     monkeypatch.setattr(lightglue, "_sizes", lambda kept: kept)  # kornia keeps no point more than it must
     matches, layers, pruned = 0, set(), 0
-    for query, candidate, found in zip(*pairs, match_pairs(network, *pairs, batch, adaptive), strict=True):
+    for query, candidate, found in zip(*pairs, match_pairs(network, *pairs, batch, adaptive, half=False), strict=True):
         expected = by_kornia(network, query, candidate, adaptive)
         assert np.c_[found.query, found.candidate].tolist() == expected["matches"][0].tolist()
         np.testing.assert_allclose(found.confidence, expected["scores"][0], atol=1e-4)
@@ -92,11 +92,22 @@ def test_a_batch_finds_what_kornia_finds_pair_by_pair(network, pairs, adaptive, 
 
 
 def test_a_pair_does_not_depend_on_its_neighbours_in_the_batch(network, pairs):
-    together = match_pairs(network, *pairs, batch=8, adaptive=True)
-    alone = [match_pairs(network, [query], [candidate], 1, True)[0] for query, candidate in zip(*pairs, strict=True)]
+    together = match_pairs(network, *pairs, batch=8, adaptive=True, half=False)
+    alone = [
+        match_pairs(network, [query], [candidate], 1, True, False)[0] for query, candidate in zip(*pairs, strict=True)
+    ]
     for left, right in zip(together, alone, strict=True):
         assert left.query.tolist() == right.query.tolist() and left.candidate.tolist() == right.candidate.tolist()
     assert len(together[5].query) == 0  # no keypoints
+
+
+def test_half_precision_finds_about_the_same(network, pairs):
+    full, half = (match_pairs(network, *pairs, batch=4, adaptive=False, half=half) for half in (False, True))
+    sure = [
+        {(i, *match) for i, found in enumerate(way) for match in zip(found.query, found.candidate, strict=True)}
+        for way in (full, half)
+    ]
+    assert len(sure[0] & sure[1]) > 0.7 * len(sure[0] | sure[1]) > 0
 
 
 def test_counts_of_keypoints_are_rounded_down_by_at_most_an_eighth():

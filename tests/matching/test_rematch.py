@@ -46,7 +46,7 @@ def test_opposite_flanks_take_no_place_on_the_list():
 def test_pairs_are_matched_once_and_ranked_by_sure_matches(monkeypatch, score):
     asked = []
 
-    def match_pairs(network, queries, candidates, batch, adaptive):
+    def match_pairs(network, queries, candidates, batch, adaptive, half):
         asked.extend(zip(map(len, queries), map(len, candidates), strict=True))
         places = [np.arange(len(candidate)) for candidate in candidates]
         return [PairMatches(place, place, np.full(len(place), 0.75)) for place in places]
@@ -58,7 +58,7 @@ def test_pairs_are_matched_once_and_ranked_by_sure_matches(monkeypatch, score):
         columns=["protocol", "query", "candidate"],
     )
     crops = {"q": features(5), "a": features(2), "b": features(3)}
-    table = rematch(pairs, crops, None, score, confidence=0.5, batch=4, adaptive=True, depth=9)
+    table = rematch(pairs, crops, None, score, confidence=0.5, batch=4, adaptive=True, half=True, depth=9)
     assert asked == [(5, 2), (5, 3)]
     assert table[["protocol", "candidate", "rank"]].to_numpy().tolist() == [
         ["closed", "b", 1], ["closed", "a", 2], ["open", "a", 1],
@@ -69,7 +69,7 @@ def test_pairs_are_matched_once_and_ranked_by_sure_matches(monkeypatch, score):
 
 def test_no_pairs_give_an_empty_table():
     none = pd.DataFrame({"protocol": [], "query": [], "candidate": []}, dtype=str)
-    assert rematch(none, {}, None, "matches", 0.5, 4, True, 9).empty
+    assert rematch(none, {}, None, "matches", 0.5, 4, True, True, 9).empty
 
 
 def test_defaults_are_filled_in_and_weights_are_pinned():

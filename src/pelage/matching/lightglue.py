@@ -98,6 +98,7 @@ def match_pairs(
     candidates: Sequence[LearnedFeatures],
     batch: int,
     adaptive: bool,
+    half: bool,
 ) -> list[PairMatches]:
     """Match the i-th query with the i-th candidate, for P pairs.
 
@@ -108,6 +109,8 @@ def match_pairs(
         batch: Most pairs at a time.
         adaptive: Stop early and leave points out, as the authors do by default: 2 to 3 times as fast, fewer matches.
             False runs all layers on all points.
+        half: Multiply matrices in half precision (bfloat16 on a CPU, float16 on a GPU) where layers mix points; what
+            stays between layers, and the assignment, are float32.
 
     Returns:
         Matches of each pair; none where a crop has no keypoints.
@@ -124,7 +127,7 @@ def match_pairs(
             for start in range(0, len(groups[counts]), batch):
                 places = groups[counts][start : start + batch]
                 sides = ([queries[i] for i in places], [candidates[i] for i in places])
-                for place, found in _run(network, _start(network, places, sides, counts), 0, adaptive):
+                for place, found in _run(network, _start(network, places, sides, counts), 0, adaptive, half):
                     results[place] = found
     return results
 
@@ -144,14 +147,18 @@ def _start(
     return _Batch(torch.tensor(places, device=device), tuple(points), tuple(encodings), tuple(keypoints), sum(counts))
 
 
-def _run(network: LightGlue, batch: _Batch, layer: int, adaptive: bool) -> Iterator[tuple[int, PairMatches]]:
+def _run(
+    network: LightGlue, batch: _Batch, layer: int, adaptive: bool, half: bool
+) -> Iterator[tuple[int, PairMatches]]:
     """Yield the matches of each pair of `batch`, from `layer` on."""
-    points = network.transformers[layer](*batch.points, *batch.encodings)
+    device = batch.pairs.device.type
+    with torch.autocast(device, torch.float16 if device == "cuda" else torch.bfloat16, enabled=half):
+        points = tuple(side.float() for side in network.transformers[layer](*batch.points, *batch.encodings))
     batch = _Batch(batch.pairs, points, batch.encodings, batch.keypoints, batch.counts)
     if layer == len(network.transformers) - 1:
         yield from _finish(network, batch, layer)
     elif not adaptive:
-        yield from _run(network, batch, layer + 1, adaptive)
+        yield from _run(network, batch, layer + 1, adaptive, half)
     else:
         confidences = network.token_confidence[layer](*points)
         threshold = network.confidence_thresholds[layer]
@@ -168,7 +175,7 @@ def _run(network: LightGlue, batch: _Batch, layer: int, adaptive: bool) -> Itera
         for size in torch.unique(sizes[~done], dim=0).tolist():
             alike = ~done & (sizes == torch.tensor(size, device=sizes.device)).all(dim=1)
             orders_alike = [order[alike] for order in orders]
-            yield from _run(network, _pruned(_chosen(batch, alike), orders_alike, size), layer + 1, adaptive)
+            yield from _run(network, _pruned(_chosen(batch, alike), orders_alike, size), layer + 1, adaptive, half)
 
 
 def _sizes(kept: Tensor) -> Tensor:

@@ -51,6 +51,7 @@ def rematch(
     confidence: float,
     batch: int,
     adaptive: bool,
+    half: bool,
     depth: int,
 ) -> pd.DataFrame:
     """Score pairs by LightGlue and rank them.
@@ -63,7 +64,7 @@ def rematch(
         network: As `load_lightglue` returns it.
         score: matches (`count_matches`) | inliers (the same, of the matches that MAGSAC keeps).
         confidence: Above which a match counts.
-        batch, adaptive: As in `match_pairs`.
+        batch, adaptive, half: As in `match_pairs`.
         depth: Most rows a query.
 
     Returns:
@@ -76,7 +77,7 @@ def rematch(
     for start in track(range(0, len(unique), PAIRS_AT_ONCE), "match"):
         block = unique.iloc[start : start + PAIRS_AT_ONCE]
         sides = [[features[name] for name in block[column]] for column in ("query", "candidate")]
-        for query, candidate, found in zip(*sides, match_pairs(network, *sides, batch, adaptive), strict=True):
+        for query, candidate, found in zip(*sides, match_pairs(network, *sides, batch, adaptive, half), strict=True):
             if score == "inliers":
                 found = found.only(magsac_inliers(query, candidate, found))
             scores.append(count_matches(found, confidence))
