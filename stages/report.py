@@ -24,7 +24,7 @@ def main() -> None:
     per_part = [f"{stage}_{part}" for stage in ("crop", "background", "edges") for part in parts]
     trained = [f"train/{name}" for name in networks]
     compared = [f"match/{method.name}" for method in methods if method.kind == "local"]
-    stages = ["ingest", "clean", "detect", *per_part[len(parts) :], "split", "leakage", *trained, *compared]
+    stages = ["ingest", "clean", "detect", *per_part[len(parts) :], "split", "leakage", *trained, *compared, "fuse"]
     metrics = {stage: read_metrics(Path(f"metrics/{stage}.json")) for stage in stages}
     rejecting = ["clean", "detect", *per_part[: 2 * len(parts)]]
     rejected = {stage: read_table(Path(f"data/rejected/{stage}.csv")) for stage in rejecting}
