@@ -82,7 +82,7 @@ def test_features_of_a_coat(detector):
 
 
 def test_regions_follow_a_stretched_picture():
-    """In a picture of twice the width regions are wider too, which round ones cannot be; the stretch blurs, so by less."""
+    """In a picture of twice the width regions are wider, as round ones cannot be; by less, for the stretch blurs."""
     pytest.importorskip("pyhesaff")
     image = spotted(3, 200, 200)
     wide = cv2.resize(image, (400, 200), interpolation=cv2.INTER_CUBIC)
