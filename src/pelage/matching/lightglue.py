@@ -79,9 +79,12 @@ def load_lightglue(kind: str, folder: Path, device: torch.device) -> LightGlue:
 
     network = LightGlue(features=None, input_dim=128)
     state = {}
-    for name, tensor in read_state(folder / WEIGHTS[kind]).items():  # the authors' names are older than their code
+    for name, tensor in read_state(folder / WEIGHTS[kind]).items():
         block, *rest = name.split(".")
-        state[f"transformers.{rest[0]}.{block}.{'.'.join(rest[1:])}" if block.endswith("_attn") else name] = tensor
+        if block.endswith("_attn"):  # DISK's were saved when the blocks had other names
+            name = f"transformers.{rest[0]}.{block}.{'.'.join(rest[1:])}"
+        if rest[-1] != "r":  # and hold a scalar a layer that no version of the code reads
+            state[name] = tensor
     load_state(network, state, folder / WEIGHTS[kind])
     return network.eval().to(device)
 
