@@ -1,4 +1,4 @@
-"""Check params: a wrong data set, part, view or loss is said before any stage has removed its outputs."""
+"""Check params: a wrong data set, part, view, loss or matcher is said before any stage has removed its outputs."""
 
 from pathlib import Path
 
@@ -7,6 +7,9 @@ import _path  # noqa: F401
 from pelage.common.files import write_text
 from pelage.common.params import entry, read_params
 from pelage.common.stage import run_stage
+from pelage.matching.fusion import read_methods
+from pelage.matching.matchers import read_matcher
+from pelage.matching.rematchers import read_rematcher
 from pelage.training.variant import read_variant
 
 
@@ -15,8 +18,15 @@ def main() -> None:
     entry(params["datasets"], params["ingest"]["dataset"], "datasets")
     for name in params["variants"]:
         read_variant(params, name)
-    write_text(Path("data/params_checked.txt"), "The data set and the variants of params.yaml name what exists.\n")
-    print(f"check_params: data set {params['ingest']['dataset']}, {len(params['variants'])} variants")
+    for name in params["matchers"]:
+        read_matcher(params, name)
+    for name in params["rematchers"]:
+        read_rematcher(params, name)
+    read_methods(params)
+    told = "The data set, the variants and the matchers of params.yaml name what exists.\n"
+    write_text(Path("data/params_checked.txt"), told)
+    counted = f"{len(params['variants'])} variants, {len(params['matchers'])} matchers"
+    print(f"check_params: data set {params['ingest']['dataset']}, {counted}")
 
 
 if __name__ == "__main__":

@@ -17,16 +17,20 @@ from pelage.evaluation.scoring import cmc_table, roc_table, score_method, seed_s
 from pelage.split.protocols import protocol_sets, read_split
 
 BASELINE = "sift_lnbnn"
+FUSED = "fused"
 
 
 def main() -> None:
     """Judge every method by the same rules, the baseline first because the others are compared with it."""
     params = read_params()
     wanted = params["evaluate"]
-    parts = {BASELINE: params["match"]["part"], "orb_sift_brisk_lightgbm": params["pairs"]["part"]}
+    matchers = sorted(params["matchers"].items(), key=lambda item: item[0] != BASELINE)
+    parts = {name: fields["part"] for name, fields in [*matchers, *params["variants"].items()]}
+    parts |= {name: fields["part"] for name, fields in params["rematchers"].items()}
     parts |= dict.fromkeys(("mlp", "random_mlp"), params["mlp"]["part"])
+    parts |= {"orb_sift_brisk_lightgbm": params["pairs"]["part"]}
     parts |= dict.fromkeys(("random", "majority"), params["naive"]["part"])
-    parts |= {variant: fields["part"] for variant, fields in params["variants"].items()}
+    parts[FUSED] = parts[params["fusion"]["methods"][0]]
     split = read_split(Path("data/split.csv"))
     questions = {
         part: {name: ask(name, rules) for name, rules in protocol_sets(split, part).items()}
@@ -34,10 +38,10 @@ def main() -> None:
     }
     results, seeds, baseline = {}, {}, None
     for method, part in track(parts.items(), "evaluate"):
-        files = seed_files(Path(f"data/rankings/{method}.parquet"))
+        files = seed_files(Path("data/fused.parquet" if method == FUSED else f"data/rankings/{method}.parquet"))
         answers = [judge_file(file, questions[part]) for file in files]
-        baseline = baseline or answers
-        compared = baseline if part == parts[BASELINE] else None
+        baseline = answers if method == BASELINE else baseline
+        compared = baseline if part == parts.get(BASELINE) else None
         scores = score_method(
             questions[part], answers, compared, wanted["bootstrap"], wanted["confidence"], wanted["seed"]
         )

@@ -1,5 +1,6 @@
-"""Match: data/views/crop, data/masks and data/split.csv -> data/rankings/sift_lnbnn.parquet, metrics/match.json."""
+"""Match MATCHER: crops, masks and data/split.csv -> data/rankings/MATCHER.parquet, metrics/match/MATCHER.json."""
 
+import sys
 from pathlib import Path
 
 import _path  # noqa: F401
@@ -9,38 +10,37 @@ from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import crop_file, write_parquet
-from pelage.matching.local_features import read_features
-from pelage.matching.sift_lnbnn import rank
+from pelage.matching.local_ranking import rank
+from pelage.matching.matchers import read_matcher
 from pelage.split.protocols import protocol_sets, read_split
 
 
 def main() -> None:
-    """Find keypoints on the crops of one part and rank the gallery of each protocol by them."""
+    """Find features on the crops of one part and rank the gallery of each protocol by them."""
     params = read_params()
-    wanted = params["match"]
-    part = wanted["part"]
-    crops, masks = Path("data/views/crop") / part, Path("data/masks") / part
-    sets = protocol_sets(read_split(Path("data/split.csv")), part)
+    matcher = read_matcher(params, sys.argv[1])
+    crops, masks = Path("data/views/crop") / matcher.part, Path("data/masks") / matcher.part
+    sets = protocol_sets(read_split(Path("data/split.csv")), matcher.part)
     asked = {name for chosen in sets.values() for rows in (chosen.queries, chosen.gallery) for name in rows["crop_id"]}
     names = sorted(name for name in asked if (crops / crop_file(name)).exists())
 
-    files = [crop_file(name) for name in names]
-    sift = {key: wanted[key] for key in ("side", "keypoints", "contrast", "upright")}
-    features = dict(zip(names, read_features(crops, masks, files, **sift), strict=True))
-    choices = {key: wanted[key] for key in ("same_side", "neighbours", "shortlist", "min_inliers")}
-    rankings, summary = rank(features, sets, params["search"]["depth"], **choices)
+    found = matcher.method.features(crops, masks, [crop_file(name) for name in names])
+    features = dict(zip(names, found, strict=True))
+    rankings, summary = rank(features, sets, params["search"]["depth"], matcher.same_side, matcher.method.score)
 
     counts = np.array([len(found) for found in features.values()])
-    write_parquet(Path("data/rankings/sift_lnbnn.parquet"), rankings)
+    write_parquet(Path(f"data/rankings/{matcher.name}.parquet"), rankings)
     metrics = {
         "crops": len(counts),
         "crops_without_keypoints": int((counts == 0).sum()),
         "keypoints_mean": round(float(counts.mean()), 4) if len(counts) else None,
         **summary,
     }
-    write_json(Path("metrics/match.json"), metrics)
-    print(f"match: {len(counts)} crops of {part}, {metrics['crops_without_keypoints']} without keypoints")
-    print("match: queries " + ", ".join(f"{protocol} {counted['queries']}" for protocol, counted in summary.items()))
+    write_json(Path(f"metrics/match/{matcher.name}.json"), metrics)
+    told = f"{len(counts)} crops of {matcher.part}, {metrics['crops_without_keypoints']} without keypoints"
+    print(f"match {matcher.name}: {told}")
+    counted = ", ".join(f"{protocol} {counted['queries']}" for protocol, counted in summary.items())
+    print(f"match {matcher.name}: queries {counted}")
 
 
 if __name__ == "__main__":

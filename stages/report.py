@@ -9,7 +9,7 @@ from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet, read_table, write_table
 from pelage.report import figures, page, sheets
-from pelage.report.tables import leader, leaderboard, list_methods, markdown, read_metrics
+from pelage.report.tables import FUSED, leader, leaderboard, list_methods, markdown, read_metrics
 
 SPLIT = {"known": bool, "gallery": bool}
 
@@ -23,7 +23,8 @@ def main() -> None:
     networks = [method.name for method in methods if method.kind == "network"]
     per_part = [f"{stage}_{part}" for stage in ("crop", "background", "edges") for part in parts]
     trained = [f"train/{name}" for name in networks]
-    ranked = [*trained, "match", "mlp", "pairs"]
+    compared = [f"match/{method.name}" for method in methods if method.kind == "local"]
+    ranked = [*trained, *compared, "mlp", "pairs", "fuse"]
     stages = ["ingest", "clean", "detect", *per_part[len(parts) :], "split", "leakage", *ranked]
     metrics = {stage: read_metrics(Path(f"metrics/{stage}.json")) for stage in stages}
     seeds = read_metrics(Path("metrics/seeds.json"))
@@ -38,7 +39,8 @@ def main() -> None:
     curves = {method.name: read_table(Path(f"plots/cmc/{method.name}.csv"), figures.CURVES) for method in methods}
     table = leaderboard({m.name: read_metrics(Path(f"metrics/eval/{m.name}.json")) for m in methods}, methods)
     first = leader(table)
-    ranking = read_parquet(seed_files(Path(f"data/rankings/{first['method']}.parquet"))[0])
+    ranked = "data/fused.parquet" if first["method"] == FUSED else f"data/rankings/{first['method']}.parquet"
+    ranking = read_parquet(seed_files(Path(ranked))[0])
     ranking = ranking[ranking["protocol"] == first["protocol"]]
     crops = Path("data/views/crop") / first["part"]
 

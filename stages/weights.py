@@ -6,12 +6,12 @@ import _path  # noqa: F401
 
 from pelage.common.files import fresh_folder, write_bytes
 from pelage.common.stage import run_stage
-from pelage.model.weights import provide_weight, read_weights
+from pelage.model.weights import provide_weights, read_weights
 
 
 def main() -> None:
     weights = read_weights()
-    files = [provide_weight(weight) for weight in weights]
+    files = provide_weights(weights)
     with fresh_folder(Path("data/weights")) as folder:
         for weight, file in zip(weights, files, strict=True):
             write_bytes(folder / weight.name, file.read_bytes())

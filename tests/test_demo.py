@@ -17,6 +17,7 @@ TINY = {
     "crop__max_side": 128,
     "train__epochs": 1,
     "evaluate__bootstrap": 50,
+    "fusion__methods": ["sift_lnbnn", "cosface"],
     "variants": {
         "cosface": {"part": "flank", "view": "crop_edge", "loss": {"name": "cosface"}, "train": {"seeds": [1, 2]}},
         "face": {"part": "face", "view": "crop"},
@@ -36,7 +37,8 @@ def project(scratch):
 
 
 def test_every_stage_ran_and_a_second_time_none(project):
-    assert {"ingest", "detect", "edges@flank", "train@cosface", "search@face", "match", "report"} <= project.first
+    wanted = {"ingest", "detect", "edges@flank", "train@cosface", "search@face", "match@sift_lnbnn", "report"}
+    assert wanted <= project.first
     again = project.dvc("repro").stdout
     assert not ran(again)
     assert "up to date" in again
@@ -47,8 +49,8 @@ def test_what_came_out(project):
     detections = read_table(project.folder / "data/detections.csv")
     assert split["crop_id"].tolist() == detections["crop_id"].tolist()
     assert split.groupby("encounter")["subset"].nunique().max() <= 2  # one subset, and `none` for unknown animals
-    study = ("mlp", "orb_sift_brisk_lightgbm", "random_mlp")
-    for method in ("cosface", "face", "sift_lnbnn", *study, "random", "majority"):
+    others = ("sift_lnbnn", "mlp", "orb_sift_brisk_lightgbm", "fused", "random_mlp", "random", "majority")
+    for method in ("cosface", "face", *others):
         metrics = json.loads((project.folder / f"metrics/eval/{method}.json").read_text())
         assert {"closed", "open", "disjoint"} <= set(metrics)
         assert len({tuple(protocol) for protocol in metrics.values()}) == 1, "the same keys everywhere"
@@ -62,7 +64,7 @@ def test_margin_retrains_and_nothing_before(project):
     project.set(loss__margin=0.5)
     stages = ran(project.dvc("repro").stdout)
     assert stages
-    assert {name.split("@")[0] for name in stages} <= {"train", "embed", "search", "evaluate", "report"}
+    assert {name.split("@")[0] for name in stages} <= {"train", "embed", "search", "fuse", "evaluate", "report"}
     assert {"train@cosface", "train@face"} <= stages
 
 
@@ -70,7 +72,15 @@ def test_hed_reruns_edges_and_what_reads_edge_views(project):
     project.set(edges__method="hed")
     stages = ran(project.dvc("repro").stdout)
     assert {"edges@flank", "train@cosface"} <= stages
-    assert {name.split("@")[0] for name in stages} <= {"edges", "train", "embed", "search", "evaluate", "report"}
+    assert {name.split("@")[0] for name in stages} <= {
+        "edges",
+        "train",
+        "embed",
+        "search",
+        "fuse",
+        "evaluate",
+        "report",
+    }
     assert "train@face" not in stages, "the face variant reads the view without edges"
 
 

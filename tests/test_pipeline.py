@@ -15,10 +15,14 @@ import pytest
 from ruamel.yaml import YAML
 
 from pelage.common.params import read_yaml
+from pelage.matching.matchers import read_matcher
 
 ROOT = Path(__file__).resolve().parents[1]
 DVC = read_yaml(ROOT / "dvc.yaml")
 PARAMS = read_yaml(ROOT / "params.yaml")
+REMATCHERS = {"aliked": {"part": "flank", "features": "aliked", "local": "sift_lnbnn", "global": "cosface"}}
+"""The committed parameters have none, for time; the stages are there."""
+
 TEMPLATES = {name: stage.get("do", stage) for name, stage in DVC["stages"].items()}
 
 
@@ -144,7 +148,7 @@ def test_every_param_is_a_dependency_of_some_stage():
 
 
 def test_every_listed_param_exists():
-    known = leaves(PARAMS)
+    known = leaves(PARAMS | {"rematchers": REMATCHERS})
     for name, stage in TEMPLATES.items():
         for pattern in param_keys(stage):
             assert any(covers(pattern, leaf) for leaf in known), f"{name}: {pattern}"
@@ -195,9 +199,11 @@ def dvc(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
-def test_a_new_variant_needs_params_only(tmp_path):
+def test_a_new_variant_or_matcher_needs_params_only(tmp_path):
     params = copy.deepcopy(PARAMS)
     params["variants"]["brand_new"] = {"part": "flank", "view": "nobg", "loss": {"name": "cosface"}}
+    params["matchers"]["newer"] = {"part": "face", "kind": "ratio_test", "descriptor": "orb"}
+    params["rematchers"] = REMATCHERS
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
     with open(tmp_path / "params.yaml", "w") as file:
         YAML().dump(params, file)
@@ -205,9 +211,9 @@ def test_a_new_variant_needs_params_only(tmp_path):
     dvc(tmp_path, "init", "-q")
     listed = set(dvc(tmp_path, "stage", "list", "--name-only").split())
     assert listed == stage_names(DVC, params)
-    assert {"train@brand_new", "embed@brand_new", "search@brand_new"} <= listed
-    for stage in ("evaluate", "report"):
-        assert "variants" in param_keys(TEMPLATES[stage])
+    assert {"train@brand_new", "embed@brand_new", "search@brand_new", "match@newer", "rematch@aliked"} <= listed
+    for stage in ("check_params", "evaluate", "report"):
+        assert {"variants", "matchers", "rematchers"} <= set(param_keys(TEMPLATES[stage]))
 
 
 @pytest.mark.parametrize("variant", PARAMS["variants"])
@@ -216,3 +222,8 @@ def test_every_variant_names_a_part_and_a_view(variant):
     assert entry["part"] in PARAMS["parts"]
     made = {path for stage in TEMPLATES.values() for path, _ in outputs(stage, "outs")}
     assert f"data/views/{entry['view']}/${{item}}" in made
+
+
+@pytest.mark.parametrize("matcher", PARAMS["matchers"])
+def test_every_matcher_can_be_read(matcher):
+    assert read_matcher(PARAMS, matcher).name == matcher

@@ -13,6 +13,8 @@ from pelage import presets
 from pelage.common.errors import PelageError
 from pelage.common.params import read_yaml
 from pelage.losses.registry import create_loss
+from pelage.matching.fusion import read_methods
+from pelage.matching.matchers import read_matcher
 from pelage.model.embedder import Embedder
 from pelage.training.settings import check_settings
 from pelage.training.variant import read_variant
@@ -58,7 +60,7 @@ def test_variants_are_replaced_and_the_sections_around_them_stay(tmp_path):
     assert params["loss"].pop("margin") == 0.4 and params["train"].pop("epochs") == 3
     del was["loss"]["margin"], was["train"]["epochs"]
     assert params == was
-    assert "\n\nmatch:\n" in after
+    assert "\n\n# A matcher is a part" in after
 
 
 @pytest.mark.parametrize("name", presets.preset_names(ROOT / "presets"))
@@ -100,6 +102,8 @@ def test_stages_show_parts_that_there_are(name):
     assert {section["part"] for section in params.values() if isinstance(section, dict) and "part" in section} <= set(
         params["parts"]
     )
+    assert all(read_matcher(params, matcher) for matcher in params["matchers"])
+    assert read_methods(params)
 
 
 def test_an_edit_after_a_preset_is_not_lost(project):

@@ -15,6 +15,7 @@ from pelage.evaluation.bootstrap import encounter_draws, interval, resampled_mea
 from pelage.evaluation.judging import ask, judge
 from pelage.evaluation.open_set import auroc
 from pelage.evaluation.scoring import MAIN, cmc_table, roc_table, score_method, seed_scores
+from pelage.matching.rankings import NAMED
 from pelage.split.protocols import protocol_sets
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,8 +132,9 @@ def test_each_seeds_own_numbers(questions, perfect):
 
 
 def test_the_stage_takes_files_of_seeds_and_single_files(split, rankings, perfect, tmp_path, monkeypatch):
-    params = {stage: {"part": "flank"} for stage in ("match", "naive", "mlp", "pairs")}
-    params["variants"] = {"net": {"part": "flank"}}
+    params = {stage: {"part": "flank"} for stage in ("naive", "mlp", "pairs")}
+    params |= {"variants": {"net": {"part": "flank"}}, "matchers": {"sift_lnbnn": {"part": "flank"}}, "rematchers": {}}
+    params["fusion"] = {"methods": ["net", "sift_lnbnn"]}
     params["evaluate"] = {"seed": 1, "bootstrap": 20, "confidence": 0.95}
     with open(tmp_path / "params.yaml", "w") as file:
         YAML().dump(params, file)
@@ -148,11 +150,12 @@ def test_the_stage_takes_files_of_seeds_and_single_files(split, rankings, perfec
         "orb_sift_brisk_lightgbm": rankings(split, 0.2, 5),
     }.items():
         write_parquet(tmp_path / f"data/rankings/{name}.parquet", table)
+    write_parquet(tmp_path / "data/fused.parquet", perfect)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["evaluate.py"])
     runpy.run_path(str(ROOT / "stages/evaluate.py"))["main"]()
     found = {path.stem: json.loads(path.read_text()) for path in Path("metrics/eval").iterdir()}
-    assert set(found) == {"net", "sift_lnbnn", "random", "majority", "mlp", "random_mlp", "orb_sift_brisk_lightgbm"}
+    assert set(found) == {"net", "sift_lnbnn", *NAMED}
     assert len({tuple(scores) for method in found.values() for scores in method.values()}) == 1
     net, sift = found["net"]["closed"], found["sift_lnbnn"]["closed"]
     assert (net["seeds"], net["top1"], net["top1_sd"]) == (2, 0.95, 0.0707)

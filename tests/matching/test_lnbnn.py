@@ -9,13 +9,16 @@ from hypothesis import strategies as st
 
 import pelage.matching.sift_lnbnn as sift_lnbnn
 from pelage.common.parallel import parallel_map
-from pelage.matching.lnbnn import build_index, lnbnn, match, nearest_rows
+from pelage.matching.lnbnn import SCORES, build_index, lnbnn, match, nearest_rows
 from pelage.matching.local_features import LocalFeatures
-from pelage.matching.sift_lnbnn import rank, score_by_side, score_gallery
+from pelage.matching.local_ranking import rank, score_by_side
+from pelage.matching.sift_lnbnn import SiftLnbnn, score_gallery
 from pelage.split.protocols import ProtocolSet
 
 SETTINGS = {"neighbours": 4, "shortlist": 10, "min_inliers": 4}
 UNIT = 512 * np.sqrt(2)
+
+METHOD = SiftLnbnn(**SETTINGS)
 
 
 def features(descriptors, xy=None, weight=1.0) -> LocalFeatures:
@@ -50,6 +53,20 @@ def test_lnbnn_by_hand():
     expected = np.array([[5, 2, 1, 0], [0, 0, 0, 0], [6, 0, 0, 0], [0, 0, 0, 0]]) / UNIT
     np.testing.assert_allclose(lnbnn(distances), expected, rtol=0, atol=1e-15)
     assert lnbnn(np.full((2, 3), np.inf)).tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+def test_other_scores_by_hand():
+    """Squared distances 1, 4 and the normaliser 16; then one neighbour only, and an exact copy, which counts as 1."""
+    distances = np.array([[1.0, 4, 16], [9, np.inf, np.inf], [0, 5, np.inf]])
+    expected = {
+        "lnbnn_squared": np.array([[15, 12, 0], [0, 0, 0], [4, 0, 0]]) / UNIT**2,
+        "ratio": [[16, 4, 0], [0, 0, 0], [5, 0, 0]],
+        "lnrat": np.log([[16, 4, 1], [1, 1, 1], [5, 1, 1]]),
+        "count": [[1, 1, 0], [0, 0, 0], [1, 0, 0]],
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(SCORES[name](distances), values, rtol=1e-12, err_msg=name)
+    assert set(expected) | {"lnbnn"} == set(SCORES)
 
 
 def test_matches_by_hand():
@@ -148,7 +165,7 @@ def test_a_crop_without_keypoints_scores_nothing():
 def test_opposite_flanks_never_match_and_unknown_ones_may():
     gallery = [seen_again(coat(1), seed) for seed in range(4)]
     sides = np.array(["right", "unknown"], object), np.array(["left", "right", "unknown", "front"], object)
-    scores = score_by_side([coat(1)] * 2, gallery, sides, np.ones((2, 4), bool), **SETTINGS)
+    scores = score_by_side(METHOD.score, [coat(1)] * 2, gallery, sides, np.ones((2, 4), bool), np.full(4, "L1"))
     assert (scores.score > 0).tolist() == [[False, True, True, True], [True, True, True, True]]
 
 
@@ -158,6 +175,7 @@ def protocol(queries, gallery, same_encounter=False) -> ProtocolSet:
         table["image_id"] = table["crop_id"].str.split("#").str[0]
         table["encounter"] = table["crop_id"].str[0]
         table["orientation"] = "left"
+        table["identity"] = table["crop_id"].str[1]
         return table
 
     return ProtocolSet(rows(queries), rows(gallery), same_encounter)
@@ -172,7 +190,7 @@ A, B, C = (sorted(name for name in CROPS if name[0] == encounter) for encounter 
 
 
 def ranked(sets, features=CROPS, depth=100, same_side=True):
-    return rank(features, sets, depth, same_side, **SETTINGS)
+    return rank(features, sets, depth, same_side, METHOD.score)
 
 
 def test_own_photo_and_own_encounter_are_no_candidates():
@@ -199,9 +217,9 @@ def test_a_query_of_two_protocols_is_scored_once(monkeypatch):
     asked = []
     plain = sift_lnbnn.score_gallery
 
-    def counting(queries, *rest, **settings):
+    def counting(queries, *rest):
         asked.append(len(queries))
-        return plain(queries, *rest, **settings)
+        return plain(queries, *rest)
 
     monkeypatch.setattr(sift_lnbnn, "score_gallery", counting)
     table, summary = ranked({"closed": protocol(A[:2], C), "open": protocol(A, C)})

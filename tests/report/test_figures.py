@@ -29,6 +29,7 @@ METHODS = [
     Method("face_net", "network", "face", "crop", ""),
     Method("sift_lnbnn", "local", "flank", "crop", ""),
     Method("mlp", "study", "flank", "nobg", ""),
+    Method("fused", "fused", "flank", "", ""),
     Method("random_mlp", "control", "flank", "nobg", ""),
     Method("random", "control", "flank", "", ""),
     Method("majority", "control", "flank", "", ""),

@@ -7,6 +7,7 @@ import pytest
 
 from pelage.common.errors import PelageError
 from pelage.report.tables import (
+    KINDS,
     Method,
     asked,
     blocks,
@@ -127,6 +128,12 @@ def test_the_study_is_told_of_where_it_leads():
     assert "pairs" not in told(0.3)
 
 
+def test_the_fusion_is_told_of():
+    fused = Method("fused", "fused", "flank", "", "")
+    metrics = {"net": {"closed": scores(0.4)}, "fused": {"closed": scores(0.7)}}
+    assert "fused reaches 0.700 [0.680, 0.720]." in verdict(closed_of(leaderboard(metrics, [NET, fused])))
+
+
 def test_a_lead_within_the_spread_of_seeds_beats_nobody():
     gap = {"net": scores(0.7, less_sift=(0.1, 0.05, 0.15), seeds=3, top1_sd=0.051), "sift_lnbnn": scores(0.6)}
     told = words(**gap)
@@ -233,16 +240,32 @@ def test_methods_come_from_params_alone():
         "variants": {"a": {"part": "face", "view": "nobg", "loss": {"name": "triplet"}}},
         "loss": {"name": "cosface", "margin": 0.1},
         "model": {"backbone": "tiny"},
-        "match": {"part": "flank"},
+        "matchers": {
+            "sift_lnbnn": {"part": "flank", "kind": "sift_lnbnn"},
+            "b": {"part": "face", "kind": "hotspotter", "preset": "fast"},
+        },
+        "parts": ["flank", "face"],
+        "rematchers": {"disk": {"part": "flank", "features": "disk", "local": "sift_lnbnn", "global": "a"}},
+        "fusion": {"methods": ["sift_lnbnn", "disk"]},
         "mlp": {"part": "flank", "view": "nobg"},
         "pairs": {"part": "flank"},
         "naive": {"part": "flank"},
     }
     methods = list_methods(params)
-    study = ["mlp", "orb_sift_brisk_lightgbm"]
-    assert [method.name for method in methods] == ["a", "sift_lnbnn", *study, "random_mlp", "random", "majority"]
-    assert [method.name for method in methods if method.kind == "control"] == ["random_mlp", "random", "majority"]
-    assert methods[0] == Method("a", "network", "face", "nobg", "tiny, triplet")
+    kinds = {kind: [method.name for method in methods if method.kind == kind] for kind in KINDS}
+    assert kinds == {
+        "network": ["a"],
+        "local": ["sift_lnbnn", "b", "disk"],
+        "study": ["mlp", "orb_sift_brisk_lightgbm"],
+        "fused": ["fused"],
+        "control": ["random_mlp", "random", "majority"],
+    }
+    by_name = {method.name: method for method in methods}
+    assert by_name["a"] == Method("a", "network", "face", "nobg", "tiny, triplet")
+    assert by_name["b"].part == "face" and by_name["b"].detail.startswith("Hessian-affine")
+    detail = "DISK, LightGlue; shortlists of sift_lnbnn and a"
+    assert by_name["disk"] == Method("disk", "local", "flank", "crop", detail)
+    assert by_name["fused"].part == "flank"
     params["loss"]["plus"] = {"name": "triplet"}
     assert list_methods(params)[0].detail == "tiny, triplet + triplet"
 

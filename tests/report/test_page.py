@@ -54,8 +54,9 @@ def page(survey):
         "detect": {"side": {EVIL: 0.5}, "iou": None},
         "train/net_a": {"trained": True},
     }
-    stages |= {"leakage": {"encounters": 0}, "clean": {}, "split": {}, "background_flank": {"cover": 0.25}, "match": {}}
-    stages |= {"mlp": {}, "pairs": {"closed": {"roc_auc_constant": 0.5}}}
+    stages |= {"leakage": {"encounters": 0}, "clean": {}, "split": {}, "background_flank": {"cover": 0.25}}
+    stages |= {"match/sift": {"crops": 3}, "mlp": {}, "pairs": {"closed": {"roc_auc_constant": 0.5}}}
+    stages |= {"fuse": {"ece": 0.125}}
     rejected = {
         "clean": rejected_table([("1", "a", EVIL, ""), ("2", "b", "too_small", ""), ("3", "c", "too_small", "")])
     }

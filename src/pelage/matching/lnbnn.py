@@ -6,13 +6,16 @@ each keypoint gives its nearest gallery keypoints the distance by which they are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import faiss
 import numpy as np
 
+from pelage.matching.hessian_affine import AffineFeatures
 from pelage.matching.local_features import DESCRIPTOR_DIM, DESCRIPTOR_NORM, LocalFeatures
+
+Features = LocalFeatures | AffineFeatures
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,12 @@ class Matches:
     candidate: np.ndarray
     score: np.ndarray
 
+    def take(self, rows: np.ndarray) -> Matches:
+        """Return the matches in `rows`, indices or booleans."""
+        return Matches(self.crop[rows], self.query[rows], self.candidate[rows], self.score[rows])
 
-def build_index(gallery: Sequence[LocalFeatures]) -> Index:
+
+def build_index(gallery: Sequence[Features]) -> Index:
     """Stack the descriptors of `gallery`."""
     counts = [len(features) for features in gallery]
     keypoint = np.concatenate([np.zeros(0, int), *map(np.arange, counts)])
@@ -57,31 +64,41 @@ def build_index(gallery: Sequence[LocalFeatures]) -> Index:
     return Index(_stack(gallery), np.repeat(np.arange(len(gallery)), counts), keypoint, weight)
 
 
-def match(index: Index, queries: Sequence[LocalFeatures], allowed: np.ndarray, neighbours: int) -> list[Matches]:
+def match(
+    index: Index,
+    queries: Sequence[Features],
+    allowed: np.ndarray,
+    neighbours: int,
+    score: Callable[[np.ndarray], np.ndarray] | None = None,
+    nearest: Callable[[Index, np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]] | None = None,
+) -> list[Matches]:
     """Match the keypoints of each query with their nearest ones in the index.
 
-    A match counts its LNBNN score times the root of the two keypoints' shares of animal (WBIA's foreground weights).
+    A match counts its score times the root of the two keypoints' shares of animal (WBIA's foreground weights).
 
     Args:
         index: Gallery of G crops.
         queries: Q crops.
         allowed: `(Q, G)` bool, which crops may answer which query.
         neighbours: Matches of a keypoint (K); the next nearest one is the normaliser.
+        score: One of `SCORES`; `lnbnn` by default.
+        nearest: Search of the index; `nearest_rows` by default, which is exact.
     """
+    score, nearest = score or lnbnn, nearest or nearest_rows
     owner = np.repeat(np.arange(len(queries)), [len(features) for features in queries])
-    rows, squared = nearest_rows(index, _stack(queries), allowed[owner], neighbours + 1)
-    score = lnbnn(squared)
+    rows, squared = nearest(index, _stack(queries), allowed[owner] if len(queries) > 1 else allowed, neighbours + 1)
+    worth = score(squared)
     matches = []
     for place, features in enumerate(queries):
         own = owner == place
-        query, column = np.nonzero(score[own] > 0)
+        query, column = np.nonzero(worth[own] > 0)
         row = rows[own][query, column]
         weight = np.sqrt(features.weight[query].astype(np.float64) * index.weight[row])
-        matches.append(Matches(index.crop[row], query, index.keypoint[row], score[own][query, column] * weight))
+        matches.append(Matches(index.crop[row], query, index.keypoint[row], worth[own][query, column] * weight))
     return matches
 
 
-def _stack(crops: Sequence[LocalFeatures]) -> np.ndarray:
+def _stack(crops: Sequence[Features]) -> np.ndarray:
     none = np.zeros((0, DESCRIPTOR_DIM), np.uint8)
     return np.concatenate([none, *(features.descriptors for features in crops)]).astype(np.float32)
 
@@ -142,3 +159,44 @@ def lnbnn(distances: np.ndarray) -> np.ndarray:
     roots[np.isinf(roots)] = np.nan
     normaliser = np.fmax.reduce(roots, axis=1, keepdims=True, initial=0.0)
     return np.nan_to_num(normaliser - roots)
+
+
+def _against_last(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return for each neighbour its squared distance v and that n of the last one, at least 1, and if it is another."""
+    found = np.isfinite(distances)
+    last = found.sum(axis=1, keepdims=True) - 1
+    v = np.maximum(np.where(found, distances, 1.0), 1.0)
+    return v, np.take_along_axis(v, np.maximum(last, 0), axis=1), np.arange(distances.shape[1]) < last
+
+
+def lnbnn_squared(distances: np.ndarray) -> np.ndarray:
+    """Do as `lnbnn` with squared distances (HotSpotter, equation 3), in [0, 1]."""
+    v, n, another = _against_last(distances)
+    return np.where(another, n - v, 0.0) / (2 * DESCRIPTOR_NORM**2)
+
+
+def ratio(distances: np.ndarray) -> np.ndarray:
+    """Return n / v of the squared distances (HotSpotter, equation 4), 0 for the normaliser."""
+    v, n, another = _against_last(distances)
+    return np.where(another, n / v, 0.0)
+
+
+def log_ratio(distances: np.ndarray) -> np.ndarray:
+    """Return ln(n / v) of the squared distances (HotSpotter, equation 5)."""
+    v, n, another = _against_last(distances)
+    return np.where(another, np.log(n / v), 0.0)
+
+
+def count(distances: np.ndarray) -> np.ndarray:
+    """Return 1 for each neighbour but the normaliser (HotSpotter, equation 6)."""
+    return _against_last(distances)[2].astype(np.float64)
+
+
+SCORES = {
+    "lnbnn": lnbnn,
+    "lnbnn_squared": lnbnn_squared,
+    "ratio": ratio,
+    "lnrat": log_ratio,
+    "count": count,
+}
+"""What a match is worth, by name: functions of the squared distances `(N, k)` of a keypoint's neighbours."""

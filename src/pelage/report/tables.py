@@ -18,9 +18,19 @@ import pandas as pd
 
 from pelage.common.errors import PelageError
 from pelage.common.params import merged
+from pelage.matching.matchers import read_matcher
 
 LOCAL = "sift_lnbnn"
-KINDS = {"network": "network", "local": "local features", "study": "replication study", "control": "control"}
+"""The method that `evaluate` compares all others with, query by query."""
+
+FUSED = "fused"
+KINDS = {
+    "network": "network",
+    "local": "local features",
+    "study": "replication study",
+    "fused": "fusion",
+    "control": "control",
+}
 
 PROTOCOLS = {
     "closed": "Which of the known individuals is it?",
@@ -76,8 +86,8 @@ class Method:
 
 
 def list_methods(params: Mapping[str, Any]) -> list[Method]:
-    """Return the methods that `params.yaml` asks for: its variants, the local features, the systems of the replication
-    study and the controls.
+    """Return the methods that `params.yaml` asks for: variants, matchers, rematchers, the systems of the replication
+    study, the fusion and the controls.
 
     Files are not looked at, so a variant that was taken out of the parameters leaves no row behind.
     """
@@ -88,11 +98,19 @@ def list_methods(params: Mapping[str, Any]) -> list[Method]:
         losses = f"{loss['name']} + {plus['name']}" if isinstance(plus, Mapping) else loss["name"]
         backbone = merged(params["model"], variant.get("model"), f"variants.{name}.model")["backbone"]
         methods.append(Method(name, "network", variant["part"], variant["view"], f"{backbone}, {losses}"))
-    methods.append(Method(LOCAL, "local", params["match"]["part"], "crop", "RootSIFT, LNBNN, spatial verification"))
+    for name in params["matchers"]:
+        matcher = read_matcher(params, name)
+        methods.append(Method(name, "local", matcher.part, "crop", matcher.method.detail))
+    for name, fields in params["rematchers"].items():
+        detail = f"{fields['features'].upper()}, LightGlue; shortlists of {fields['local']} and {fields['global']}"
+        methods.append(Method(name, "local", fields["part"], "crop", detail))
+    fused = params["fusion"]["methods"]
+    part = next(method.part for method in methods if method.name == fused[0])
     pixels, pairs, naive = params["mlp"], params["pairs"]["part"], params["naive"]["part"]
     methods += [
         Method("mlp", "study", pixels["part"], pixels["view"], "perceptron in NumPy on grey pixels"),
         Method("orb_sift_brisk_lightgbm", "study", pairs, "crop", "ORB, SIFT and BRISK matches, boosted trees"),
+        Method(FUSED, "fused", part, "", f"mean of the probabilities of {' and '.join(fused)}"),
         Method("random_mlp", "control", pixels["part"], pixels["view"], "the perceptron untrained"),
         Method("random", "control", naive, "", "a ranking by chance"),
         Method("majority", "control", naive, "", "the most photographed individuals first"),
@@ -223,12 +241,15 @@ def verdict(rows: pd.DataFrame) -> str:
             f"{network['method']} reaches {name} {with_interval(network, metric)}; {LOCAL} was not compared here."
         )
     elif local is not None:
-        sentence = f"{LOCAL} reaches {name} {with_interval(local, metric)}; no network could be compared here."
+        reached = f"{local['method']} reaches {name} {with_interval(local, metric)}"
+        sentence = f"{reached}; no network could be compared here."
     else:
         sentence = ""
     study = best.get("study")
     if study is not None and study["place"] == 1:
         sentence += f" First of all is {study['method']} of the replication study with {with_interval(study, metric)}."
+    if "fused" in best:
+        sentence = f"{sentence} {FUSED} reaches {with_interval(best['fused'], metric)}.".strip()
     return f"{sentence} {_against_control(able, best.get('control'), metric)}".strip()
 
 
@@ -236,7 +257,8 @@ def _duel(network: pd.Series, local: pd.Series, metric: str) -> str:
     """Say whether the local features or the best network is ahead, and by more than chance and the spread of seeds."""
     scores = [with_interval(row, metric) for row in (network, local)]
     difference, low, high = (network.get(f"top1_minus_sift{end}") for end in ("", "_low", "_high"))
-    if metric == "top1" and number(low) != "–" and number(high) != "–":
+    name = local["method"]
+    if metric == "top1" and name == LOCAL and number(low) != "–" and number(high) != "–":
         apart = low > 0 or high < 0
         told = f" (query by query, network less {LOCAL}: {difference:+.3f} [{low:+.3f}, {high:+.3f}])"
     else:
@@ -248,14 +270,14 @@ def _duel(network: pd.Series, local: pd.Series, metric: str) -> str:
     if apart and not beyond_spread(network, metric, network[metric] - local[metric]):
         apart, doubt = False, f", but by no more than {SPREADS} standard deviations between seeds"
     if network[metric] == local[metric]:
-        return f"{LOCAL} and the best network, {network['method']}, both have {METRIC_NAMES[metric]} {scores[1]}{told}."
+        return f"{name} and the best network, {network['method']}, both have {METRIC_NAMES[metric]} {scores[1]}{told}."
     verb = "beats" if apart else "is ahead of"
     if local[metric] > network[metric]:
         return (
-            f"{LOCAL} {verb} every network: {METRIC_NAMES[metric]} {scores[1]} against {scores[0]} "
+            f"{name} {verb} every network: {METRIC_NAMES[metric]} {scores[1]} against {scores[0]} "
             f"for the best of them, {network['method']}{doubt}{told}."
         )
-    return f"{network['method']} {verb} {LOCAL}: {METRIC_NAMES[metric]} {scores[0]} against {scores[1]}{doubt}{told}."
+    return f"{network['method']} {verb} {name}: {METRIC_NAMES[metric]} {scores[0]} against {scores[1]}{doubt}{told}."
 
 
 def _against_control(leader: pd.Series | None, control: pd.Series | None, metric: str) -> str:

@@ -1,0 +1,70 @@
+"""Features of crops in files: computed once a crop on all cores, and memoised.
+
+Every kind of matcher has features of its own, a frozen dataclass of arrays (and `size`, the crop's width and height in
+the features' pixels). How they are found, kept and recalled is the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from io import BytesIO
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from pelage.common.images import decode_image, to_rgb
+from pelage.common.memo import Memo
+from pelage.common.parallel import parallel_map
+from pelage.common.progress import track
+
+F = TypeVar("F")
+
+
+def read_features(
+    kind: type[F],
+    extract: Callable[[np.ndarray, np.ndarray], F],
+    memo: Memo,
+    crops: Path,
+    masks: Path,
+    files: Sequence[str],
+) -> list[F]:
+    """Extract the features of crops in files, or recall them from the memo.
+
+    Args:
+        kind: Dataclass that `extract` returns.
+        extract: Finds the features of an RGB crop `(H, W, 3)` and its mask `(H, W)`, both uint8.
+        memo: Where they are kept; it depends on all settings of `extract`.
+        crops: Folder of crops.
+        masks: Folder of masks with the same names.
+        files: File names that are in both.
+
+    Returns:
+        The features of each file.
+    """
+
+    def features_of(file: str) -> F:
+        crop, mask = (crops / file).read_bytes(), (masks / file).read_bytes()
+        key = memo.key(crop, mask)
+        stored = memo.get(key)
+        if stored is not None:
+            return _unpack(kind, stored)
+        image = to_rgb(decode_image(crop, str(crops / file)))
+        features = extract(image, decode_image(mask, str(masks / file)))
+        memo.put(key, _pack(features))
+        return features
+
+    return list(track(parallel_map(features_of, files), "keypoints", len(files)))
+
+
+def _pack(features: F) -> bytes:
+    buffer = BytesIO()
+    np.savez(buffer, **{field.name: getattr(features, field.name) for field in fields(features)})
+    return buffer.getvalue()
+
+
+def _unpack(kind: type[F], data: bytes) -> F:
+    with np.load(BytesIO(data)) as stored:
+        arrays = {field.name: stored[field.name] for field in fields(kind)}
+    return kind(**arrays | {"size": tuple(arrays["size"].tolist())})

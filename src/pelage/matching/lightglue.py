@@ -1,0 +1,259 @@
+"""LightGlue (Lindenberger et al., ICCV 2023): which keypoints of two crops are the same, and how surely, in batches.
+
+The network's layers are kornia's, the weights those of the authors. kornia matches pairs one by one as soon as points
+are pruned, because pairs keep different numbers of them. Here pairs are batched by their numbers of keypoints, and
+after each layer a batch falls apart into pairs that are done and smaller batches of pairs that kept about as many:
+nothing is padded, and what a pair finds does not depend on its neighbours in the batch.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from pelage.matching.learned_features import LearnedFeatures, load_state, read_state
+
+if TYPE_CHECKING:
+    from kornia.feature import LightGlue
+
+WEIGHTS = {"aliked": "aliked_lightglue.safetensors", "disk": "disk_lightglue.safetensors"}
+FILTER = 0.1
+"""Least confidence of a match, the authors' own."""
+
+SURE = 0.95
+"""Share of a pair's points that have to be sure of their match, or of having none, for the pair to stop early."""
+
+UNMATCHABLE = 0.01
+"""A point that is sure and whose matchability is at most this is left out of the layers that follow."""
+
+STEPS = 8
+"""Numbers of keypoints to the octave. A crop's weakest keypoints are dropped down to the next one, at most an eighth of
+all, so that many pairs have equal numbers."""
+
+
+@dataclass(frozen=True)
+class PairMatches:
+    """Matches of one query crop and one candidate, by keypoint of the query.
+
+    Attributes:
+        query: `(M,)` int, keypoints of the query.
+        candidate: `(M,)` int, keypoints of the candidate.
+        confidence: `(M,)` float32 in (0.1, 1].
+    """
+
+    query: np.ndarray
+    candidate: np.ndarray
+    confidence: np.ndarray
+
+    def only(self, chosen: np.ndarray) -> PairMatches:
+        """Return the `chosen` matches, `(M,)` bool."""
+        return PairMatches(self.query[chosen], self.candidate[chosen], self.confidence[chosen])
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Pairs with equal numbers of points: places in the list of pairs, points, encodings and keypoints `(B, N)`."""
+
+    pairs: Tensor
+    points: tuple[Tensor, Tensor]
+    encodings: tuple[Tensor, Tensor]
+    keypoints: tuple[Tensor, Tensor]
+    counts: int
+
+
+def load_lightglue(kind: str, folder: Path, device: torch.device) -> LightGlue:
+    """Build LightGlue for the descriptors of `kind` (aliked | disk) with the weights in `folder`.
+
+    Raises:
+        PelageError: The weights are missing or of another network.
+    """
+    from kornia.feature import LightGlue
+
+    network = LightGlue(features=None, input_dim=128)
+    state = {}
+    for name, tensor in read_state(folder / WEIGHTS[kind]).items():
+        block, *rest = name.split(".")
+        if block.endswith("_attn"):  # DISK's were saved when the blocks had other names
+            name = f"transformers.{rest[0]}.{block}.{'.'.join(rest[1:])}"
+        if rest[-1] != "r":  # and hold a scalar a layer that no version of the code reads
+            state[name] = tensor
+    load_state(network, state, folder / WEIGHTS[kind])
+    return network.eval().to(device)
+
+
+def rounded_count(count: int) -> int:
+    """Return the largest number of at most `count` that is one of the eight of its octave: 300 is 288, 127 is 120."""
+    step = max(1, 2 ** (int(count).bit_length() - 1) // STEPS)
+    return count - count % step
+
+
+def match_pairs(
+    network: LightGlue,
+    queries: Sequence[LearnedFeatures],
+    candidates: Sequence[LearnedFeatures],
+    batch: int,
+    adaptive: bool,
+    half: bool,
+) -> list[PairMatches]:
+    """Match the i-th query with the i-th candidate, for P pairs.
+
+    Args:
+        network: As `load_lightglue` returns it; the device is its own.
+        queries: Features of P crops; the same object may occur many times.
+        candidates: Features of P crops.
+        batch: Most pairs at a time.
+        adaptive: Stop early and leave points out, as the authors do by default: 2 to 3 times as fast, fewer matches.
+            False runs all layers on all points.
+        half: Multiply matrices in half precision (bfloat16 on a CPU, float16 on a GPU) where layers mix points; what
+            stays between layers, and the assignment, are float32.
+
+    Returns:
+        Matches of each pair; none where a crop has no keypoints.
+    """
+    empty = PairMatches(np.zeros(0, int), np.zeros(0, int), np.zeros(0, np.float32))
+    results = [empty] * len(queries)
+    groups = defaultdict(list)
+    for place, (query, candidate) in enumerate(zip(queries, candidates, strict=True)):
+        counts = rounded_count(len(query)), rounded_count(len(candidate))
+        if all(counts):
+            groups[counts].append(place)
+    with torch.inference_mode():
+        for counts in sorted(groups):
+            for start in range(0, len(groups[counts]), batch):
+                places = groups[counts][start : start + batch]
+                sides = ([queries[i] for i in places], [candidates[i] for i in places])
+                for place, found in _run(network, _start(network, places, sides, counts), 0, adaptive, half):
+                    results[place] = found
+    return results
+
+
+def _start(
+    network: LightGlue, places: list[int], sides: tuple[list[LearnedFeatures], ...], counts: tuple[int, int]
+) -> _Batch:
+    device = next(network.parameters()).device
+    points, encodings, keypoints = [], [], []
+    for side, count in zip(sides, counts, strict=True):
+        descriptors = np.stack([features.descriptors[:count] for features in side]).astype(np.float32)
+        # the centre is 0 and the longer side reaches from -1 to 1
+        where = [(features.xy[:count] - np.array(features.size) / 2) / (max(features.size) / 2) for features in side]
+        points.append(network.input_proj(torch.from_numpy(descriptors).to(device)))
+        encodings.append(network.posenc(torch.from_numpy(np.stack(where).astype(np.float32)).to(device)))
+        keypoints.append(torch.arange(count, device=device).expand(len(side), -1))
+    return _Batch(torch.tensor(places, device=device), tuple(points), tuple(encodings), tuple(keypoints), sum(counts))
+
+
+def _run(
+    network: LightGlue, batch: _Batch, layer: int, adaptive: bool, half: bool
+) -> Iterator[tuple[int, PairMatches]]:
+    """Yield the matches of each pair of `batch`, from `layer` on."""
+    device = batch.pairs.device.type
+    with torch.autocast(device, torch.float16 if device == "cuda" else torch.bfloat16, enabled=half):
+        points = tuple(side.float() for side in network.transformers[layer](*batch.points, *batch.encodings))
+    batch = _Batch(batch.pairs, points, batch.encodings, batch.keypoints, batch.counts)
+    if layer == len(network.transformers) - 1:
+        yield from _finish(network, batch, layer)
+    elif not adaptive:
+        yield from _run(network, batch, layer + 1, adaptive, half)
+    else:
+        confidences = network.token_confidence[layer](*points)
+        threshold = network.confidence_thresholds[layer]
+        unsure = sum((confidence < threshold).sum(dim=1) for confidence in confidences)
+        done = unsure < (1 - SURE) * batch.counts
+        yield from _finish(network, _chosen(batch, done), layer)
+        orders, sizes = [], []
+        for side, confidence in zip(points, confidences, strict=True):
+            matchable = network.log_assignment[layer].get_matchability(side)
+            kept = (matchable > UNMATCHABLE) | (confidence <= threshold)
+            orders.append(torch.argsort(kept.float() + matchable, dim=1, descending=True, stable=True))
+            sizes.append(_sizes(kept.sum(dim=1)).clamp(max=kept.shape[1]))
+        sizes = torch.stack(sizes, dim=1)
+        for size in torch.unique(sizes[~done], dim=0).tolist():
+            alike = ~done & (sizes == torch.tensor(size, device=sizes.device)).all(dim=1)
+            orders_alike = [order[alike] for order in orders]
+            yield from _run(network, _pruned(_chosen(batch, alike), orders_alike, size), layer + 1, adaptive, half)
+
+
+def _sizes(kept: Tensor) -> Tensor:
+    """Return the next of 32, 48, 64, 96, 128, ...: batches that fall into many sizes would be batches of one."""
+    octave = 2 ** torch.ceil(torch.log2(kept.clamp(min=32).double())).long()
+    return torch.where(4 * kept <= 3 * octave, 3 * octave // 4, octave)
+
+
+def _chosen(batch: _Batch, rows: Tensor) -> _Batch:
+    return _Batch(
+        batch.pairs[rows],
+        tuple(side[rows] for side in batch.points),
+        tuple(side[:, rows] for side in batch.encodings),
+        tuple(side[rows] for side in batch.keypoints),
+        batch.counts,
+    )
+
+
+def _pruned(batch: _Batch, orders: Sequence[Tensor], sizes: Sequence[int]) -> _Batch:
+    """Keep the first `size` points of each pair and side in the given order, where there are more."""
+    points, encodings, keypoints = list(batch.points), list(batch.encodings), list(batch.keypoints)
+    for side, (order, size) in enumerate(zip(orders, sizes, strict=True)):
+        if size < order.shape[1]:
+            kept = order[:, :size].sort(dim=1).values
+            points[side] = torch.take_along_dim(points[side], kept[:, :, None], 1)
+            encodings[side] = torch.take_along_dim(encodings[side], kept[None, :, None, :, None], 3)
+            keypoints[side] = torch.take_along_dim(keypoints[side], kept, 1)
+    return _Batch(batch.pairs, tuple(points), tuple(encodings), tuple(keypoints), batch.counts)
+
+
+def _finish(network: LightGlue, batch: _Batch, layer: int) -> Iterator[tuple[int, PairMatches]]:
+    """Yield the mutual best matches of each pair that are surer than `FILTER`."""
+    if not len(batch.pairs):
+        return
+    assignment = network.log_assignment[layer](*batch.points)[0][:, :-1, :-1]
+    best, partner = assignment.max(dim=2)
+    back = assignment.max(dim=1).indices
+    mutual = torch.take_along_dim(back, partner, 1) == torch.arange(partner.shape[1], device=partner.device)
+    confidence = best.exp()
+    found = mutual & (confidence > FILTER)
+    query, candidate = batch.keypoints[0], torch.take_along_dim(batch.keypoints[1], partner, 1)
+    arrays = [tensor.cpu().numpy() for tensor in (found, query, candidate, confidence)]
+    for place, valid, *values in zip(batch.pairs.tolist(), *arrays, strict=True):
+        yield place, PairMatches(*(value[valid] for value in values))
+
+
+def count_matches(matches: PairMatches, confidence: float) -> float:
+    """Return the number of matches of more than `confidence`, and the mean confidence of all as a fraction beyond it.
+
+    The count is WildFusion's score (Cermak et al. 2024); the fraction, below 1, only orders pairs of equal counts.
+    """
+    if not len(matches.confidence):
+        return 0.0
+    return float((matches.confidence > confidence).sum() + min(matches.confidence.mean(dtype=float), 0.999))
+
+
+def magsac_inliers(
+    query: LearnedFeatures, candidate: LearnedFeatures, matches: PairMatches, distance: float = 0.03
+) -> np.ndarray:
+    """Return the matches that agree with one homography, found by MAGSAC++ (Barath et al., CVPR 2020), `(M,)` bool.
+
+    A flank is nearly flat, and what bends or turns is lost. The same matches give the same inliers.
+
+    Args:
+        query, candidate: Features of the pair.
+        matches: M of them.
+        distance: Largest error as a share of the candidate's diagonal.
+    """
+    none = np.zeros(len(matches.query), bool)
+    if len(none) < 4:
+        return none
+    start, end = query.xy[matches.query], candidate.xy[matches.candidate]
+    threshold = distance * float(np.hypot(*candidate.size))
+    try:
+        _, inside = cv2.findHomography(start, end, cv2.USAC_MAGSAC, threshold, maxIters=2000, confidence=0.999)
+    except cv2.error:
+        return none
+    return none if inside is None else inside[:, 0] > 0

@@ -1,0 +1,125 @@
+"""Rankings by local features: what all kinds of matchers share, whatever they find on a crop and however they score it.
+
+Features of each crop -> scores of all pairs that may be compared (a kind shortlists for itself) -> one rankings table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pelage.matching.rankings import join_rankings, rankings_table
+from pelage.split.protocols import ProtocolSet, allowed
+
+OPPOSITE = {"left": "right", "right": "left"}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How alike Q queries and G gallery crops are.
+
+    What speaks for a candidate is a sum s of its matches' scores for 1000 keypoints of the query: a query with few
+    keypoints would otherwise look new, whoever it shows.
+
+    Attributes:
+        score: `(Q, G)` float64, at least 0. Above 1: verified, 1 + s of the matches that agree on one placement. Below
+            1: not verified, `s / (1 + s)` of all matches. So verified candidates come first, and the best scores of
+            two queries can be compared. A kind that verifies nothing scores in [0, 1).
+        verified: `(Q, G)` int, matches that agree; 0 where not verified.
+    """
+
+    score: np.ndarray
+    verified: np.ndarray
+
+
+Score = Callable[[Sequence[Any], Sequence[Any], np.ndarray, np.ndarray], Scores]
+"""`score(queries, gallery, permitted, identity)`: the features of Q queries and G gallery crops (in the order of their
+ids, which decides between equals), which pairs are compared `(Q, G)` bool (all others score 0 and take no place among
+the nearest keypoints), and whom the gallery crops show `(G,)`."""
+
+
+def score_by_side(
+    score: Score,
+    queries: Sequence[Any],
+    gallery: Sequence[Any],
+    sides: tuple[np.ndarray, np.ndarray],
+    permitted: np.ndarray,
+    identity: np.ndarray,
+) -> Scores:
+    """Do as `score`, but let a left flank never match a right one: they carry different patterns.
+
+    Args:
+        score: Scores the pairs that are left.
+        queries: Features of Q crops.
+        gallery: Features of G crops.
+        sides: Orientations `(Q,)` and `(G,)`; all but `left` and `right` go with any.
+        permitted: `(Q, G)` bool.
+        identity: `(G,)`.
+
+    Returns:
+        Scores of all pairs; those of opposite sides are 0.
+    """
+    asked, answering = sides
+    total = np.zeros(permitted.shape)
+    verified = np.zeros(permitted.shape, int)
+    for side in sorted(set(asked)):
+        rows, columns = np.flatnonzero(asked == side), np.flatnonzero(answering != OPPOSITE.get(side))
+        some = np.ix_(rows, columns)
+        part = score([queries[i] for i in rows], [gallery[i] for i in columns], permitted[some], identity[columns])
+        total[some], verified[some] = part.score, part.verified
+    return Scores(total, verified)
+
+
+def rank(
+    features: Mapping[str, Any], sets: Mapping[str, ProtocolSet], depth: int, same_side: bool, score: Score
+) -> tuple[pd.DataFrame, dict[str, dict]]:
+    """Rank the gallery of each protocol for each of its queries.
+
+    A query that several protocols ask of the same gallery is scored once.
+
+    Args:
+        features: Features by crop id. Crops that are not in it take no part.
+        sets: Protocols by name.
+        depth: Most candidates a query.
+        same_side: A left flank never matches a right one.
+        score: Scores the pairs.
+
+    Returns:
+        The table of `rankings_table`, and by protocol: number of `queries`, share of them whose first candidate is
+        `verified`, and mean `inliers` of the first candidates (0 if not verified; None without queries).
+    """
+    tables, summary, known = [], {}, {}
+    for protocol, chosen in sets.items():
+        queries = chosen.queries[chosen.queries["crop_id"].isin(features)]
+        gallery = chosen.gallery[chosen.gallery["crop_id"].isin(features)].sort_values("crop_id")
+        names = list(gallery["crop_id"])
+        answers = known.setdefault((chosen.same_encounter, *names), {})
+        new = queries[~queries["crop_id"].isin(answers)]
+        sides = [
+            rows["orientation"].to_numpy(object) if same_side else np.full(len(rows), "") for rows in (new, gallery)
+        ]
+        scores = score_by_side(
+            score,
+            [features[name] for name in new["crop_id"]],
+            [features[name] for name in names],
+            sides,
+            allowed(new, gallery, chosen.same_encounter),
+            gallery["identity"].to_numpy(object),
+        )
+        answers |= dict(zip(new["crop_id"], zip(scores.score, scores.verified, strict=True), strict=True))
+
+        asked = [answers[name] for name in queries["crop_id"]]
+        total, verified = np.array(asked).reshape(len(asked), 2, len(names)).transpose(1, 0, 2)
+        permitted = allowed(queries, gallery, chosen.same_encounter)
+        tables.append(rankings_table(protocol, queries["crop_id"], names, total, permitted, depth))
+        first = verified[np.arange(len(asked)), total.argmax(axis=1)] if names else np.zeros(0)
+        summary[protocol] = {
+            "queries": len(asked),
+            "verified": round(float((first > 0).mean()), 4) if len(first) else None,
+            "inliers": round(float(first.mean()), 4) if len(first) else None,
+        }
+    return join_rankings(tables), summary

@@ -1,0 +1,75 @@
+"""Matchers: methods that compare local features, each an entry of `matchers` in params.yaml.
+
+An entry names a part of the animal, a kind, and whatever differs from the kind's defaults. A kind is a frozen
+dataclass: its fields are the parameters, with their defaults, and
+
+    features(crops, masks, files) -> features of each crop, computed once and memoised (`pelage.matching.features`)
+    score(queries, gallery, permitted, identity) -> Scores of all pairs (`pelage.matching.local_ranking.Score`)
+
+are all that it has to do; whether it scores all pairs or a shortlist is its own affair. `detail` are a few words for
+the leaderboard; it may have `presets` (values of fields by name) and `choices` (the values that a field may have).
+Flanks, protocols and the table of rankings are the same for all kinds (`pelage.matching.local_ranking.rank`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from pelage.common.errors import PelageError
+from pelage.common.params import choose, entry, merged
+from pelage.matching.hotspotter import DogSift, HotSpotter
+from pelage.matching.rankings import NAMED
+from pelage.matching.ratio_test import RatioTest
+from pelage.matching.sift_lnbnn import SiftLnbnn
+
+KINDS: dict[str, type] = {
+    "sift_lnbnn": SiftLnbnn,
+    "hotspotter": HotSpotter,
+    "dog_sift": DogSift,
+    "ratio_test": RatioTest,
+}
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """One entry of `matchers`.
+
+    Attributes:
+        name: Its key.
+        part: Part of the animal.
+        same_side: A left flank never matches a right one.
+        method: An instance of one of `KINDS`.
+    """
+
+    name: str
+    part: str
+    same_side: bool
+    method: Any
+
+
+def read_matcher(params: Mapping[str, Any], name: str) -> Matcher:
+    """Return the matcher `name` of `params.yaml`.
+
+    Raises:
+        PelageError: There is no such matcher, or its part, kind, preset or one of its fields is unknown.
+    """
+    own = dict(entry(params["matchers"], name, "matchers"))
+    where = f"matchers.{name}"
+    if name in {*params["variants"], *NAMED}:
+        raise PelageError(f"params.yaml: {where} has the name of another method: rename it, or their rankings collide.")
+    for field in ("part", "kind"):
+        if field not in own:
+            raise PelageError(f"params.yaml: {where} does not say its {field}.")
+    part = choose(own.pop("part"), params["parts"], f"{where}.part")
+    kind = KINDS[choose(own.pop("kind"), KINDS, f"{where}.kind")]
+    same_side = own.pop("same_side", True)
+    presets = getattr(kind, "presets", None)
+    values = {field.name: field.default for field in fields(kind)}
+    if presets and "preset" in own:
+        values |= presets[choose(own.pop("preset"), presets, f"{where}.preset")]
+    values = merged(values, own, where)
+    for field, allowed in getattr(kind, "choices", {}).items():
+        choose(values[field], allowed, f"{where}.{field}")
+    return Matcher(name, part, same_side, kind(**values))

@@ -1,0 +1,85 @@
+"""Rematching: the first candidates of two other methods, compared again pair by pair by learned local features.
+
+LightGlue is too slow for a whole gallery, so a global and a local method choose whom to compare: what one of them
+overlooks the other often has. Pairs that neither lists have no score, which `fuse` takes as evidence of nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pelage.common.params import choose
+from pelage.common.progress import track
+from pelage.matching.fusion import PAIR, drop_opposite
+from pelage.matching.learned_features import LearnedFeatures
+from pelage.matching.lightglue import count_matches, magsac_inliers, match_pairs
+from pelage.matching.rankings import join_rankings, rank_pairs
+
+if TYPE_CHECKING:
+    from kornia.feature import LightGlue
+
+PAIRS_AT_ONCE = 2048
+
+
+def shortlist(rankings: Sequence[pd.DataFrame], side: Mapping[str, str] | None, depth: int) -> pd.DataFrame:
+    """Join the first candidates of several methods.
+
+    Args:
+        rankings: Tables of `rankings_table`.
+        side: Orientation by crop id, to leave out pairs of opposite flanks before the lists are cut; None leaves them.
+        depth: Candidates of each method and query.
+
+    Returns:
+        `protocol`, `query`, `candidate`, each pair once.
+    """
+    tables = []
+    for table in rankings:
+        table = table.sort_values(["protocol", "query", "rank"], kind="stable")
+        table = table if side is None else drop_opposite(table, side)
+        tables.append(table[table.groupby(["protocol", "query"], sort=False, observed=True).cumcount() < depth][PAIR])
+    return pd.concat(tables).astype(str).drop_duplicates(ignore_index=True)
+
+
+def rematch(
+    pairs: pd.DataFrame,
+    features: Mapping[str, LearnedFeatures],
+    network: LightGlue,
+    score: str,
+    confidence: float,
+    batch: int,
+    adaptive: bool,
+    half: bool,
+    depth: int,
+) -> pd.DataFrame:
+    """Score pairs by LightGlue and rank them.
+
+    A pair that several protocols ask for is matched once.
+
+    Args:
+        pairs: As `shortlist` returns it. Pairs with a crop that has no features are left out.
+        features: By crop id.
+        network: As `load_lightglue` returns it.
+        score: matches (`count_matches`) | inliers (the same, of the matches that MAGSAC keeps).
+        confidence: Above which a match counts.
+        batch, adaptive, half: As in `match_pairs`.
+        depth: Most rows a query.
+
+    Returns:
+        The table of `rankings_table`.
+    """
+    choose(score, ("matches", "inliers"), "score of a rematcher")
+    pairs = pairs[pairs["query"].isin(features) & pairs["candidate"].isin(features)]
+    unique = pairs[["query", "candidate"]].drop_duplicates(ignore_index=True)
+    scores: list[float] = []
+    for start in track(range(0, len(unique), PAIRS_AT_ONCE), "match"):
+        block = unique.iloc[start : start + PAIRS_AT_ONCE]
+        sides = [[features[name] for name in block[column]] for column in ("query", "candidate")]
+        for query, candidate, found in zip(*sides, match_pairs(network, *sides, batch, adaptive, half), strict=True):
+            if score == "inliers":
+                found = found.only(magsac_inliers(query, candidate, found))
+            scores.append(count_matches(found, confidence))
+    scored = pairs.merge(unique.assign(score=scores), on=["query", "candidate"])
+    return join_rankings([rank_pairs(scored, depth)])

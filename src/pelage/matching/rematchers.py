@@ -1,0 +1,67 @@
+"""Entries of section `rematchers` of the parameters: which learned matcher compares whose shortlists again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pelage.common.errors import PelageError
+from pelage.common.params import choose, entry, merged
+from pelage.matching.rankings import NAMED
+from pelage.model.weights import Weight, read_weights
+
+DEFAULTS = {
+    "part": "flank",
+    "features": "aliked",  # aliked | disk
+    "local": None,  # a matcher whose first candidates are compared
+    "global": None,  # a variant whose first candidates are, too
+    "shortlist": 40,  # candidates of each
+    "same_side": True,  # a left flank is never compared with a right one
+    "side": 600,  # pixels that a crop's longer side is scaled to
+    "keypoints": 512,  # most keypoints of a crop, by strength
+    "score": "matches",  # matches | inliers: of those, the ones that agree with a homography
+    "confidence": 0.5,  # above which a match counts
+    "adaptive": True,  # stop early, leave points out; False: 2 to 3 times as slow, more matches
+    "half": True,  # half precision: twice as fast where the processor has it (AVX512-BF16, any GPU), slower elsewhere
+    "batch": 8,  # pairs at a time; a GPU takes more
+}
+
+NEEDED = {
+    "aliked": ("aliked_n16.safetensors", "aliked_lightglue.safetensors"),
+    "disk": ("disk_depth.safetensors", "disk_lightglue.safetensors"),
+}
+
+
+def read_rematcher(params: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the settings of one rematcher, defaults filled in.
+
+    Args:
+        params: All parameters.
+        name: A key of `rematchers`.
+
+    Raises:
+        PelageError: An unknown field or value, or a shortlist of a matcher or variant that there is not, or of another
+            part.
+    """
+    where = f"rematchers.{name}"
+    wanted = merged(DEFAULTS, entry(params["rematchers"], name, "rematchers"), where)
+    choose(wanted["features"], NEEDED, f"{where}.features")
+    choose(wanted["score"], ("matches", "inliers"), f"{where}.score")
+    sources = {"local": params["matchers"], "global": params["variants"]}
+    if name in {*params["matchers"], *params["variants"], *NAMED}:
+        raise PelageError(f"params.yaml: {where} has the name of another method: rename it, or their rankings collide.")
+    for field, methods in sources.items():
+        part = methods[choose(wanted[field], methods, f"{where}.{field}")]["part"]
+        if part != wanted["part"]:
+            raise PelageError(
+                f"params.yaml: {where} compares crops of the part {wanted['part']}, but its shortlist {wanted[field]} "
+                f"ranks those of the part {part}. Name a method of the same part."
+            )
+    return wanted
+
+
+def needed_weights(features: str) -> list[Weight]:
+    """Return the weights of a detector and of its LightGlue."""
+    listed = {weight.name: weight for weight in read_weights(Path(__file__).with_name("weights.yaml"))}
+    return [listed[name] for name in NEEDED[features]]

@@ -1,0 +1,85 @@
+"""Fuse: data/rankings of some methods and the split -> data/fused.parquet, metrics/fuse.json, plots/reliability.csv."""
+
+from pathlib import Path
+
+import _path  # noqa: F401
+import numpy as np
+
+from pelage.common.files import seed_files, write_json
+from pelage.common.params import read_params
+from pelage.common.stage import run_stage
+from pelage.common.tables import read_parquet, write_parquet, write_table
+from pelage.evaluation.bootstrap import encounter_draws, interval, resampled_means
+from pelage.evaluation.reliability import (
+    expected_calibration_error,
+    false_match_threshold,
+    new_queries,
+    reliability_table,
+)
+from pelage.matching.fusion import (
+    by_identity,
+    drop_opposite,
+    join_scores,
+    learn_fusion,
+    query_weights,
+    read_methods,
+    reciprocal_rank,
+)
+from pelage.matching.rankings import rank_pairs
+from pelage.split.protocols import protocol_sets, read_split
+
+
+def main() -> None:
+    """Calibrate methods on validation pairs, rank by the mean of their probabilities, and see what these are worth.
+
+    The probabilities are fitted on the first candidates of validation queries, and so is the threshold; the false
+    matches at that threshold are counted among the new animals of the open protocol. Of a network that was trained with
+    several seeds the lowest one is taken.
+    """
+    params = read_params()
+    wanted = params["fusion"]
+    part, weights, one_sided = read_methods(params)
+    split = read_split(Path("data/split.csv"))
+    sets, rows = protocol_sets(split, part), split.set_index("crop_id")
+    rankings = {method: read_parquet(seed_files(Path(f"data/rankings/{method}.parquet"))[0]) for method in weights}
+    rankings |= {method: drop_opposite(rankings[method], rows["orientation"]) for method in one_sided}
+    pairs = join_scores(rankings)
+    asked, same = by_identity(pairs, rows["identity"])
+    validation = (pairs["protocol"] == "validation").to_numpy()
+    learnt = validation & (pairs["nearest"] <= wanted["shortlist"]).to_numpy()
+    fusion, held_out = learn_fusion(pairs[learnt], same[learnt], asked[learnt], weights, wanted["calibration"])
+    pairs["score"] = (fusion.probability(pairs) if fusion else reciprocal_rank(pairs, weights)).round(9)
+
+    metrics = {
+        "part": part,
+        "pairs": int(learnt.sum()),
+        "pairs_of_same_animal": int(same[learnt].sum()),
+        "calibration": wanted["calibration"] if fusion else "reciprocal rank",
+    }
+    metrics |= dict.fromkeys(["ece", "threshold", "false_match_rate", "false_match_rate_low", "false_match_rate_high"])
+    held_out = np.zeros(0) if held_out is None else held_out
+    sure = learnt & bool(len(held_out))
+    diagram = reliability_table(held_out, same[sure], query_weights(pairs[sure]))
+    if len(diagram):
+        metrics["ece"] = expected_calibration_error(diagram)
+    new = new_queries(sets["open"])
+    metrics["new_queries"] = len(new)
+    if fusion:
+        threshold = false_match_threshold(pairs[validation & ~same], sets["validation"], wanted["false_match_rate"])
+        best = pairs[pairs["protocol"] == "open"].groupby("query")["score"].max()
+        taken = best.reindex(new["crop_id"], fill_value=0.0).to_numpy() >= threshold
+        resamples, confidence = params["evaluate"]["bootstrap"], params["evaluate"]["confidence"]
+        draws = encounter_draws(new["encounter"].to_numpy(object), resamples, params["evaluate"]["seed"], "open")
+        low, high = interval(resampled_means(taken, np.ones(len(taken), bool), draws), confidence)
+        metrics |= {"threshold": threshold, "false_match_rate": float(taken.mean()) if len(taken) else None}
+        metrics |= {"false_match_rate_low": low, "false_match_rate_high": high}
+
+    write_parquet(Path("data/fused.parquet"), rank_pairs(pairs, params["search"]["depth"]))
+    metrics = {name: round(value, 4) if isinstance(value, float) else value for name, value in metrics.items()}
+    write_json(Path("metrics/fuse.json"), metrics)
+    write_table(Path("plots/reliability.csv"), diagram.round(4))
+    print(f"fuse: {' + '.join(weights)}, {metrics['calibration']}, {metrics['pairs']} pairs, ECE {metrics['ece']}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,26 @@
+"""Match weights REMATCHER: src/pelage/matching/weights.yaml -> data/match_weights/REMATCHER/, checksums verified."""
+
+import sys
+from pathlib import Path
+
+import _path  # noqa: F401
+
+from pelage.common.files import fresh_folder, write_bytes
+from pelage.common.params import read_params
+from pelage.common.stage import run_stage
+from pelage.matching.rematchers import needed_weights, read_rematcher
+from pelage.model.weights import provide_weights
+
+
+def main() -> None:
+    name = sys.argv[1]
+    weights = needed_weights(read_rematcher(read_params(), name)["features"])
+    files = provide_weights(weights)
+    with fresh_folder(Path("data/match_weights") / name) as folder:
+        for weight, file in zip(weights, files, strict=True):
+            write_bytes(folder / weight.name, file.read_bytes())
+    print(f"match_weights {name}: " + ", ".join(f"{weight.name} ({weight.licence})" for weight in weights))
+
+
+if __name__ == "__main__":
+    run_stage(main)

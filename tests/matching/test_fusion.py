@@ -1,0 +1,154 @@
+"""Fusion: by hand, on synthetic methods of known truth, and what a missing score may not do."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pelage.common.errors import PelageError
+from pelage.evaluation.reliability import expected_calibration_error, reliability_table
+from pelage.matching.fusion import (
+    Fusion,
+    by_identity,
+    drop_opposite,
+    fit_fusion,
+    join_scores,
+    learn_fusion,
+    query_weights,
+    read_methods,
+    reciprocal_rank,
+)
+from pelage.matching.rankings import rank_pairs
+
+
+def table(rows) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["protocol", "query", "candidate", "rank", "score"])
+
+
+def half(score: np.ndarray) -> np.ndarray:
+    return np.asarray(score) / 2
+
+
+FUSION = Fusion({"near": half, "far": half}, {"near": 3.0, "far": 1.0}, 0.1, np.asarray)
+
+
+def synthetic(seed: int, queries=240, candidates=10):
+    """Two methods that each see a part of what tells a pair of the same animal; `local` knows half of the pairs."""
+    rng = np.random.default_rng(seed)
+    count = queries * candidates
+    same = rng.random(count) < 0.2
+    clue = rng.normal(size=(2, count)) + 1.5 * same
+    pairs = pd.DataFrame(
+        {
+            "protocol": "validation",
+            "query": np.repeat([f"q{i:03}" for i in range(queries)], candidates),
+            "candidate": np.tile([f"c{i}" for i in range(candidates)], queries),
+            "global": np.tanh(clue[0]),
+            "local": np.where(rng.random(count) < 0.5, np.exp(clue[1]), np.nan),
+        }
+    )
+    return pairs, same, np.repeat(np.arange(queries) // 4, candidates).astype(str)
+
+
+def test_the_mean_is_weighted_and_a_missing_score_counts_as_the_base_rate():
+    scores = pd.DataFrame({"near": [0.8, np.nan, np.nan], "far": [0.4, 0.4, np.nan]})
+    expected = [(3 * 0.4 + 0.2) / 4, (3 * 0.1 + 0.2) / 4, 0.1]
+    np.testing.assert_allclose(FUSION.mean(scores), expected)
+
+
+def test_the_fused_probability_ranks_better_than_each_part_and_is_honest():
+    pairs, same, asked = synthetic(0)
+    fusion, held_out = learn_fusion(pairs, same, asked, {"global": 1.0, "local": 1.0}, "logistic")
+    others, truth, _ = synthetic(1)
+
+    def auroc(score) -> float:
+        return (score[truth][:, None] > score[~truth][None]).mean()
+
+    fused = fusion.probability(others)
+    assert auroc(fused) > auroc(others["global"].to_numpy()) + 0.02
+    assert auroc(fused) > auroc(others["local"].fillna(others["local"].min()).to_numpy()) + 0.02
+    for probability, seen in ((fused, truth), (held_out, same)):
+        error = expected_calibration_error(reliability_table(probability, seen, np.ones(len(seen))))
+        assert error < 0.05
+    np.testing.assert_array_equal(np.argsort(fused), np.argsort(fusion.mean(others)))
+
+
+def test_a_query_counts_once_however_many_candidates_it_has():
+    pairs, same, _ = synthetic(2, queries=40)
+    weights = query_weights(pairs)
+    assert weights.tolist() == [0.1] * 400
+    few = pd.DataFrame({"protocol": "closed", "query": ["a", "a", "b"], "candidate": ["x", "y", "x"]})
+    assert query_weights(few).tolist() == [0.5, 0.5, 1]
+    assert fit_fusion(pairs, same, weights, {"global": 1.0}, "logistic").base_rate == pytest.approx(same.mean())
+
+
+def test_without_pairs_of_the_same_animal_there_is_nothing_to_learn():
+    pairs, same, asked = synthetic(3, queries=8)
+    assert learn_fusion(pairs, np.zeros_like(same), asked, {"global": 1.0, "local": 1.0}, "logistic") == (None, None)
+    assert learn_fusion(pairs.iloc[:0], same[:0], asked[:0], {"global": 1.0}, "logistic") == (None, None)
+    fusion, held_out = learn_fusion(pairs, same, np.zeros(len(same)), {"global": 1.0}, "logistic")
+    assert fusion is not None and held_out is None
+
+
+def test_bad_weights_are_refused():
+    pairs, same, _ = synthetic(4, queries=8)
+    for weights in ({"global": -1.0, "local": 2.0}, {"global": 0.0}):
+        with pytest.raises(PelageError, match="weights"):
+            fit_fusion(pairs, same, np.ones(len(same)), weights, "logistic")
+
+
+def test_tables_are_laid_side_by_side_and_ranked():
+    first = table([("closed", "q", "a", 1, 0.9), ("closed", "q", "b", 2, 0.5)])
+    second = table([("closed", "q", "c", 1, 7.0), ("closed", "q", "b", 2, 3.0)])
+    joined = join_scores({"near": first, "far": second})
+    assert joined["candidate"].tolist() == ["a", "b", "c"] and joined["nearest"].tolist() == [1, 2, 1]
+    np.testing.assert_array_equal(joined[["near", "far"]], [[0.9, np.nan], [0.5, 3.0], [np.nan, 7.0]])
+    summed = reciprocal_rank(joined, {"near": 1.0, "far": 2.0})
+    np.testing.assert_allclose(summed, [1 / 61, 1 / 62 + 2 / 62, 2 / 61])
+    ranked = rank_pairs(joined.assign(score=summed), depth=2)
+    assert ranked[["candidate", "rank"]].to_numpy().tolist() == [["b", 1], ["c", 2]]
+
+
+def test_equal_scores_are_ranked_by_id_and_protocols_stay_apart():
+    pairs = pd.DataFrame(
+        [("open", "q", "b", 1.0), ("open", "q", "a", 1.0), ("closed", "q", "c", 0.5), ("open", "p", "a", 0.0)],
+        columns=["protocol", "query", "candidate", "score"],
+    )
+    ranked = rank_pairs(pairs, depth=5)
+    assert ranked["protocol"].tolist() == ["open", "open", "open", "closed"]
+    assert ranked["candidate"].tolist() == ["a", "a", "b", "c"] and ranked["rank"].tolist() == [1, 1, 2, 1]
+
+
+def test_opposite_flanks_are_left_out_and_unknown_ones_stay():
+    side = pd.Series({"l": "left", "r": "right", "u": "unknown", "m": "left"})
+    rows = table([("open", "l", other, 1, 1.0) for other in "rmu"] + [("open", "u", "r", 1, 1.0)])
+    assert drop_opposite(rows, side)["candidate"].tolist() == ["m", "u", "r"]
+
+
+def test_identities_of_pairs():
+    asked, same = by_identity(
+        pd.DataFrame({"query": ["x", "x"], "candidate": ["y", "z"]}), pd.Series({"x": "Ayo", "y": "Ayo", "z": "Bo"})
+    )
+    assert asked.tolist() == ["Ayo", "Ayo"] and same.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("methods", "weights", "message"),
+    [
+        (["net", "nothing"], [1, 1], "nothing"),
+        (["net"], [1], "two or more"),
+        (["net", "net"], [1, 1], "once"),
+        (["net", "sift_lnbnn"], [1], "weight for each"),
+        (["net", "muzzle"], [1, 1], "face and flank"),
+    ],
+)
+def test_a_bad_list_of_methods_is_said_in_words(methods, weights, message):
+    params = {
+        "variants": {"net": {"part": "flank"}, "muzzle": {"part": "face"}},
+        "matchers": {"sift_lnbnn": {"part": "flank"}, "any_side": {"part": "flank", "same_side": False}},
+        "rematchers": {},
+        "fusion": {"methods": methods, "weights": weights},
+    }
+    with pytest.raises(PelageError, match=message):
+        read_methods(params)
+    params["fusion"] = {"methods": ["sift_lnbnn", "any_side", "net"], "weights": [2, 1, 1]}
+    assert read_methods(params) == ("flank", {"sift_lnbnn": 2.0, "any_side": 1.0, "net": 1.0}, ["sift_lnbnn"])

@@ -1,0 +1,157 @@
+"""Batched LightGlue against kornia's own forward, one pair at a time; counts, scores and inliers by hand."""
+
+import copy
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from kornia.feature import LightGlue
+
+from pelage.matching import lightglue
+from pelage.matching.learned_features import LearnedFeatures
+from pelage.matching.lightglue import PairMatches, count_matches, magsac_inliers, match_pairs, rounded_count
+
+
+def crop(seed: int, count: int, dim: int = 128) -> LearnedFeatures:
+    rng = np.random.default_rng(seed)
+    descriptors = rng.normal(size=(count, dim))
+    descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
+    xy = rng.uniform(0, [320, 200], (count, 2)).astype(np.float32)
+    return LearnedFeatures(xy, descriptors.astype(np.float16), np.ones(count, np.float32), (320, 200))
+
+
+def copied(features: LearnedFeatures, seed: int) -> LearnedFeatures:
+    """The same animal: the same keypoints in another order, moved a little."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(features))
+    xy = np.clip(features.xy[order] + rng.normal(size=(len(order), 2)), 0, [319, 199]).astype(np.float32)
+    return LearnedFeatures(xy, features.descriptors[order], features.strength, features.size)
+
+
+@pytest.fixture(scope="module")
+def network() -> LightGlue:
+    """Three layers with random weights, so wide apart that points are sure, pruned, and pairs stop early."""
+    torch.manual_seed(3)
+    network = LightGlue(features=None, input_dim=128, n_layers=3, descriptor_dim=64, num_heads=2).eval()
+    with torch.no_grad():
+        for assignment in network.log_assignment:
+            assignment.matchability.weight *= 80
+            assignment.final_proj.weight *= 6
+        for token in network.token_confidence:
+            token.token[0].weight *= 12
+            token.token[0].bias += 4
+    return network
+
+
+@pytest.fixture(scope="module")
+def pairs() -> tuple[list[LearnedFeatures], list[LearnedFeatures]]:
+    first = [crop(seed, count) for seed, count in enumerate([64, 64, 96, 64, 96, 48, 64])]
+    second = [
+        copied(first[0], 1),
+        crop(11, 64),
+        copied(first[2], 2),
+        crop(13, 96),
+        crop(14, 96),
+        crop(15, 0),
+        crop(16, 64),
+    ]
+    return first, second
+
+
+def by_kornia(network: LightGlue, query: LearnedFeatures, candidate: LearnedFeatures, adaptive: bool) -> dict:
+    data = {
+        name: {
+            "keypoints": torch.from_numpy(features.xy)[None],
+            "descriptors": torch.from_numpy(features.descriptors.astype(np.float32))[None],
+            "image_size": torch.tensor([features.size]),
+        }
+        for name, features in (("image0", query), ("image1", candidate))
+    }
+    other = copy.deepcopy(network)
+    if not adaptive:
+        other.conf.depth_confidence = other.conf.width_confidence = -1
+    with torch.inference_mode():
+        return other(data)
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_batch_finds_what_kornia_finds_pair_by_pair(network, pairs, adaptive, batch, monkeypatch):
+    monkeypatch.setattr(lightglue, "_sizes", lambda kept: kept)  # kornia keeps no point more than it must
+    matches, layers, pruned = 0, set(), 0
+    for query, candidate, found in zip(*pairs, match_pairs(network, *pairs, batch, adaptive, half=False), strict=True):
+        expected = by_kornia(network, query, candidate, adaptive)
+        assert np.c_[found.query, found.candidate].tolist() == expected["matches"][0].tolist()
+        np.testing.assert_allclose(found.confidence, expected["scores"][0], atol=1e-4)
+        matches += len(found.query)
+        layers.add(expected["stop"])
+        pruned += int((expected["prune0"] < expected["prune0"].max()).sum())
+    assert matches > 10
+    assert not adaptive or (pruned and len(layers) > 1), "pairs lose points and stop at different layers"
+
+
+def test_a_pair_does_not_depend_on_its_neighbours_in_the_batch(network, pairs):
+    together = match_pairs(network, *pairs, batch=8, adaptive=True, half=False)
+    alone = [
+        match_pairs(network, [query], [candidate], 1, True, False)[0] for query, candidate in zip(*pairs, strict=True)
+    ]
+    for left, right in zip(together, alone, strict=True):
+        assert left.query.tolist() == right.query.tolist() and left.candidate.tolist() == right.candidate.tolist()
+    assert len(together[5].query) == 0  # no keypoints
+
+
+def test_half_precision_finds_about_the_same(network, pairs):
+    full, half = (match_pairs(network, *pairs, batch=4, adaptive=False, half=half) for half in (False, True))
+    sure = [
+        {(i, *match) for i, found in enumerate(way) for match in zip(found.query, found.candidate, strict=True)}
+        for way in (full, half)
+    ]
+    assert len(sure[0] & sure[1]) > 0.7 * len(sure[0] | sure[1]) > 0
+
+
+def test_counts_of_keypoints_are_rounded_down_by_at_most_an_eighth():
+    assert [rounded_count(count) for count in (0, 1, 15, 17, 127, 300, 511, 512)] == [0, 1, 15, 16, 120, 288, 480, 512]
+    assert all(0 <= count - rounded_count(count) <= count / 8 for count in range(1, 3000))
+
+
+def test_sizes_never_drop_a_point_that_is_kept():
+    kept = torch.arange(0, 600)
+    sizes = lightglue._sizes(kept)
+    assert (sizes >= kept).all() and (sizes >= 24).all()
+    assert (sizes[40:] < 1.5 * kept[40:]).all() and len(sizes.unique()) < 12
+
+
+def test_scores_count_sure_matches_and_break_ties_by_confidence():
+    nothing = np.zeros(0)
+    assert count_matches(PairMatches(nothing, nothing, nothing), 0.5) == 0
+    assert count_matches(PairMatches(*np.zeros((2, 3)), np.array([0.9, 0.6, 0.3])), 0.5) == pytest.approx(2.6)
+    assert count_matches(PairMatches(*np.zeros((2, 2)), np.array([1.0, 1.0])), 0.5) == pytest.approx(2.999)
+
+
+def planted(inliers: int, outliers: int):
+    """Keypoints under a homography, and others anywhere."""
+    rng = np.random.default_rng(0)
+    start = rng.uniform(20, 180, (inliers + outliers, 2)).astype(np.float32)
+    warp = np.array([[0.9, 0.1, 8], [-0.05, 1.1, 3], [2e-4, 1e-4, 1]])
+    end = cv2.perspectiveTransform(start[None], warp)[0] + rng.normal(scale=0.3, size=start.shape)
+    end[inliers:] = rng.uniform(0, 200, (outliers, 2))
+    size, places = (200, 200), np.arange(len(start))
+    first, second = (LearnedFeatures(xy.astype(np.float32), start, start[:, 0], size) for xy in (start, end))
+    return first, second, PairMatches(places, places, np.ones(len(start), np.float32))
+
+
+def test_magsac_finds_planted_inliers_again_and_again():
+    first, second, matches = planted(30, 20)
+    found = magsac_inliers(first, second, matches)
+    assert found[:30].mean() > 0.95 and found[30:].mean() < 0.2
+    assert all((magsac_inliers(first, second, matches) == found).all() for _ in range(5))
+    assert len(matches.only(found).query) == found.sum()
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5])
+def test_few_or_degenerate_matches_have_no_inliers_or_some_but_never_fail(count):
+    first, second, matches = planted(count, 0)
+    assert magsac_inliers(first, second, matches).shape == (count,)
+    same = LearnedFeatures(np.ones((count, 2), np.float32), first.descriptors, first.strength, first.size)
+    assert not magsac_inliers(same, same, matches).any()

@@ -1,0 +1,88 @@
+"""Entries of `matchers`: defaults, presets, errors in words; and the ratio test by hand."""
+
+import cv2
+import numpy as np
+import pytest
+
+from pelage.common.errors import PelageError
+from pelage.matching.hotspotter import DogSift, HotSpotter
+from pelage.matching.local_features import LocalFeatures
+from pelage.matching.matchers import KINDS, read_matcher
+from pelage.matching.ratio_test import RatioTest, count_passing
+
+
+def read(**own):
+    return read_matcher({"parts": ["flank"], "variants": {"net": {}}, "matchers": {"m": {"part": "flank", **own}}}, "m")
+
+
+def test_a_matcher_is_a_kind_and_what_differs():
+    for name, kind in KINDS.items():
+        assert read(kind=name).method == kind()
+    assert read(kind="hotspotter").method == read(kind="hotspotter", preset="wbia").method == HotSpotter()
+    own = read(kind="hotspotter", preset="fast", neighbours=2, same_side=False)
+    assert own.method == HotSpotter(**{**HotSpotter.presets["fast"], "neighbours": 2}) and not own.same_side
+    assert type(read(kind="dog_sift", preset="hotspotter2013").method) is DogSift
+
+
+@pytest.mark.parametrize(
+    "own, words",
+    [
+        ({}, "matchers.m does not say its kind"),
+        ({"kind": "magic"}, "matchers.m.kind is 'magic'; it must be one of dog_sift"),
+        ({"kind": "hotspotter", "preset": "slow"}, "matchers.m.preset is 'slow'"),
+        ({"kind": "ratio_test", "preset": "wbia"}, "matchers.m has the unknown field 'preset'; known are descriptor"),
+        ({"kind": "ratio_test", "descriptor": "surf"}, "matchers.m.descriptor is 'surf'; it must be one of brisk, orb"),
+        ({"kind": "sift_lnbnn", "part": "tail"}, "matchers.m.part is 'tail'"),
+    ],
+)
+def test_a_wrong_entry_is_named(own, words):
+    with pytest.raises(PelageError, match=words):
+        read(**own)
+
+
+@pytest.mark.parametrize("name", ["m", "random_mlp"])
+def test_a_name_that_is_taken_is_refused(name):
+    entry = {"part": "flank", "kind": "sift_lnbnn"}
+    with pytest.raises(PelageError, match="the name of another method"):
+        read_matcher({"parts": ["flank"], "variants": {"m": {}}, "matchers": {name: entry}}, name)
+
+
+def features(descriptors) -> LocalFeatures:
+    descriptors = np.asarray(descriptors, np.uint8)
+    numbers = np.ones(len(descriptors), np.float32)
+    return LocalFeatures(np.zeros((len(descriptors), 2)), numbers, numbers, numbers, descriptors, (80, 60))
+
+
+def line(*values):
+    descriptors = np.zeros((len(values), 128), np.uint8)
+    descriptors[:, 0] = values
+    return features(descriptors)
+
+
+def test_the_ratio_test_by_hand():
+    """Distances 8 and 10 from 100, 1 and 17 from 91: 8 is not below 0.8 * 10, and 0.81 lets it pass."""
+    candidate = line(92, 110, 200)
+    assert count_passing(line(100), candidate, 0.8) == 0 and count_passing(line(100), candidate, 0.81) == 1
+    assert count_passing(line(100, 91), candidate, 0.8) == 1
+    assert count_passing(line(100), line(100), 0.8) == 0, "one keypoint has no second"
+    assert count_passing(line(), candidate, 0.8) == 0 and count_passing(line(100), line(), 0.8) == 0
+
+
+@pytest.mark.parametrize("bytes_", [32, 64])
+def test_bits_are_compared_as_opencv_does(bytes_):
+    rng = np.random.default_rng(bytes_)
+    candidate = rng.integers(0, 256, (60, bytes_), np.uint8)
+    query = candidate[:40] ^ np.packbits(rng.random((40, 8 * bytes_)) < 0.35, axis=1)
+    pairs = cv2.BFMatcher(cv2.NORM_HAMMING).knnMatch(query, candidate, k=2)
+    expected = sum(first.distance < 0.85 * second.distance for first, second in pairs)
+    assert 0 < expected < 40 and count_passing(features(query), features(candidate), 0.85) == expected
+
+
+def test_only_permitted_pairs_are_scored_and_by_the_share_that_passes():
+    rng = np.random.default_rng(0)
+    coats = [features(rng.integers(0, 90, (30, 128))) for _ in range(4)]
+    permitted = np.ones((2, 4), bool)
+    permitted[0, 2] = False
+    scores = RatioTest().score([coats[1], line()], coats, permitted, np.full(4, "a"))
+    assert scores.score[0].argmax() == 1 and scores.verified[0, 1] == 30 and scores.score[0, 1] == 30 / 31
+    assert scores.score[0, 2] == 0 and scores.score[1].tolist() == [0] * 4
