@@ -19,9 +19,9 @@ from pelage.common.params import read_params
 from pelage.report.tables import read_metrics
 
 KEYS = (
-    "top1", "top1_low", "top1_high", "top1_sd", "top5", "map", "map_low", "map_high", "map_at_r", "map_at_r_sd",
-    "balanced_accuracy", "top1_encounter_free", "top1_minus_sift", "top1_minus_sift_low", "top1_minus_sift_high",
-    "queries", "query_identities", "gallery",
+    "top1", "top1_low", "top1_high", "top1_sd", "top5", "map", "map_low", "map_high",
+    "map_at_r", "map_at_r_low", "map_at_r_high", "map_at_r_sd", "balanced_accuracy", "top1_encounter_free",
+    "top1_minus_sift", "top1_minus_sift_low", "top1_minus_sift_high", "queries", "query_identities", "gallery",
 )  # fmt: skip
 
 
