@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from pelage.common.seeds import generator
-from pelage.common.tables import UNKNOWN
 from pelage.model.crops import present, read_crops, read_masks
+from pelage.split.labels import tells_its_label
 from pelage.split.protocols import ProtocolSet, allowed
 from pelage.training.augment import augment, flips_at_random, mirrors_are_others, swap_background
 from pelage.training.checkpoint import joint_digest
@@ -88,22 +87,6 @@ def training_data(variant: Variant, protocol: ProtocolSet, crops: Path, masks: P
         side_unknown=int((~teaches).sum()),
     )
     return data, joint_digest(digests)
-
-
-def tells_its_label(crops: pd.DataFrame) -> np.ndarray:
-    """Tell which crops can be learnt.
-
-    A flank of unknown side would be learnt as a third flank, apart from the one of its animal that it shows; so it is
-    left out, unless the side of none of the animal's crops is known.
-
-    Args:
-        crops: Rows of the split table.
-
-    Returns:
-        `(N,)` bool.
-    """
-    told = (crops["part"] != "flank") | (crops["orientation"] != UNKNOWN)
-    return (told | ~told.groupby(crops["identity"]).transform("any")).to_numpy(bool)
 
 
 def shown(data: TrainingData, variant: Variant, chosen: np.ndarray, epoch: int, first: int) -> np.ndarray:
