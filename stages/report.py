@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import _path  # noqa: F401
+from safetensors.numpy import load_file
 
 from pelage.common.files import fresh_folder, write_bytes, write_text
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet, read_table, write_table
-from pelage.report import figures, page, sheets
+from pelage.report import figures, insight_sheets, page, sheets
 from pelage.report.tables import leader, leaderboard, list_methods, markdown, read_metrics
 
 SPLIT = {"known": bool, "gallery": bool}
@@ -23,7 +24,7 @@ def main() -> None:
     networks = [method.name for method in methods if method.kind == "network"]
     per_part = [f"{stage}_{part}" for stage in ("crop", "background", "edges") for part in parts]
     trained = [f"train/{name}" for name in networks]
-    stages = ["ingest", "clean", "detect", *per_part[len(parts) :], "split", "leakage", *trained, "match"]
+    stages = ["ingest", "clean", "detect", *per_part[len(parts) :], "split", "leakage", *trained, "match", "insight"]
     metrics = {stage: read_metrics(Path(f"metrics/{stage}.json")) for stage in stages}
     rejecting = ["clean", "detect", *per_part[: 2 * len(parts)]]
     rejected = {stage: read_table(Path(f"data/rejected/{stage}.csv")) for stage in rejecting}
@@ -38,6 +39,11 @@ def main() -> None:
     ranking = read_parquet(Path(f"data/rankings/{first['method']}.parquet"))
     ranking = ranking[ranking["protocol"] == first["protocol"]]
     crops = Path("data/views/crop") / first["part"]
+    insight = Path("data/insight")
+    pairs = read_table(insight / "pairs.csv", insight_sheets.PAIRS)
+    classes = read_table(insight / "classes.csv", insight_sheets.CLASSES)
+    maps = load_file(insight / "maps.safetensors")
+    looked = Path("data/views") / metrics["insight"]["view"] / metrics["insight"]["part"]
 
     pictures = {
         "leaderboard": figures.leaderboard_figure(table),
@@ -46,9 +52,11 @@ def main() -> None:
         "counts": figures.counts_figure(split),
         "views": sheets.views_sheet(Path("data/views"), split, parts, count, seed),
         "matches": sheets.matches_sheet(crops, ranking, split, count, candidates, seed),
+        "attention": insight_sheets.attention_sheet(looked, pairs, maps, split, count, seed),
+        "inversion": insight_sheets.inversion_sheet(looked, insight / "inverted", classes, split, count, seed),
         "detections": sheets.detections_sheet(Path("data/photos"), clean, found, truth, count, seed),
     }
-    words = page.describe_run(params, first, clean, rejected["clean"], found)
+    words = page.describe_run(params, first, clean, rejected["clean"], found, metrics["insight"])
     html = page.render(params["ingest"]["dataset"], table, methods, pictures, metrics, rejected, split, words)
     with fresh_folder(Path("data/report")) as folder:
         write_text(folder / "index.html", html)

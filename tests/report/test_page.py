@@ -13,7 +13,10 @@ from pelage.report.page import describe_run, facts, rejected_counts, render, spl
 from pelage.report.tables import Method, blocks, leaderboard
 
 EVIL = "<script>alert('x')</script>"
-PICTURES = dict.fromkeys(["leaderboard", "cmc", "training", "counts", "views", "matches", "detections"], b"\x89PNG")
+PICTURES = dict.fromkeys(
+    ["leaderboard", "cmc", "training", "counts", "views", "matches", "attention", "inversion", "detections"], b"\x89PNG"
+)
+INSIGHT = {"variant": EVIL, "part": "flank", "view": "crop", "exact": True}
 PARAMS = {
     "ingest": {"dataset": "demo"},
     "datasets": {"demo": {"source": "folder", "path": f"photos {EVIL}", "split_column": "closed_split"}},
@@ -53,11 +56,12 @@ def page(survey):
         "train/net_a": {"trained": True},
     }
     stages |= {"leakage": {"encounters": 0}, "clean": {}, "split": {}, "background_flank": {"cover": 0.25}, "match": {}}
+    stages |= {"insight": INSIGHT}
     rejected = {
         "clean": rejected_table([("1", "a", EVIL, ""), ("2", "b", "too_small", ""), ("3", "c", "too_small", "")])
     }
     split = survey["split"].assign(identity=EVIL)
-    words = describe_run(PARAMS, SHOWN, survey["clean"], rejected["clean"], survey["detections"])
+    words = describe_run(PARAMS, SHOWN, survey["clean"], rejected["clean"], survey["detections"], INSIGHT)
     return render(f"demo {EVIL}", table, methods, PICTURES, stages, rejected, split, words)
 
 
@@ -133,7 +137,9 @@ def test_bars_stand_where_the_numbers_are():
 def test_a_run_is_described(source):
     params = PARAMS | {"datasets": {"demo": {"source": source, "path": "p", "url": "u", "commit": "c" * 40}}}
     params |= {"split": {"source": "column", "burst_gap_s": 90}}
-    words = describe_run(params, SHOWN, pd.DataFrame(), rejected_table([]), pd.DataFrame({"image_id": []}))
+    told = INSIGHT | {"exact": source == "git"}
+    words = describe_run(params, SHOWN, pd.DataFrame(), rejected_table([]), pd.DataFrame({"image_id": []}), told)
     assert words["source"].endswith(".")
     assert words["gap"] == "1.5"
     assert "published" in words["split"]
+    assert ("add up to the cosine" in words["attention"]) == (source == "git")
