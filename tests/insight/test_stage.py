@@ -46,9 +46,9 @@ def insight(tmp_path, monkeypatch):
     torch.manual_seed(0)
     state = Embedder(params["model"], 4).state_dict()
     about = {"model": params["model"], "channels": 4, "part": "flank", "view": "crop_edge", "trained": True}
-    save_model(Path("data/models/tiny.safetensors"), state, about)
+    save_model(Path("data/models/tiny/1.safetensors"), state, about)
     nothing = {"channels": 3, "part": "face", "view": "crop", "trained": False}
-    save_model(Path("data/models/faces.safetensors"), {}, about | nothing)
+    save_model(Path("data/models/faces/1.safetensors"), {}, about | nothing)
 
     def run(variant: str) -> dict:
         params["insight"]["variant"] = variant
@@ -67,7 +67,7 @@ def test_maps_and_images_of_a_network_and_the_same_bytes_again(insight):
     numbers = insight("tiny")
     pairs, maps = pd.read_csv("data/insight/pairs.csv"), load_file("data/insight/maps.safetensors")
     assert pairs["query"].nunique() == 2 and pairs["right"].tolist() == [True, False] * 2
-    ranked = pd.read_parquet("data/rankings/tiny.parquet").set_index(["protocol", "query", "candidate"])["score"]
+    ranked = pd.read_parquet("data/rankings/tiny/1.parquet").set_index(["protocol", "query", "candidate"])["score"]
     np.testing.assert_allclose(pairs["cosine"], ranked.loc[list(zip(*pairs.to_numpy().T[:3], strict=True))], atol=1e-4)
     for side in maps.values():
         assert side.shape == (4, 3, 5)
