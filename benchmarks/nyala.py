@@ -29,12 +29,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--protocol", choices=["closed", "disjoint"], required=True)
     parser.add_argument("--preset", default="nyala_zero_shot", help="the preset that lies over params.yaml")
+    parser.add_argument("--overrides", default="", help="what was set by -S beside the preset and the folder")
     parser.add_argument("--device", default="2 CPU cores", help="what trained")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     params = read_params()
     told = f"python -m pelage.presets {arguments.preset} && dvc exp run -S datasets.nyala.source=folder"
-    about = {"device": arguments.device, "command": f"{told} -S datasets.nyala.path=FOLDER"}
+    about = {
+        "device": arguments.device,
+        "command": f"{told} -S datasets.nyala.path=FOLDER {arguments.overrides}".strip(),
+    }
     rows = {}
     for path in sorted(Path("metrics/eval").glob("*.json")):
         scores = read_metrics(path)[arguments.protocol]
