@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import onnxruntime
 import pandas as pd
+from PIL import Image
 
 from pelage.common.files import write_json
 from pelage.common.parallel import cores
@@ -71,7 +72,7 @@ def main() -> None:
     arguments = parser.parse_args()
     params = read_params()
     params["background"] |= {"min_cover": 0, "max_cover": 1}  # rembg has no fall-back
-    readable = [path for path in sorted(arguments.photos.rglob("*.*")) if cv2.imread(str(path)) is not None]
+    readable = [path for path in sorted(arguments.photos.rglob("*.*")) if whole(path)]
     paths = readable[:: max(len(readable) // arguments.n, 1)][: arguments.n]
 
     os.environ["U2NET_HOME"] = str(arguments.weights.parent)
@@ -113,6 +114,15 @@ def main() -> None:
     }
     write_json(arguments.out, result)
     print(result)
+
+
+def whole(path: Path) -> bool:
+    """Return whether a photo can be read to its end."""
+    try:
+        Image.open(path).load()
+    except OSError:
+        return False
+    return True
 
 
 def ratio(plain_seconds: list[float], our_seconds: list[float]) -> float:

@@ -38,7 +38,7 @@ from pelage.model.embedder import CHANNEL_MEAN, CHANNEL_STD, Embedder
 from pelage.split.protocols import protocol_sets, read_split
 from pelage.training.dataset import TrainingData, training_data
 from pelage.training.loop import _Trainer
-from pelage.training.sampler import batch_count
+from pelage.training.sampler import identity_batches
 from pelage.training.variant import Variant, read_variant
 
 WAYS = ("pelage", "plain")
@@ -99,8 +99,8 @@ class Plain:
         learnt = [*self.network.parameters(), *self.loss.parameters()]
         self.optimizer = torch.optim.AdamW(learnt, config["lr"], weight_decay=config["weight_decay"])
 
-    def run_epoch(self) -> None:
-        """Learn from each crop once."""
+    def run_epoch(self) -> int:
+        """Learn from each crop once, and return how many that were."""
         self.network.train()
         for images, labels in self.loader:
             loss = self.loss(self.network(images.to(self.device)), labels.to(self.device))
@@ -108,9 +108,6 @@ class Plain:
             loss.backward()
             self.optimizer.step()
             loss.item()
-
-    @property
-    def photos(self) -> int:
         return len(self.loader) * self.size
 
 
@@ -118,16 +115,15 @@ class Ours:
     """Our loop, without validation."""
 
     def __init__(self, variant: Variant, data: TrainingData, weights: dict, device: torch.device) -> None:
-        batches = batch_count(len(data.labels), *(variant.train[key] for key in BATCH))
-        self.photos = batches * variant.train[BATCH[0]] * variant.train[BATCH[1]]
+        config, self.data = variant.train, data
+        self.batches = [config[key] for key in ("identities_per_batch", "photos_per_identity", "seed")]
         self.trainer = _Trainer(variant, dataclasses.replace(data, validation=None), weights, device, 0)
 
-    def run_epoch(self) -> None:
-        """Learn for one epoch."""
+    def run_epoch(self) -> int:
+        """Learn for one epoch, and return of how many crops."""
+        batches = identity_batches(self.data.labels, self.data.encounters, *self.batches, self.trainer.epoch)
         self.trainer.run_epoch()
-
-
-BATCH = ("identities_per_batch", "photos_per_identity")
+        return sum(map(len, batches))
 
 
 def spent() -> np.ndarray:
@@ -137,7 +133,7 @@ def spent() -> np.ndarray:
 
 
 def learn(way: str, folder: Path, name: str, size: tuple[int, int]) -> Iterator[dict]:
-    """Set up one way to train, then yield what each epoch cost."""
+    """Set up one way to train, then yield what each epoch cost a photo."""
     params = read_params()
     device = prepare(**params["compute"])
     variant = read_variant(params, name)
@@ -152,16 +148,15 @@ def learn(way: str, folder: Path, name: str, size: tuple[int, int]) -> Iterator[
     loop = Ours(variant, data, weights, device) if way == "pelage" else Plain(variant, data, crops, weights, device)
     while True:
         before = spent()
-        loop.run_epoch()
-        seconds = (spent() - before + reading) / loop.photos
-        own, worker = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        gpu = torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
-        yield {
-            "seconds": seconds,
-            "photos": loop.photos,
-            "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-            "memory": {"process": own // 1024, "largest_worker": worker // 1024, "gpu": gpu // 2**20},
-        }
+        photos = loop.run_epoch()
+        seconds = (spent() - before + reading) / photos
+        memory = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+        if way == "plain":
+            memory["largest_worker"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+        if device.type == "cuda":
+            memory["gpu"] = torch.cuda.max_memory_allocated() // 2**20
+        name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
+        yield {"seconds": seconds, "photos": photos, "device": name, "memory": memory}
 
 
 _epochs: Iterator[dict]
@@ -203,7 +198,7 @@ def main() -> None:
         "cores": cores(),
         "backbone": model["backbone"],
         "size": list(size),
-        "photos_an_epoch": told["pelage"][0]["photos"],
+        "photos_an_epoch": {way: told[way][-1]["photos"] for way in WAYS},
         "rounds": arguments.rounds,
         "photos_a_second": {way: round(1 / spent[0], 1) for way, spent in seconds.items()},
         "cpu_seconds_a_photo": {way: round(spent[1], 5) for way, spent in seconds.items()},

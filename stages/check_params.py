@@ -1,12 +1,13 @@
-"""Check params: a wrong data set, part, view, loss or matcher is said before any stage has removed its outputs."""
+"""Check params: a wrong data set, part, view, loss, matcher or variant is said before any stage has removed its outputs."""
 
 from pathlib import Path
 
 import _path  # noqa: F401
 
 from pelage.common.files import write_text
-from pelage.common.params import entry, read_params
+from pelage.common.params import choose, entry, read_params
 from pelage.common.stage import run_stage
+from pelage.insight.settings import check_settings
 from pelage.matching.fusion import read_methods
 from pelage.matching.matchers import read_matcher
 from pelage.matching.rematchers import read_rematcher
@@ -18,6 +19,8 @@ def main() -> None:
     entry(params["datasets"], params["ingest"]["dataset"], "datasets")
     for name in params["variants"]:
         read_variant(params, name)
+    choose(params["insight"]["variant"], params["variants"], "insight.variant")
+    check_settings(params["insight"])
     for name in params["matchers"]:
         read_matcher(params, name)
     for name in params["rematchers"]:

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import _path  # noqa: F401
+from safetensors.numpy import load_file
 
 from pelage.common.files import fresh_folder, seed_files, write_bytes, write_text
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet, read_table, write_table
-from pelage.report import figures, page, sheets
+from pelage.report import figures, insight_sheets, page, sheets
 from pelage.report.tables import FUSED, leader, leaderboard, list_methods, markdown, read_metrics
 
 SPLIT = {"known": bool, "gallery": bool}
@@ -24,7 +25,7 @@ def main() -> None:
     per_part = [f"{stage}_{part}" for stage in ("crop", "background", "edges") for part in parts]
     trained = [f"train/{name}" for name in networks]
     compared = [f"match/{method.name}" for method in methods if method.kind == "local"]
-    ranked = [*trained, *compared, "mlp", "pairs", "fuse"]
+    ranked = [*trained, *compared, "mlp", "pairs", "fuse", "insight"]
     stages = ["ingest", "clean", "detect", *per_part[len(parts) :], "split", "leakage", *ranked]
     metrics = {stage: read_metrics(Path(f"metrics/{stage}.json")) for stage in stages}
     seeds = read_metrics(Path("metrics/seeds.json"))
@@ -35,7 +36,7 @@ def main() -> None:
     found = read_table(Path("data/detections.csv"), sheets.BOX | sheets.ANIMAL | {"animal": int})
     truth = read_table(Path("data/truth/truth.csv"), sheets.BOX | sheets.FACE)
     histories = {name: read_table(Path(f"plots/training/{name}.csv"), figures.HISTORY) for name in networks}
-    maps = {name: read_parquet(Path(f"data/umap/{name}.parquet")) for name in networks}
+    planes = {name: read_parquet(Path(f"data/umap/{name}.parquet")) for name in networks}
     curves = {method.name: read_table(Path(f"plots/cmc/{method.name}.csv"), figures.CURVES) for method in methods}
     table = leaderboard({m.name: read_metrics(Path(f"metrics/eval/{m.name}.json")) for m in methods}, methods)
     first = leader(table)
@@ -43,6 +44,11 @@ def main() -> None:
     ranking = read_parquet(seed_files(Path(ranked))[0])
     ranking = ranking[ranking["protocol"] == first["protocol"]]
     crops = Path("data/views/crop") / first["part"]
+    insight = Path("data/insight")
+    pairs = read_table(insight / "pairs.csv", insight_sheets.PAIRS)
+    classes = read_table(insight / "classes.csv", insight_sheets.CLASSES)
+    maps = load_file(insight / "maps.safetensors")
+    looked = Path("data/views") / metrics["insight"]["view"] / metrics["insight"]["part"]
 
     pictures = {
         "leaderboard": figures.leaderboard_figure(table),
@@ -51,12 +57,14 @@ def main() -> None:
         "counts": figures.counts_figure(split),
         "views": sheets.views_sheet(Path("data/views"), split, parts, count, seed),
         "matches": sheets.matches_sheet(crops, ranking, split, count, candidates, seed),
+        "attention": insight_sheets.attention_sheet(looked, pairs, maps, split, count, seed),
+        "inversion": insight_sheets.inversion_sheet(looked, insight / "inverted", classes, split, count, seed),
         "detections": sheets.detections_sheet(Path("data/photos"), clean, found, truth, count, seed),
     }
     for name, png in pictures.items():
         write_bytes(Path(f"plots/{name}.png"), png)
-    pictures["umap"] = figures.umap_figure(maps, split)
-    words = page.describe_run(params, first, clean, rejected["clean"], found)
+    pictures["umap"] = figures.umap_figure(planes, split)
+    words = page.describe_run(params, first, clean, rejected["clean"], found, metrics["insight"])
     html = page.render(params["ingest"]["dataset"], table, methods, pictures, metrics, rejected, split, words, seeds)
     with fresh_folder(Path("data/report")) as folder:
         write_text(folder / "index.html", html)

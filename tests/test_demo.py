@@ -37,8 +37,8 @@ def project(scratch):
 
 
 def test_every_stage_ran_and_a_second_time_none(project):
-    wanted = {"ingest", "detect", "edges@flank", "train@cosface", "search@face", "match@sift_lnbnn", "report"}
-    assert wanted <= project.first
+    some = {"ingest", "detect", "edges@flank", "train@cosface", "search@face", "match@sift_lnbnn", "insight", "report"}
+    assert some <= project.first
     again = project.dvc("repro").stdout
     assert not ran(again)
     assert "up to date" in again
@@ -64,7 +64,8 @@ def test_margin_retrains_and_nothing_before(project):
     project.set(loss__margin=0.5)
     stages = ran(project.dvc("repro").stdout)
     assert stages
-    assert {name.split("@")[0] for name in stages} <= {"train", "embed", "search", "fuse", "evaluate", "report"}
+    after = {"train", "embed", "search", "fuse", "evaluate", "insight", "report"}
+    assert {name.split("@")[0] for name in stages} <= after
     assert {"train@cosface", "train@face"} <= stages
 
 
@@ -72,15 +73,8 @@ def test_hed_reruns_edges_and_what_reads_edge_views(project):
     project.set(edges__method="hed")
     stages = ran(project.dvc("repro").stdout)
     assert {"edges@flank", "train@cosface"} <= stages
-    assert {name.split("@")[0] for name in stages} <= {
-        "edges",
-        "train",
-        "embed",
-        "search",
-        "fuse",
-        "evaluate",
-        "report",
-    }
+    after = {"edges", "train", "embed", "search", "fuse", "evaluate", "insight", "report"}
+    assert {name.split("@")[0] for name in stages} <= after
     assert "train@face" not in stages, "the face variant reads the view without edges"
 
 

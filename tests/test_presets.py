@@ -97,8 +97,9 @@ def test_every_variant_of_every_preset_can_be_built(params, name):
 
 
 @pytest.mark.parametrize("name", presets.preset_names(ROOT / "presets"))
-def test_stages_show_parts_that_there_are(name):
+def test_stages_have_the_parts_and_variants_that_they_name(name):
     params = presets.laid_over(TEXT, presets.read_preset(name, ROOT / "presets"))
+    assert params["insight"]["variant"] in params["variants"]
     assert {section["part"] for section in params.values() if isinstance(section, dict) and "part" in section} <= set(
         params["parts"]
     )

@@ -14,8 +14,10 @@ from pelage.report.tables import Method, blocks, leaderboard
 
 EVIL = "<script>alert('x')</script>"
 PICTURES = dict.fromkeys(
-    ["leaderboard", "cmc", "training", "counts", "views", "matches", "detections", "umap"], b"\x89PNG"
+    ["leaderboard", "cmc", "training", "counts", "views", "matches", "attention", "inversion", "detections", "umap"],
+    b"\x89PNG",
 )
+INSIGHT = {"variant": EVIL, "part": "flank", "view": "crop", "exact": True}
 PARAMS = {
     "ingest": {"dataset": "demo"},
     "datasets": {"demo": {"source": "folder", "path": f"photos {EVIL}", "split_column": "closed_split"}},
@@ -57,11 +59,12 @@ def page(survey):
     stages |= {"leakage": {"encounters": 0}, "clean": {}, "split": {}, "background_flank": {"cover": 0.25}}
     stages |= {"match/sift": {"crops": 3}, "mlp": {}, "pairs": {"closed": {"roc_auc_constant": 0.5}}}
     stages |= {"fuse": {"ece": 0.125}}
+    stages |= {"insight": INSIGHT}
     rejected = {
         "clean": rejected_table([("1", "a", EVIL, ""), ("2", "b", "too_small", ""), ("3", "c", "too_small", "")])
     }
     split = survey["split"].assign(identity=EVIL)
-    words = describe_run(PARAMS, SHOWN, survey["clean"], rejected["clean"], survey["detections"])
+    words = describe_run(PARAMS, SHOWN, survey["clean"], rejected["clean"], survey["detections"], INSIGHT)
     seeds = {EVIL: {"closed": {"1": {"top1": 0.5, "auroc": None}, "20": {"top1": 0.25, "auroc": None}}}}
     return render(f"demo {EVIL}", table, methods, PICTURES, stages, rejected, split, words, seeds)
 
@@ -146,11 +149,13 @@ def test_bars_stand_where_the_numbers_are():
 def test_a_run_is_described(source):
     params = PARAMS | {"datasets": {"demo": {"source": source, "path": "p", "url": "u", "commit": "c" * 40}}}
     params |= {"split": {"source": "column", "burst_gap_s": 90}}
-    words = describe_run(params, SHOWN, pd.DataFrame(), rejected_table([]), pd.DataFrame({"image_id": []}))
+    told = INSIGHT | {"exact": source == "git"}
+    words = describe_run(params, SHOWN, pd.DataFrame(), rejected_table([]), pd.DataFrame({"image_id": []}), told)
     assert words["source"].endswith(".")
     assert words["gap"] == "1.5"
     assert words["matches"] == "Photos as net_a ranked them, flank, closed protocol."
     several = SHOWN | {"seeds": 3}
-    words = describe_run(params, several, pd.DataFrame(), rejected_table([]), pd.DataFrame({"image_id": []}))
+    words = describe_run(params, several, pd.DataFrame(), rejected_table([]), pd.DataFrame({"image_id": []}), told)
     assert words["matches"].startswith("Photos as net_a ranked them with the lowest of its seeds, flank")
     assert "published" in words["split"]
+    assert ("add up to the cosine" in words["attention"]) == (source == "git")

@@ -183,7 +183,7 @@ def test_a_loss_that_is_no_number_names_variant_epoch_and_photos_and_keeps_what_
     monkeypatch.setattr(learner, "create_loss", Failing)
     kept = Kept()
     with pytest.raises(
-        PelageError, match=r"Training tiny: the loss of batch 2 of epoch 2 is nan.*train.lr.*\d+#0, "
+        PelageError, match=r"Training tiny, epoch 2: the loss of batch 2 is nan.* weights of epoch 1.*train.lr.*\d+#0, "
     ) as told:
         train(variant(), data, None, CPU, 8, kept)
     assert len(kept.states) == 1 and kept.states[0]["epoch"] == 1
@@ -191,6 +191,22 @@ def test_a_loss_that_is_no_number_names_variant_epoch_and_photos_and_keeps_what_
         value.isfinite().all() for value in kept.states[0]["learner"]["model"].values() if value.is_floating_point()
     )
     assert len(str(told.value).split("batch: ")[1].split(", ")) == 8
+
+
+def test_weights_that_the_last_step_of_an_epoch_spoilt_are_never_kept(monkeypatch):
+    real = learner.Learner.step
+
+    def spoilt(self, number):
+        rate = real(self, number)
+        if number == 5:  # the last of the second epoch
+            torch.nn.init.constant_(self.embedder.head[1].bias, float("inf"))
+        return rate
+
+    monkeypatch.setattr(learner.Learner, "step", spoilt)
+    kept = Kept()
+    with pytest.raises(PelageError, match=r"epoch 2: weights are no numbers any more after batch 3.*\d+#0"):
+        train(variant(), striped(), None, CPU, 8, kept)
+    assert [state["epoch"] for state in kept.states] == [1]
 
 
 def test_frozen_norms_keep_their_statistics():

@@ -28,6 +28,9 @@ REPORTED = ("closed", "open", "disjoint", "validation")
 MAIN = ("top1", "auroc", "map", "map_at_r")
 """Metrics whose spread between seeds is told."""
 
+INTERVALS = ("top1", "map", "map_at_r", "dynamic_top5_ap")
+"""Means over queries whose interval is told."""
+
 CMC_RANKS = 20
 Scores = dict[str, int | float | None]
 
@@ -92,7 +95,7 @@ def score_protocol(
     scores["top1_encounter_free"] = _mean(per_query["top1"][free])
 
     draws = encounter_draws(queries["encounter"].to_numpy(object), resamples, seed, question.name)
-    resampled = {key: resampled_means(per_query[key], answerable, draws) for key in ("top1", "map", "dynamic_top5_ap")}
+    resampled = {key: resampled_means(per_query[key], answerable, draws) for key in INTERVALS}
     scores |= dict.fromkeys(("auroc", "threshold", "baks", "baus"))
     resampled["auroc"] = np.empty(0)
     if question.name == "open":

@@ -83,7 +83,14 @@ class Embedder(nn.Module):
         Returns:
             `(N, dim)`, not normalised.
         """
-        features = self.backbone.forward_features((images - self.mean) / self.std)
+        return self.project(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the backbone's features of a batch, as `layout` describes them."""
+        return self.backbone.forward_features((images - self.mean) / self.std)
+
+    def project(self, features: Tensor) -> Tensor:
+        """Return the embeddings `(N, dim)` of features: pooling, norm and head."""
         pooled = features[:, 0] if self.takes_class else self.pooling(feature_maps(features, self.layout))
         norm = last_norm(self.backbone)
         return self.head(pooled if norm is None else apply_norm(norm, pooled, self.layout.width))

@@ -37,6 +37,12 @@ SUBSETS = {
 }
 
 
+SUMS = {
+    True: "All places of a photo add up to the cosine of the pair.",
+    False: "Its pooling or head is not linear, so the colours are a first-order estimate, not a sum.",
+}
+
+
 def data_uri(png: bytes) -> str:
     """Return PNG bytes as an address that holds them."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
@@ -130,6 +136,7 @@ def describe_run(
     clean: pd.DataFrame,
     rejected: pd.DataFrame,
     detections: pd.DataFrame,
+    insight: Mapping[str, Any],
 ) -> dict[str, str]:
     """Say in words what was run on what.
 
@@ -139,6 +146,7 @@ def describe_run(
         clean: Photos that were kept.
         rejected: Photos that cleaning rejected.
         detections: What was found on the photos that were kept.
+        insight: Metrics of the stage insight.
     """
     kept, found = len(clean), detections["image_id"].nunique()
     photos = f"Of {kept + len(rejected):,} photos {kept:,} were kept; on {found:,} of these an animal was found."
@@ -163,6 +171,8 @@ def describe_run(
         "gap": f"{params['split']['burst_gap_s'] / 60:g}",
         "confidence": f"{100 * params['evaluate']['confidence']:g}",
         "bootstrap": f"{params['evaluate']['bootstrap']:,}",
+        "insight": f"The network of the variant {insight['variant']} ({insight['part']}, {insight['view']}).",
+        "attention": SUMS[bool(insight["exact"])],
         "matches": f"Photos as {shown['method']} ranked them{of_seed}, {shown['part']}, {shown['protocol']} protocol.",
     }
 
@@ -184,9 +194,10 @@ def render(
         dataset: Name of the data set.
         table: `tables.leaderboard`.
         methods: Its methods, in the order of the parameters.
-        pictures: PNG bytes by name: leaderboard, cmc, training, views, matches, counts, detections, umap; None is left
-            out.
-        stages: Metrics by stage, those of training as `train/VARIANT`, of matching as `match/MATCHER`.
+        pictures: PNG bytes by name: leaderboard, cmc, training, views, matches, attention, inversion, counts,
+            detections, umap; None is left out.
+        stages: Metrics by stage, those of training as `train/VARIANT`, of matching as
+                `match/MATCHER`.
         rejected: Tables of rejected rows by stage.
         split: Rows of `data/split.csv`.
         words: Words about the run, as `describe_run` gives them.

@@ -66,6 +66,11 @@ class Learner:
         """The embedder that is validated and exported."""
         return self.embedder if self.ema is None else self.ema.module
 
+    @property
+    def finite(self) -> bool:
+        """Whether all weights are numbers still."""
+        return all(parameter.isfinite().all() for parameter in self._parts.parameters())
+
     def begin(self, epoch: int) -> None:
         """Switch to training what is trained in `epoch`: a frozen backbone keeps its weights and statistics."""
         frozen = epoch < self._config["freeze_backbone"]

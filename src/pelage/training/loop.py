@@ -183,12 +183,14 @@ class _Trainer:
             loss = self.learner.loss_of(images, self.data.labels[chosen])
             value = loss.item()
             if not math.isfinite(value):
-                raise PelageError(self._explain(value, number, chosen))
+                raise PelageError(self._explain(f"the loss of batch {number + 1} is {value}", chosen))
             step = number // accumulate
             self.learner.add(loss, len(chosen) / photos[step])
             if number + 1 == len(batches) or (number + 1) % accumulate == 0:
                 rate = self.learner.step(self.epoch * self.steps + step)
             total += value
+        if not self.learner.finite:
+            raise PelageError(self._explain(f"weights are no numbers any more after batch {len(batches)}", chosen))
         return total / len(batches), rate
 
     def _augmented(self, batches: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -226,10 +228,11 @@ class _Trainer:
         scores = retrieval(queries @ gallery.T, validation.hits, validation.allowed)
         return {name: round(value, 4) for name, value in scores.items()}
 
-    def _explain(self, value: float, number: int, chosen: np.ndarray) -> str:
+    def _explain(self, what: str, chosen: np.ndarray) -> str:
         ids = ", ".join(self.data.ids[place] for place in self.data.train[chosen])
+        kept = f"The checkpoint keeps the weights of epoch {self.epoch}. " if self.epoch else ""
         return (
-            f"Training {self.variant.name}: the loss of batch {number + 1} of epoch {self.epoch + 1} is {value}. "
+            f"Training {self.variant.name}, epoch {self.epoch + 1}: {what}. {kept}"
             f"Lower train.lr or loss.scale in params.yaml, set train.clip_norm, or train.precision to fp32, or look at "
             f"the crops of this batch: {ids}."
         )

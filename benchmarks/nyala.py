@@ -1,0 +1,62 @@
+"""The results of a run on nyalas, as one table that is kept: `benchmarks/results/nyala-*.json`.
+
+    export PYTHONPATH=src
+    python -m pelage.presets nyala_zero_shot
+    dvc exp run -S datasets.nyala.source=folder -S datasets.nyala.path=FOLDER
+    python benchmarks/nyala.py --protocol disjoint --out benchmarks/results/nyala-zero-shot.json
+
+It reads `metrics/` and `params.yaml` as that run left them; nothing is computed here. A row a method: means over seeds,
+intervals of 95 % that resample encounters, the seeds, and the commands above.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pelage.common.files import write_json
+from pelage.common.params import read_params
+from pelage.report.tables import read_metrics
+
+KEYS = (
+    "top1", "top1_low", "top1_high", "top1_sd", "top5", "map", "map_low", "map_high",
+    "map_at_r", "map_at_r_low", "map_at_r_high", "map_at_r_sd", "balanced_accuracy", "top1_encounter_free",
+    "top1_minus_sift", "top1_minus_sift_low", "top1_minus_sift_high", "queries", "query_identities", "gallery",
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--protocol", choices=["closed", "disjoint"], required=True)
+    parser.add_argument("--preset", default="nyala_zero_shot", help="the preset that lies over params.yaml")
+    parser.add_argument("--overrides", default="", help="what was set by -S beside the preset and the folder")
+    parser.add_argument("--device", default="2 CPU cores", help="what trained")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    params = read_params()
+    told = f"python -m pelage.presets {arguments.preset} && dvc exp run -S datasets.nyala.source=folder"
+    about = {
+        "device": arguments.device,
+        "command": f"{told} -S datasets.nyala.path=FOLDER {arguments.overrides}".strip(),
+    }
+    rows = {}
+    for path in sorted(Path("metrics/eval").glob("*.json")):
+        scores = read_metrics(path)[arguments.protocol]
+        variant = params["variants"].get(path.stem)
+        row = {key: scores[key] for key in KEYS if scores.get(key) is not None}
+        if variant:
+            trained = read_metrics(Path(f"metrics/train/{path.stem}.json"))
+            row["seeds"] = variant.get("train", {}).get("seeds", params["train"]["seeds"])
+            row |= {key: trained[key] for key in ("val_top1", "val_map", "epochs_run") if key in trained}
+        rows[path.stem] = row | about
+    best_first = sorted(rows, key=lambda name: (-rows[name].get("top1", -1.0), name))
+    write_json(arguments.out, {name: rows[name] for name in best_first})
+    for name in best_first:
+        print(
+            name,
+            *(f"{key} {rows[name][key]}" for key in ("top1", "top1_low", "top1_high", "map_at_r") if key in rows[name]),
+        )
+
+
+if __name__ == "__main__":
+    main()
