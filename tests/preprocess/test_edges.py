@@ -1,4 +1,4 @@
-"""Edges: Canny by hand and as the leopard study computes it, views, opacity, memo, and both methods end to end."""
+"""Edges: Canny by hand and as the leopard study computes it, views, opacity, HED's memo, and both methods end to end."""
 
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def test_both_views_carry_the_background_free_edges(tmp_path):
     crop = np.random.default_rng(1).integers(0, 256, (40, 40, 3), np.uint8)
     nobg = _square()
     folders = _folders(tmp_path, [crop], [nobg])
-    densities = draw_edges(*folders, PARAMS, Path("unused"), tmp_path / "memo")
+    densities = draw_edges(*folders, PARAMS, Path("unused"))
     edges = canny_edges(nobg, np.ones((40, 40)), 55, 160)
     assert np.array_equal(read_image(tmp_path / "crop_edge/0.png"), np.dstack([crop, edges]))
     assert np.array_equal(read_image(tmp_path / "nobg_edge/0.png"), np.dstack([nobg, edges]))
@@ -82,26 +82,15 @@ def test_opacity_is_laid_on_black(tmp_path):
     crop = np.full((40, 40, 3), 220, np.uint8)
     alpha = _square(level=255)[:, :, 0]
     folders = _folders(tmp_path, [crop], [np.dstack([crop, alpha])])
-    draw_edges(*folders, PARAMS, Path("unused"), tmp_path / "memo")
+    draw_edges(*folders, PARAMS, Path("unused"))
     view = read_image(tmp_path / "nobg_edge/0.png")
     assert np.array_equal(view[:, :, :3], np.where(alpha[:, :, None] > 0, crop, 0))
     assert view[:, :, 3].any()
 
 
-def test_memo_spares_the_work_and_keeps_the_bytes(tmp_path, monkeypatch):
-    folders = _folders(tmp_path, [_square()], [_square()])
-    draw_edges(*folders, PARAMS, Path("unused"), tmp_path / "memo")
-    first = (tmp_path / "crop_edge/0.png").read_bytes()
-    monkeypatch.setattr(module, "canny_edges", lambda *_: pytest.fail("computed again"))
-    draw_edges(*folders, PARAMS, Path("unused"), tmp_path / "memo")
-    assert (tmp_path / "crop_edge/0.png").read_bytes() == first
-    with pytest.raises(pytest.fail.Exception):
-        draw_edges(*folders, {**PARAMS, "low": 20}, Path("unused"), tmp_path / "memo")
-
-
 def test_nothing_in_nothing_out_and_wrong_method(tmp_path):
     folders = _folders(tmp_path, [], [])
-    assert draw_edges(*folders, PARAMS, Path("unused"), tmp_path / "memo") == []
+    assert draw_edges(*folders, PARAMS, Path("unused")) == []
     with pytest.raises(PelageError, match=r"edges\.method is 'sobel'"):
         draw_edges(*folders, {**PARAMS, "method": "sobel"}, Path("unused"))
     with pytest.raises(PelageError, match=r"hed\.safetensors is missing"):
