@@ -1,4 +1,4 @@
-"""Check params: a wrong data set, part, view, loss, matcher or variant is said before any stage has removed its outputs."""
+"""Check params: a wrong data set, part, view, loss, matcher or variant is said before outputs are removed."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Edges: Canny by hand and as the leopard study computes it, views, opacity, HED's memo, and both methods end to end."""
+"""Edges: Canny by hand and as the leopard study computes it, views, opacity, HED's memo, both methods end to end."""
 
 from pathlib import Path
 
@@ -9,7 +9,6 @@ from safetensors.torch import save_file
 
 from pelage.common.errors import PelageError
 from pelage.common.images import read_image, write_png
-from pelage.preprocess import edges as module
 from pelage.preprocess.edges import automatic_thresholds, canny_edges, draw_edges, on_black
 from pelage.preprocess.hed import HED, hed_edges
 
