@@ -5,24 +5,31 @@
     dvc exp run -S datasets.nyala.source=folder -S datasets.nyala.path=FOLDER
     python benchmarks/nyala.py --protocol disjoint --out benchmarks/results/nyala-zero-shot.json
 
-It reads `metrics/` and `params.yaml` as that run left them; nothing is computed here. A row a method: means over seeds,
-intervals of 95 % that resample encounters, the seeds, and the commands above.
+It reads `metrics/`, `params.yaml` and the noted times as that run left them; nothing is computed here. A row a method:
+means over seeds, intervals of 95 % that resample encounters, the seeds, the commands above, and the seconds that its
+stages took (those of a fusion or a rematcher without its parts; features from the memo take none).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from pelage.common.files import write_json
 from pelage.common.params import read_params
+from pelage.common.stage import times_file
 from pelage.report.tables import read_metrics
 
 KEYS = (
     "top1", "top1_low", "top1_high", "top1_sd", "top5", "map", "map_low", "map_high",
     "map_at_r", "map_at_r_low", "map_at_r_high", "map_at_r_sd", "balanced_accuracy", "top1_encounter_free",
-    "top1_minus_sift", "top1_minus_sift_low", "top1_minus_sift_high", "queries", "query_identities", "gallery",
+    "top1_left", "top1_right", "ceiling_same_flank", "ceiling_same_flank_encounter_free",
+    "top1_minus_sift", "top1_minus_sift_low", "top1_minus_sift_high", "queries", "queries_encounter_free",
+    "queries_left", "queries_right", "query_identities", "gallery",
 )  # fmt: skip
+NAMES = {"balanced_accuracy": "balanced", "top1_encounter_free": "excluded_same_encounter_top1"}
+STAGES = ("train@{}", "embed@{}", "search@{}", "match@{}", "rematch@{}")
 
 
 def main() -> None:
@@ -39,11 +46,17 @@ def main() -> None:
         "device": arguments.device,
         "command": f"{told} -S datasets.nyala.path=FOLDER {arguments.overrides}".strip(),
     }
-    rows = {}
+    rows, seconds = {}, {}
+    for line in times_file().read_text(encoding="utf-8").splitlines() if times_file().exists() else []:
+        noted = json.loads(line)
+        seconds[noted["stage"]] = noted["seconds"]
     for path in sorted(Path("metrics/eval").glob("*.json")):
         scores = read_metrics(path)[arguments.protocol]
         variant = params["variants"].get(path.stem)
-        row = {key: scores[key] for key in KEYS if scores.get(key) is not None}
+        row = {NAMES.get(key, key): scores[key] for key in KEYS if scores.get(key) is not None}
+        stages = [stage.format(path.stem) for stage in STAGES] + ["fuse"] * (path.stem == "fused")
+        took = [seconds[stage] for stage in stages if stage in seconds]
+        row |= {"seconds": round(sum(took), 1)} if took else {}
         if variant:
             trained = read_metrics(Path(f"metrics/train/{path.stem}.json"))
             row["seeds"] = variant.get("train", {}).get("seeds", params["train"]["seeds"])

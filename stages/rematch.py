@@ -29,7 +29,8 @@ def main() -> None:
     device = prepare(**params["compute"])
     side = read_split(Path("data/split.csv")).set_index("crop_id")["orientation"]
     sources = [seed_files(Path(f"data/rankings/{wanted[field]}.parquet"))[0] for field in ("local", "global")]
-    pairs = shortlist(list(map(read_parquet, sources)), side if wanted["same_side"] else None, wanted["shortlist"])
+    depths = [wanted["local_shortlist"], wanted["global_shortlist"]]
+    pairs = shortlist(list(map(read_parquet, sources)), depths, side if wanted["same_side"] else None)
 
     crops, masks = (Path(folder) / wanted["part"] for folder in ("data/views/crop", "data/masks"))
     asked = sorted(set(pairs["query"]) | set(pairs["candidate"]))

@@ -5,7 +5,8 @@
     python -m pelage.presets --undo          take the last one back
 
 A preset is `presets/<name>.yaml`: `about` says what it reproduces and from which source, `variants` replaces the
-section of that name, `set` holds values laid over the other sections, and `sweep` says what `pelage.sweeps` varies.
+section of that name, `set` holds values laid over the other sections (and may add matchers and rematchers), and `sweep`
+says what `pelage.sweeps` varies.
 Comments of `params.yaml` stay. The pipeline itself knows `params.yaml` alone.
 """
 
@@ -25,10 +26,14 @@ from ruamel.yaml.comments import CommentedSeq
 from pelage.common.errors import PelageError
 from pelage.common.files import cache_root, write_text
 from pelage.common.params import read_yaml
+from pelage.matching.matchers import read_matcher
+from pelage.matching.rematchers import read_rematcher
 from pelage.training.variant import read_variant
 
 PARAMS, PRESETS = Path("params.yaml"), Path("presets")
 FIELDS = ("about", "variants", "set", "sweep")
+GROWING = ("matchers.", "rematchers.")
+"""Sections whose entries are the user's own: a preset may add some."""
 _VARIANTS = re.compile(r"^variants:\n(?:(?:[ #][^\n]*)?\n(?=[ \n])|[ ][^\n]*\n)*", re.MULTILINE)
 
 
@@ -59,11 +64,12 @@ def applied(text: str, preset: Mapping[str, Any]) -> str:
     """Return the text of `params.yaml` with a preset laid over it, comments kept.
 
     Raises:
-        PelageError: A key of `set` is not in `params.yaml`, or a variant is wrong.
+        PelageError: A key of `set` is not in `params.yaml`, or a variant, matcher or rematcher is wrong.
     """
     yaml, params = _laid(text, preset)
-    for name in params["variants"]:
-        read_variant(params, name)
+    for section, read in (("variants", read_variant), ("matchers", read_matcher), ("rematchers", read_rematcher)):
+        for name in params[section]:
+            read(params, name)
     return _dumped(yaml, params)
 
 
@@ -84,10 +90,14 @@ def _laid(text: str, preset: Mapping[str, Any]) -> tuple[YAML, dict[str, Any]]:
 
 
 def _lay(section: dict[str, Any], values: Mapping[str, Any], where: str) -> None:
+    before = len(section)
     for key, value in values.items():
-        if key not in section:
+        if key not in section and where in GROWING:
+            section.fa.set_block_style()
+            section.insert(len(section) - before, key, dict(value))  # before the comments that end the section
+        elif key not in section:
             raise PelageError(f"The preset sets {where}{key}, which params.yaml does not have. Correct the preset.")
-        if isinstance(value, Mapping) and isinstance(section[key], Mapping):
+        elif isinstance(value, Mapping) and isinstance(section[key], Mapping):
             _lay(section[key], value, f"{where}{key}.")
         elif isinstance(value, list) and isinstance(section[key], list):
             _fill(section[key], value)

@@ -1,5 +1,6 @@
 """A stage that fails on bad input: one paragraph, status 1, and under DVC the outputs of the run before."""
 
+import json
 import os
 import subprocess
 import sys
@@ -41,13 +42,14 @@ stages:
 
 def run(folder, *command):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, "PATH": path})
+    own = {"PATH": path, "PELAGE_CACHE": str(folder / "cache")}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | own)
 
 
 def test_bad_input_is_one_paragraph_and_keeps_previous_outputs(tmp_path):
     (tmp_path / "make.py").write_text(SCRIPT)
     (tmp_path / "dvc.yaml").write_text(DVC_YAML)
-    (tmp_path / ".gitignore").write_text("/data/*\n")
+    (tmp_path / ".gitignore").write_text("/data/*\n/cache/\n")
     (tmp_path / "bad").write_text("no")
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
     run(tmp_path, "git", "init", "-q")
@@ -63,5 +65,7 @@ def test_bad_input_is_one_paragraph_and_keeps_previous_outputs(tmp_path):
     assert failed.returncode != 0
     assert "ERROR: photos.csv, row 3: the clock is wrong. Mend it." in failed.stderr
     assert "Traceback" not in failed.stderr
+    (noted,) = (tmp_path / "cache/times.jsonl").read_text().splitlines()  # of the run that ended well
+    assert json.loads(noted)["stage"] == "make" and json.loads(noted)["seconds"] >= 0
     assert (tmp_path / "data/out.csv").read_text() == "{}"
     assert (tmp_path / "metrics/out.json").read_text() == "{}"

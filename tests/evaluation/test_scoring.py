@@ -105,7 +105,19 @@ def test_queries_of_their_own_encounter_are_told_apart(split, rankings):
     table = table[~asked]  # one miss with, one without a photo of its own encounter
     scores = score(questions, judged_by(table, questions))["closed"]
     assert (scores["queries_encounter_free"], scores["top1_encounter_free"]) == (16, 0.9375)
+    assert scores["ceiling_same_flank_encounter_free"] == 1
     assert scores["top1"] == 0.9
+
+
+def test_each_side_is_told(split, rankings):
+    split.loc[split["identity"] == "d", "orientation"] = "unknown"
+    questions = {name: ask(name, rules) for name, rules in protocol_sets(split, "flank").items()}
+    table, side = rankings(split, np.inf), split.set_index("crop_id")["orientation"]
+    table = table[table["query"].map(side) != "right"]  # all right flanks are missed
+    scores = score(questions, judged_by(table, questions))["closed"]
+    assert (scores["queries_left"], scores["top1_left"]) == (8, 1)
+    assert (scores["queries_right"], scores["top1_right"]) == (8, 0)
+    assert (scores["queries"], scores["top1"]) == (20, 0.6)
 
 
 def test_curves(split, questions, rankings):

@@ -32,14 +32,14 @@ def features(count: int) -> LearnedFeatures:
 
 def test_shortlists_are_joined_each_pair_once():
     first = pd.concat([ranked("open", "q", "abc"), ranked("closed", "q", "ab")])
-    pairs = shortlist([first, ranked("open", "q", "cad")], None, depth=2)
+    pairs = shortlist([first, ranked("open", "q", "cad")], [2, 2], None)
     assert set(pairs[pairs["protocol"] == "open"]["candidate"]) == {"a", "b", "c"} and len(pairs) == 5
 
 
 def test_opposite_flanks_take_no_place_on_the_list():
     side = pd.Series({"q": "left", "a": "right", "b": "left", "c": "unknown", "d": "left"})
-    assert shortlist([ranked("open", "q", "abcd")], side, depth=2)["candidate"].tolist() == ["b", "c"]
-    assert shortlist([ranked("open", "q", "abcd")], None, depth=2)["candidate"].tolist() == ["a", "b"]
+    assert shortlist([ranked("open", "q", "abcd")], [2], side)["candidate"].tolist() == ["b", "c"]
+    assert shortlist([ranked("open", "q", "abcd")], [2], None)["candidate"].tolist() == ["a", "b"]
 
 
 @pytest.mark.parametrize("score", ["matches", "inliers"])

@@ -24,6 +24,7 @@ from pelage.evaluation.retrieval import (
     identity_means,
 )
 
+SIDES = ("left", "right")
 REPORTED = ("closed", "open", "disjoint", "validation")
 MAIN = ("top1", "auroc", "map", "map_at_r")
 """Metrics whose spread between seeds is told."""
@@ -54,7 +55,9 @@ def score_protocol(
     * `map`, `map_at_r`: means of average precision and of average precision at R; `identity_balanced_map`,
       `identity_balanced_map_at_r` and `balanced_accuracy` (of top-1): means over individuals of their means.
     * `ceiling_same_flank`: share with an answer that shows the same flank, or may do so (a side is unknown).
-    * `queries_encounter_free`, `top1_encounter_free`: queries that no photo of their own encounter may answer.
+    * `queries_encounter_free`, `top1_encounter_free`, `ceiling_same_flank_encounter_free`: queries that no photo of
+      their own encounter may answer.
+    * `queries_left`, `top1_left`, `queries_right`, `top1_right`: queries of one side.
     * `auroc, threshold, baks, baus`: open protocol only.
     * `<key>_low`, `<key>_high`: bootstrap interval over encounters.
     * `top1_minus_sift`: difference to the baseline in top-1 on the same queries and resamples.
@@ -93,6 +96,10 @@ def score_protocol(
     scores["ceiling_same_flank"] = _mean(question.same_side[answerable])
     scores["queries_encounter_free"] = int(free.sum())
     scores["top1_encounter_free"] = _mean(per_query["top1"][free])
+    scores["ceiling_same_flank_encounter_free"] = _mean(question.same_side[free])
+    for side in SIDES:
+        asked = answerable & (queries["orientation"] == side).to_numpy()
+        scores[f"queries_{side}"], scores[f"top1_{side}"] = int(asked.sum()), _mean(per_query["top1"][asked])
 
     draws = encounter_draws(queries["encounter"].to_numpy(object), resamples, seed, question.name)
     resampled = {key: resampled_means(per_query[key], answerable, draws) for key in INTERVALS}

@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 PAIRS_AT_ONCE = 2048
 
 
-def shortlist(rankings: Sequence[pd.DataFrame], side: Mapping[str, str] | None, depth: int) -> pd.DataFrame:
+def shortlist(rankings: Sequence[pd.DataFrame], depths: Sequence[int], side: Mapping[str, str] | None) -> pd.DataFrame:
     """Join the first candidates of several methods.
 
     Args:
         rankings: Tables of `rankings_table`.
+        depths: Candidates of each method for a query.
         side: Orientation by crop id, to leave out pairs of opposite flanks before the lists are cut; None leaves them.
-        depth: Candidates of each method and query.
 
     Returns:
         `protocol`, `query`, `candidate`, each pair once.
     """
     tables = []
-    for table in rankings:
+    for table, depth in zip(rankings, depths, strict=True):
         table = table.sort_values(["protocol", "query", "rank"], kind="stable")
         table = table if side is None else drop_opposite(table, side)
         tables.append(table[table.groupby(["protocol", "query"], sort=False, observed=True).cumcount() < depth][PAIR])

@@ -16,7 +16,8 @@ DEFAULTS = {
     "features": "aliked",  # aliked | disk
     "local": None,  # a matcher whose first candidates are compared
     "global": None,  # a variant whose first candidates are, too
-    "shortlist": 40,  # candidates of each
+    "local_shortlist": 40,  # candidates of the matcher
+    "global_shortlist": 40,  # candidates of the variant
     "same_side": True,  # a left flank is never compared with a right one
     "side": 600,  # pixels that a crop's longer side is scaled to
     "keypoints": 512,  # most keypoints of a crop, by strength
