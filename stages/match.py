@@ -1,4 +1,4 @@
-"""Match MATCHER: crops, masks and data/split.csv -> data/rankings/MATCHER.parquet, metrics/match/MATCHER.json."""
+"""Match MATCHER: crops, masks, data/split.csv -> data/rankings/ and data/matches/MATCHER.parquet, metrics/match/."""
 
 import sys
 from pathlib import Path
@@ -26,10 +26,12 @@ def main() -> None:
 
     found = matcher.method.features(crops, masks, [crop_file(name) for name in names])
     features = dict(zip(names, found, strict=True))
-    rankings, summary = rank(features, sets, params["search"]["depth"], matcher.same_side, matcher.method.score)
+    found = rank(features, sets, params["search"]["depth"], matcher.same_side, matcher.method.score)
+    rankings, summary, matches = found
 
     counts = np.array([len(found) for found in features.values()])
     write_parquet(Path(f"data/rankings/{matcher.name}.parquet"), rankings)
+    write_parquet(Path(f"data/matches/{matcher.name}.parquet"), matches)
     metrics = {
         "crops": len(counts),
         "crops_without_keypoints": int((counts == 0).sum()),

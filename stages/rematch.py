@@ -1,4 +1,4 @@
-"""Rematch REMATCHER: shortlists of two methods, crops, masks -> data/rankings/REMATCHER.parquet, metrics/match/."""
+"""Rematch REMATCHER: shortlists, crops, masks -> data/rankings/ and data/matches/REMATCHER.parquet, metrics/match/."""
 
 import sys
 import time
@@ -43,10 +43,11 @@ def main() -> None:
     network = load_lightglue(wanted["features"], weights, device)
     start = time.perf_counter()
     choices = {key: wanted[key] for key in ("score", "confidence", "batch", "adaptive", "half")}
-    rankings = rematch(pairs, features, network, **choices, depth=params["search"]["depth"])
+    rankings, matches = rematch(pairs, features, network, **choices, depth=params["search"]["depth"])
     seconds = time.perf_counter() - start
 
     write_parquet(Path(f"data/rankings/{name}.parquet"), rankings)
+    write_parquet(Path(f"data/matches/{name}.parquet"), matches)
     unique = len(pairs[["query", "candidate"]].drop_duplicates())
     first = rankings[rankings["rank"] == 1].groupby("protocol", sort=False)["score"].mean()
     metrics = {

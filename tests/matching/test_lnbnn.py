@@ -190,7 +190,7 @@ A, B, C = (sorted(name for name in CROPS if name[0] == encounter) for encounter 
 
 
 def ranked(sets, features=CROPS, depth=100, same_side=True):
-    return rank(features, sets, depth, same_side, METHOD.score)
+    return rank(features, sets, depth, same_side, METHOD.score)[:2]
 
 
 def test_own_photo_and_own_encounter_are_no_candidates():

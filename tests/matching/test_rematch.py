@@ -58,18 +58,21 @@ def test_pairs_are_matched_once_and_ranked_by_sure_matches(monkeypatch, score):
         columns=["protocol", "query", "candidate"],
     )
     crops = {"q": features(5), "a": features(2), "b": features(3)}
-    table = rematch(pairs, crops, None, score, confidence=0.5, batch=4, adaptive=True, half=True, depth=9)
+    table, matches = rematch(pairs, crops, None, score, confidence=0.5, batch=4, adaptive=True, half=True, depth=9)
     assert asked == [(5, 2), (5, 3)]
     assert table[["protocol", "candidate", "rank"]].to_numpy().tolist() == [
         ["closed", "b", 1], ["closed", "a", 2], ["open", "a", 1],
     ]  # fmt: skip
     expected = {"matches": [3.75, 2.75, 2.75], "inliers": [2.75, 1.75, 1.75]}[score]
     assert table["score"].tolist() == expected
+    told = matches.groupby(["protocol", "query", "candidate"], sort=False).size().to_dict()
+    count = {"matches": (3, 2), "inliers": (2, 1)}[score]
+    assert told == {("closed", "q", "b"): count[0], ("closed", "q", "a"): count[1], ("open", "q", "a"): count[1]}
 
 
 def test_no_pairs_give_an_empty_table():
     none = pd.DataFrame({"protocol": [], "query": [], "candidate": []}, dtype=str)
-    assert rematch(none, {}, None, "matches", 0.5, 4, True, True, 9).empty
+    assert all(table.empty for table in rematch(none, {}, None, "matches", 0.5, 4, True, True, 9))
 
 
 def test_defaults_are_filled_in_and_weights_are_pinned():

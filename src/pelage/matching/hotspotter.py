@@ -28,7 +28,7 @@ from pelage.matching.affine_verification import Rules, verify
 from pelage.matching.hessian_affine import AffineFeatures, read_affine_features
 from pelage.matching.inverted_index import approximate_search
 from pelage.matching.lnbnn import SCORES, Matches, build_index, match, nearest_rows
-from pelage.matching.local_ranking import Scores
+from pelage.matching.local_ranking import Scores, leading, placed
 
 CHOICES = {
     "chip": ("longest", "area"),
@@ -132,6 +132,7 @@ class HotSpotter:
         )
         score = np.zeros(permitted.shape)
         verified = np.zeros(permitted.shape, int)
+        agreed = {}
 
         def score_query(place: int) -> None:
             query = queries[place].take(queries[place].weight > 0)
@@ -142,18 +143,24 @@ class HotSpotter:
             score[place] = worth * before / (1 + worth * before)
             chosen = shortlist(name, photo, of_name, self.names, self.photos)
             agree = np.zeros(len(matches.crop), bool)
+            where = {}
             for crop in chosen:
                 pair = np.flatnonzero(matches.crop == crop)
                 first, second = matches.query[pair], matches.candidate[pair]
                 agree[pair] = verify(query, gallery[crop], first, second, query.weight[first], rules)
+                pair = pair[agree[pair]]
+                if len(pair):
+                    found = matches.take(pair)
+                    where[crop] = placed(query, gallery[crop], found.query, found.candidate, worth * found.score)
             after, *_ = photo_scores(matches.take(agree), name, alone)
             inlying = np.bincount(matches.crop[agree], minlength=len(gallery))
             score[place] = np.where(inlying > 0, 1 + worth * after, score[place])
             verified[place] = inlying
+            agreed.update(((place, crop), found) for crop, found in leading(score[place], where).items())
 
         for _ in track(parallel_map(score_query, range(len(queries))), "match", len(queries)):
             pass
-        return Scores(score, verified)
+        return Scores(score, verified, agreed)
 
 
 class DogSift(HotSpotter):

@@ -6,7 +6,7 @@ Features of each crop -> scores of all pairs that may be compared (a kind shortl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,10 @@ from pelage.matching.rankings import join_rankings, rankings_table
 from pelage.split.protocols import ProtocolSet, allowed
 
 OPPOSITE = {"left": "right", "right": "left"}
+EXPLAINED = 3
+"""First candidates of a query whose matches are told."""
+
+MATCH_COLUMNS = ["query_x", "query_y", "candidate_x", "candidate_y", "score"]
 
 
 @dataclass(frozen=True)
@@ -30,16 +34,41 @@ class Scores:
             1: not verified, `s / (1 + s)` of all matches. So verified candidates come first, and the best scores of
             two queries can be compared. A kind that verifies nothing scores in [0, 1).
         verified: `(Q, G)` int, matches that agree; 0 where not verified.
+        agreed: By places of query and candidate, what `placed` returns of the matches that agree, for the first
+            `EXPLAINED` candidates of a query as far as they are verified. Empty of a kind that does not tell.
     """
 
     score: np.ndarray
     verified: np.ndarray
+    agreed: Mapping[tuple[int, int], np.ndarray] = field(default_factory=dict)
 
 
 Score = Callable[[Sequence[Any], Sequence[Any], np.ndarray, np.ndarray], Scores]
 """`score(queries, gallery, permitted, identity)`: the features of Q queries and G gallery crops (in the order of their
 ids, which decides between equals), which pairs are compared `(Q, G)` bool (all others score 0 and take no place among
 the nearest keypoints), and whom the gallery crops show `(G,)`."""
+
+
+def placed(query: Any, candidate: Any, first: np.ndarray, second: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Return where matches lie on the two crops, and what each counts: `(M, 5)` float32, `MATCH_COLUMNS`.
+
+    Args:
+        query, candidate: Features, with positions `xy` in pixels of a `size` (width, height).
+        first, second: `(M,)` int, keypoints of the two.
+        score: `(M,)`.
+
+    Returns:
+        Positions as shares of a crop's width and height, and scores.
+    """
+    return np.column_stack(
+        [query.xy[first] / np.array(query.size), candidate.xy[second] / np.array(candidate.size), score]
+    ).astype(np.float32)
+
+
+def leading(score: np.ndarray, agreed: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """Return those of `agreed` (by candidate) that are among the first `EXPLAINED` by their `score`, `(G,)`."""
+    best = np.argsort(-score, kind="stable")[:EXPLAINED]
+    return {int(crop): agreed[crop] for crop in best if crop in agreed}
 
 
 def score_by_side(
@@ -66,17 +95,19 @@ def score_by_side(
     asked, answering = sides
     total = np.zeros(permitted.shape)
     verified = np.zeros(permitted.shape, int)
+    agreed = {}
     for side in sorted(set(asked)):
         rows, columns = np.flatnonzero(asked == side), np.flatnonzero(answering != OPPOSITE.get(side))
         some = np.ix_(rows, columns)
         part = score([queries[i] for i in rows], [gallery[i] for i in columns], permitted[some], identity[columns])
         total[some], verified[some] = part.score, part.verified
-    return Scores(total, verified)
+        agreed |= {(int(rows[query]), int(columns[crop])): found for (query, crop), found in part.agreed.items()}
+    return Scores(total, verified, agreed)
 
 
 def rank(
     features: Mapping[str, Any], sets: Mapping[str, ProtocolSet], depth: int, same_side: bool, score: Score
-) -> tuple[pd.DataFrame, dict[str, dict]]:
+) -> tuple[pd.DataFrame, dict[str, dict], pd.DataFrame]:
     """Rank the gallery of each protocol for each of its queries.
 
     A query that several protocols ask of the same gallery is scored once.
@@ -90,9 +121,11 @@ def rank(
 
     Returns:
         The table of `rankings_table`, and by protocol: number of `queries`, share of them whose first candidate is
-        `verified`, and mean `inliers` of the first candidates (0 if not verified; None without queries).
+        `verified`, and mean `inliers` of the first candidates (0 if not verified; None without queries). Last, the
+        table of `matches_table`.
     """
-    tables, summary, known = [], {}, {}
+    matches = []
+    tables, summary, known, explained = [], {}, {}, {}
     for protocol, chosen in sets.items():
         queries = chosen.queries[chosen.queries["crop_id"].isin(features)]
         gallery = chosen.gallery[chosen.gallery["crop_id"].isin(features)].sort_values("crop_id")
@@ -111,15 +144,38 @@ def rank(
             gallery["identity"].to_numpy(object),
         )
         answers |= dict(zip(new["crop_id"], zip(scores.score, scores.verified, strict=True), strict=True))
+        told = explained.setdefault((chosen.same_encounter, *names), {})
+        for (place, crop), found in sorted(scores.agreed.items()):
+            told.setdefault(new["crop_id"].iloc[place], {})[names[crop]] = found
 
         asked = [answers[name] for name in queries["crop_id"]]
         total, verified = np.array(asked).reshape(len(asked), 2, len(names)).transpose(1, 0, 2)
         permitted = allowed(queries, gallery, chosen.same_encounter)
         tables.append(rankings_table(protocol, queries["crop_id"], names, total, permitted, depth))
+        matches += [
+            (protocol, query, candidate, found)
+            for query in queries["crop_id"]
+            for candidate, found in told.get(query, {}).items()
+        ]
         first = verified[np.arange(len(asked)), total.argmax(axis=1)] if names else np.zeros(0)
         summary[protocol] = {
             "queries": len(asked),
             "verified": round(float((first > 0).mean()), 4) if len(first) else None,
             "inliers": round(float(first.mean()), 4) if len(first) else None,
         }
-    return join_rankings(tables), summary
+    return join_rankings(tables), summary, matches_table(matches)
+
+
+def matches_table(found: Sequence[tuple[str, str, str, np.ndarray]]) -> pd.DataFrame:
+    """Return one row a match of keypoints: `protocol`, `query`, `candidate`, and `MATCH_COLUMNS`.
+
+    Args:
+        found: Protocol, query, candidate, and what `placed` returns of their matches.
+    """
+    values = np.concatenate([np.zeros((0, len(MATCH_COLUMNS)), np.float32), *(rows for *_, rows in found)])
+    counts = [len(rows) for *_, rows in found]
+    names = {
+        column: np.repeat(np.array([pair[place] for pair in found], object), counts)
+        for place, column in enumerate(("protocol", "query", "candidate"))
+    }
+    return pd.DataFrame(names).astype(str).join(pd.DataFrame(values, columns=MATCH_COLUMNS))

@@ -17,7 +17,7 @@ import numpy as np
 from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
 from pelage.matching.local_features import DETECTORS, LocalFeatures, read_local_features
-from pelage.matching.local_ranking import Scores
+from pelage.matching.local_ranking import Scores, leading, placed
 
 
 @dataclass(frozen=True)
@@ -52,28 +52,40 @@ class RatioTest:
         self, queries: Sequence[LocalFeatures], gallery: Sequence[LocalFeatures], permitted: np.ndarray, _: np.ndarray
     ) -> Scores:
         """Score every permitted pair (see `pelage.matching.local_ranking.Score`); what passes counts as verified."""
-        passing = np.zeros(permitted.shape, int)
+        verified = np.zeros(permitted.shape, int)
+        score = np.zeros(permitted.shape)
+        agreed = {}
 
         def score_query(place: int) -> None:
             faiss.omp_set_num_threads(1)  # of this thread
+            query = queries[place]
+            worth = 1.0 / (1.0 + len(query))
+            where = {}
             for other in np.flatnonzero(permitted[place]):
-                passing[place, other] = count_passing(queries[place], gallery[other], self.ratio)
+                first, second = passing(query, gallery[other], self.ratio)
+                verified[place, other], score[place, other] = len(first), worth * len(first)
+                where[int(other)] = first, second
+            for other, (first, second) in leading(score[place], where).items():
+                if len(first):
+                    each = np.full(len(first), worth)
+                    agreed[place, other] = placed(query, gallery[other], first, second, each)
 
         for _ in track(parallel_map(score_query, range(len(queries))), "match", len(queries)):
             pass
-        asked = np.array([len(query) for query in queries]).reshape(-1, 1)
-        return Scores(passing / (1.0 + asked), passing)
+        return Scores(score, verified, agreed)
 
 
-def count_passing(query: LocalFeatures, candidate: LocalFeatures, ratio: float) -> int:
-    """Return how many keypoints of `query` pass; none if the candidate has fewer than two.
+def passing(query: LocalFeatures, candidate: LocalFeatures, ratio: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the keypoints of `query` that pass and their partners; none if the candidate has fewer than two.
 
     RootSIFT is compared by Euclidean distance, bits (ORB's 32 bytes, BRISK's 64) by Hamming's.
     """
     if len(query) == 0 or len(candidate) < 2:
-        return 0
+        return np.zeros(0, int), np.zeros(0, int)
     if query.descriptors.shape[1] == 128:
-        squared, _ = faiss.knn(query.descriptors.astype(np.float32), candidate.descriptors.astype(np.float32), 2)
-        return int(np.count_nonzero(squared[:, 0] < ratio**2 * squared[:, 1]))
-    bits, _ = faiss.knn_hamming(query.descriptors, candidate.descriptors, 2)
-    return int(np.count_nonzero(bits[:, 0] < ratio * bits[:, 1]))
+        far, rows = faiss.knn(query.descriptors.astype(np.float32), candidate.descriptors.astype(np.float32), 2)
+        ratio = ratio**2
+    else:
+        far, rows = faiss.knn_hamming(query.descriptors, candidate.descriptors, 2)
+    first = np.flatnonzero(far[:, 0] < ratio * far[:, 1])
+    return first, rows[first, 0]

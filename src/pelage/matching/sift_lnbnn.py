@@ -17,7 +17,7 @@ from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
 from pelage.matching.lnbnn import build_index, match
 from pelage.matching.local_features import LocalFeatures, read_local_features
-from pelage.matching.local_ranking import Scores
+from pelage.matching.local_ranking import Scores, leading, placed
 from pelage.matching.verification import inliers
 
 QUERIES_AT_ONCE = 16
@@ -80,6 +80,7 @@ def score_gallery(
     index = build_index(gallery)
     score = np.zeros(permitted.shape)
     verified = np.zeros(permitted.shape, int)
+    agreed = {}
 
     def score_block(start: int) -> None:
         block = slice(start, start + QUERIES_AT_ONCE)
@@ -87,14 +88,19 @@ def score_gallery(
             worth = 1000 / max(len(queries[place]), 1) * matches.score
             total = np.bincount(matches.crop, worth, minlength=len(gallery))
             score[place] = total / (1 + total)
+            where = {}
             for crop in np.argsort(-total, kind="stable")[:shortlist]:
-                own = matches.crop == crop
+                own = np.flatnonzero(matches.crop == crop)
                 agree = inliers(queries[place], gallery[crop], matches.query[own], matches.candidate[own], worth[own])
                 if agree.sum() >= min_inliers:
-                    score[place, crop] = 1 + worth[own][agree].sum()
-                    verified[place, crop] = agree.sum()
+                    own = own[agree]
+                    score[place, crop] = 1 + worth[own].sum()
+                    verified[place, crop] = len(own)
+                    ends = matches.query[own], matches.candidate[own]
+                    where[int(crop)] = placed(queries[place], gallery[crop], *ends, worth[own])
+            agreed.update(((place, crop), found) for crop, found in leading(score[place], where).items())
 
     starts = range(0, len(queries), QUERIES_AT_ONCE)
     for _ in track(parallel_map(score_block, starts), "match", len(starts)):
         pass
-    return Scores(score, verified)
+    return Scores(score, verified, agreed)
