@@ -17,6 +17,7 @@ from pelage.evaluation.reliability import (
     reliability_table,
 )
 from pelage.matching.fusion import (
+    RECIPROCAL_RANK,
     by_identity,
     drop_opposite,
     join_scores,
@@ -54,7 +55,7 @@ def main() -> None:
         "part": part,
         "pairs": int(learnt.sum()),
         "pairs_of_same_animal": int(same[learnt].sum()),
-        "calibration": wanted["calibration"] if fusion else "reciprocal rank",
+        "calibration": wanted["calibration"] if fusion else RECIPROCAL_RANK,
     }
     metrics |= dict.fromkeys(["ece", "threshold", "false_match_rate", "false_match_rate_low", "false_match_rate_high"])
     held_out = np.zeros(0) if held_out is None else held_out

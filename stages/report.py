@@ -3,14 +3,17 @@
 from pathlib import Path
 
 import _path  # noqa: F401
+import pandas as pd
 from safetensors.numpy import load_file
 
 from pelage.common.files import fresh_folder, seed_files, write_bytes, write_text
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet, read_table, write_table
+from pelage.matching.fusion import RECIPROCAL_RANK
+from pelage.matching.local_ranking import matches_table
 from pelage.report import figures, insight_sheets, page, sheets
-from pelage.report.tables import FUSED, leader, leaderboard, list_methods, markdown, read_metrics
+from pelage.report.tables import FUSED, best_local, leader, leaderboard, list_methods, markdown, read_metrics
 
 SPLIT = {"known": bool, "gallery": bool}
 
@@ -43,12 +46,20 @@ def main() -> None:
     ranked = "data/fused.parquet" if first["method"] == FUSED else f"data/rankings/{first['method']}.parquet"
     ranking = read_parquet(seed_files(Path(ranked))[0])
     ranking = ranking[ranking["protocol"] == first["protocol"]]
+    local = best_local(table, first)
     crops = Path("data/views/crop") / first["part"]
     insight = Path("data/insight")
     pairs = read_table(insight / "pairs.csv", insight_sheets.PAIRS)
     classes = read_table(insight / "classes.csv", insight_sheets.CLASSES)
     maps = load_file(insight / "maps.safetensors")
     looked = Path("data/views") / metrics["insight"]["view"] / metrics["insight"]["part"]
+
+    explained = [ranking.head(0), matches_table([]), ranking.head(0)]
+    if local:
+        explained[0] = of_protocol(Path(f"data/rankings/{local}.parquet"), first["protocol"])
+        explained[1] = of_protocol(Path(f"data/matches/{local}.parquet"), first["protocol"])
+    if metrics["fuse"]["part"] == first["part"] and metrics["fuse"]["calibration"] != RECIPROCAL_RANK:
+        explained[2] = of_protocol(Path("data/fused.parquet"), first["protocol"])
 
     pictures = {
         "leaderboard": figures.leaderboard_figure(table),
@@ -57,6 +68,7 @@ def main() -> None:
         "counts": figures.counts_figure(split),
         "views": sheets.views_sheet(Path("data/views"), split, parts, count, seed),
         "matches": sheets.matches_sheet(crops, ranking, split, count, candidates, seed),
+        "explained": sheets.explained_sheet(crops, *explained, split, count, seed),
         "attention": insight_sheets.attention_sheet(looked, pairs, maps, split, count, seed),
         "inversion": insight_sheets.inversion_sheet(looked, insight / "inverted", classes, split, count, seed),
         "detections": sheets.detections_sheet(Path("data/photos"), clean, found, truth, count, seed),
@@ -64,13 +76,19 @@ def main() -> None:
     for name, png in pictures.items():
         write_bytes(Path(f"plots/{name}.png"), png)
     pictures["umap"] = figures.umap_figure(planes, split)
-    words = page.describe_run(params, first, clean, rejected["clean"], found, metrics["insight"])
+    words = page.describe_run(params, first, local, clean, rejected["clean"], found, metrics["insight"])
     html = page.render(params["ingest"]["dataset"], table, methods, pictures, metrics, rejected, split, words, seeds)
     with fresh_folder(Path("data/report")) as folder:
         write_text(folder / "index.html", html)
         write_text(folder / "leaderboard.md", markdown(table))
     write_table(Path("data/leaderboard.csv"), table)
     print(f"report: {len(methods)} methods in data/report/index.html ({len(html) // 1024} kB)")
+
+
+def of_protocol(path: Path, protocol: str) -> pd.DataFrame:
+    """Return the rows of one protocol."""
+    rows = read_parquet(path)
+    return rows[rows["protocol"] == protocol]
 
 
 if __name__ == "__main__":

@@ -240,3 +240,27 @@ def test_crops_without_a_file_take_no_part_and_blank_ones_rank_last():
     table, _ = ranked({"open": protocol(A, B)}, some)
     assert set(table["query"]) == set(A[1:])
     assert (table[table["candidate"] == B[1]]["score"] == 0).all() and (table[table["score"] == 0]["rank"] > 1).all()
+
+
+def test_matches_of_the_first_candidates_add_up_to_their_scores():
+    table, summary, matches = rank(CROPS, {"open": protocol(A, B + C)}, 100, True, METHOD.score)
+    told = matches.groupby(["query", "candidate"], sort=False)["score"].agg(["sum", "size"])
+    first = table[table["rank"] == 1].set_index(["query", "candidate"])["score"]
+    np.testing.assert_allclose(1 + told["sum"].loc[first.index], first, rtol=1e-5)
+    assert told["size"].loc[first.index].mean() == pytest.approx(summary["open"]["inliers"])
+    assert matches.groupby("query")["candidate"].nunique().max() <= 3
+    for row in matches.iloc[::7].itertuples():
+        for name, place in (
+            (row.query, (row.query_x, row.query_y)),
+            (row.candidate, (row.candidate_x, row.candidate_y)),
+        ):
+            shares = CROPS[name].xy / np.array(CROPS[name].size)
+            assert np.abs(shares - np.array(place)).max(axis=1).min() < 1e-6
+
+
+def test_matches_keep_their_crops_when_sides_are_scored_apart():
+    gallery = [coat(5), seen_again(coat(1), 0), coat(6)]
+    sides = np.array(["left", "right"], object), np.array(["left", "right", "left"], object)
+    scores = score_by_side(METHOD.score, [coat(9), coat(1)], gallery, sides, np.ones((2, 3), bool), np.arange(3))
+    assert (1, 1) in scores.agreed and set(scores.agreed) <= {(0, 0), (0, 2), (1, 1)}
+    assert all(len(found) == scores.verified[pair] > 0 for pair, found in scores.agreed.items())

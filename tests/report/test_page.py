@@ -14,7 +14,19 @@ from pelage.report.tables import Method, blocks, leaderboard
 
 EVIL = "<script>alert('x')</script>"
 PICTURES = dict.fromkeys(
-    ["leaderboard", "cmc", "training", "counts", "views", "matches", "attention", "inversion", "detections", "umap"],
+    [
+        "leaderboard",
+        "cmc",
+        "training",
+        "counts",
+        "views",
+        "matches",
+        "explained",
+        "attention",
+        "inversion",
+        "detections",
+        "umap",
+    ],
     b"\x89PNG",
 )
 INSIGHT = {"variant": EVIL, "part": "flank", "view": "crop", "exact": True}
@@ -64,7 +76,7 @@ def page(survey):
         "clean": rejected_table([("1", "a", EVIL, ""), ("2", "b", "too_small", ""), ("3", "c", "too_small", "")])
     }
     split = survey["split"].assign(identity=EVIL)
-    words = describe_run(PARAMS, SHOWN, survey["clean"], rejected["clean"], survey["detections"], INSIGHT)
+    words = describe_run(PARAMS, SHOWN, "sift", survey["clean"], rejected["clean"], survey["detections"], INSIGHT)
     seeds = {EVIL: {"closed": {"1": {"top1": 0.5, "auroc": None}, "20": {"top1": 0.25, "auroc": None}}}}
     return render(f"demo {EVIL}", table, methods, PICTURES, stages, rejected, split, words, seeds)
 
@@ -150,12 +162,14 @@ def test_a_run_is_described(source):
     params = PARAMS | {"datasets": {"demo": {"source": source, "path": "p", "url": "u", "commit": "c" * 40}}}
     params |= {"split": {"source": "column", "burst_gap_s": 90}}
     told = INSIGHT | {"exact": source == "git"}
-    words = describe_run(params, SHOWN, pd.DataFrame(), rejected_table([]), pd.DataFrame({"image_id": []}), told)
+    words = describe_run(params, SHOWN, None, pd.DataFrame(), rejected_table([]), pd.DataFrame({"image_id": []}), told)
     assert words["source"].endswith(".")
     assert words["gap"] == "1.5"
     assert words["matches"] == "Photos as net_a ranked them, flank, closed protocol."
     several = SHOWN | {"seeds": 3}
-    words = describe_run(params, several, pd.DataFrame(), rejected_table([]), pd.DataFrame({"image_id": []}), told)
+    words = describe_run(
+        params, several, None, pd.DataFrame(), rejected_table([]), pd.DataFrame({"image_id": []}), told
+    )
     assert words["matches"].startswith("Photos as net_a ranked them with the lowest of its seeds, flank")
     assert "published" in words["split"]
     assert ("add up to the cosine" in words["attention"]) == (source == "git")

@@ -72,6 +72,46 @@ def test_matches_without_a_ranking(survey, ranking):
     assert len(matches_sheet(survey["folder"], ranking.iloc[:0], survey["split"], 4, 5, 1))
 
 
+def one_match(pair: tuple[str, str], **own: float) -> pd.DataFrame:
+    at = {"query_x": 0.25, "query_y": 0.5, "candidate_x": 0.75, "candidate_y": 0.5, "score": 1.0}
+    return pd.DataFrame([{"query": pair[0], "candidate": pair[1], **at, **own}])
+
+
+def test_explained_pairs_say_who_when_and_how_sure(survey, ranking, monkeypatch):
+    crops = survey["folder"] / "views/crop/flank"
+    ranking = ranking.assign(score=10.0 - ranking["rank"])
+    pair = tuple(ranking.loc[ranking["rank"] == 1, ["query", "candidate"]].iloc[0])
+    fused = pd.DataFrame([(*pair, 0.875)], columns=["query", "candidate", "score"])
+    rest = one_match(pair), fused, survey["split"], 0, 1
+    assert shows(sheets.explained_sheet(crops, ranking, *rest), RIGHT)
+    seen = []
+    monkeypatch.setattr(sheets, "compose", lambda rows, *_: (seen.extend(rows), Image.new("RGB", (9, 9)))[1])
+    sheets.explained_sheet(crops, ranking, *rest)
+    lines = [tile.lines for row in seen for tile in row]
+    assert len(seen) == ranking["query"].nunique() and len(lines) == 2 * len(seen), "0 shows all queries"
+    (told,) = [line for line in lines if "1 matches" in line[0]]
+    assert "score 9.00, same animal with 88%" in told[0]
+    known = survey["split"].set_index("crop_id")
+    for line, crop_id in zip(told[1:], pair, strict=True):
+        assert known.at[crop_id, "encounter"] in line and known.at[crop_id, "date"][:10] in line
+    assert sum("same animal" in line[0] for line in lines) == 1
+
+
+def test_lines_join_the_places_that_matched():
+    query, candidate = np.full((40, 80, 3), 255, np.uint8), np.full((80, 80, 3), 255, np.uint8)
+    drawn = sheets.joined_by_lines(query, candidate, one_match(("q", "c")), RIGHT).astype(int)
+    marked = np.argwhere(np.abs(drawn - ImageColor.getrgb(FOUND)).max(axis=2) < 9)
+    left, right = marked[:, 1].min(), marked[:, 1].max()
+    assert left < drawn.shape[1] / 4 and right > drawn.shape[1] / 2
+    assert sheets.joined_by_lines(None, candidate, one_match(("q", "c")), RIGHT) is None
+
+
+def test_nothing_to_explain(survey, ranking):
+    none = ranking.iloc[:0].assign(score=0.0)
+    matches = one_match(("q", "c")).iloc[:0]
+    assert len(sheets.explained_sheet(survey["folder"], none, matches, none, survey["split"], 4, 1))
+
+
 def test_detections(survey):
     photos = survey["folder"] / "photos"
     tables = survey["clean"], survey["detections"], survey["truth"]

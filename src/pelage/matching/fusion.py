@@ -20,6 +20,9 @@ from pelage.matching.calibration import Curve, fit_curve, folds_by
 
 PAIR = ["protocol", "query", "candidate"]
 RANK_OFFSET = 60
+RECIPROCAL_RANK = "reciprocal rank"
+"""What is told in the place of a calibration where there was nothing to calibrate on."""
+
 OPPOSITE = {"left": "right", "right": "left"}
 
 

@@ -133,6 +133,7 @@ def seed_rows(seeds: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]]
 def describe_run(
     params: Mapping[str, Any],
     shown: Mapping[str, Any],
+    local: str | None,
     clean: pd.DataFrame,
     rejected: pd.DataFrame,
     detections: pd.DataFrame,
@@ -143,6 +144,7 @@ def describe_run(
     Args:
         params: `params.yaml`.
         shown: Row of the leaderboard whose matches are shown.
+        local: The method whose keypoints are shown, if there is one.
         clean: Photos that were kept.
         rejected: Photos that cleaning rejected.
         detections: What was found on the photos that were kept.
@@ -174,6 +176,7 @@ def describe_run(
         "insight": f"The network of the variant {insight['variant']} ({insight['part']}, {insight['view']}).",
         "attention": SUMS[bool(insight["exact"])],
         "matches": f"Photos as {shown['method']} ranked them{of_seed}, {shown['part']}, {shown['protocol']} protocol.",
+        "explained": f"The keypoints by which {local} matched them." if local else "No method has keypoints here.",
     }
 
 
@@ -194,8 +197,8 @@ def render(
         dataset: Name of the data set.
         table: `tables.leaderboard`.
         methods: Its methods, in the order of the parameters.
-        pictures: PNG bytes by name: leaderboard, cmc, training, views, matches, attention, inversion, counts,
-            detections, umap; None is left out.
+        pictures: PNG bytes by name: leaderboard, cmc, training, views, matches, explained, attention, inversion,
+            counts, detections, umap; None is left out.
         stages: Metrics by stage, those of training as `train/VARIANT`, of matching as
                 `match/MATCHER`.
         rejected: Tables of rejected rows by stage.

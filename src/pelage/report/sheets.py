@@ -34,6 +34,9 @@ VIEWS = ("crop", "nobg", "crop_edge", "nobg_edge")
 WIDTH = 1100
 GAP, MARGIN, LINE = 10, 14, 16
 PHOTO = (350, 250)
+PAIRS, PAIR_HEIGHT, LINES, FINER = 2, 150, 40, 2
+"""Candidates explained, pixels of a pair's picture, matches drawn at most, and how much finer they are drawn."""
+
 MAX_BYTES = 380_000
 
 
@@ -208,13 +211,7 @@ def matches_sheet(
     """
     known = split.set_index("crop_id", drop=False).rename_axis(None)
     ranking = ranking.sort_values(["query", "rank"])
-    right = known["identity"].loc[ranking["query"]].to_numpy() == known["identity"].loc[ranking["candidate"]].to_numpy()
-    first = ranking[right].groupby("query")["rank"].first()
-    queries = known.loc[ranking["query"].unique()]
-    hits = pick(queries[queries["crop_id"].map(first).eq(1)], count, seed, "hits")
-    misses = pick(queries[queries["crop_id"].map(first).gt(1)], count, seed, "misses")
-    half = max(count - len(misses), (count + 1) // 2)
-    shown = pd.concat([hits.head(half), misses.head(count - len(hits.head(half)))])
+    shown, first = _hits_and_misses(ranking, known, count, seed)
     rows = []
     for _, query in shown.iterrows():
         best = ranking[ranking["query"] == query["crop_id"]].head(candidates)
@@ -226,6 +223,99 @@ def matches_sheet(
             tiles.append(_match_tile(crops, known.loc[candidate], sign, colour))
         rows.append(tiles)
     return to_png(compose(rows, 92, ["query", *(f"rank {rank}" for rank in range(1, candidates + 1))]))
+
+
+def _hits_and_misses(
+    ranking: pd.DataFrame, known: pd.DataFrame, count: int, seed: int
+) -> tuple[pd.DataFrame, pd.Series]:
+    """Draw queries, hits before misses, half of each as far as there are; return each query's first right rank too."""
+    right = known["identity"].loc[ranking["query"]].to_numpy() == known["identity"].loc[ranking["candidate"]].to_numpy()
+    first = ranking[right].groupby("query")["rank"].first()
+    queries = known.loc[ranking["query"].unique()]
+    hits = pick(queries[queries["crop_id"].map(first).eq(1)], count, seed, "hits")
+    misses = pick(queries[queries["crop_id"].map(first).gt(1)], count, seed, "misses")
+    half = max(count - len(misses), (count + 1) // 2)
+    return pd.concat([hits.head(half), misses.head(count - len(hits.head(half)))]), first
+
+
+def explained_sheet(
+    crops: Path,
+    ranking: pd.DataFrame,
+    matches: pd.DataFrame,
+    fused: pd.DataFrame,
+    split: pd.DataFrame,
+    count: int,
+    seed: int,
+) -> bytes:
+    """Show queries beside their first candidates, with the keypoints that matched and agree on one placement.
+
+    Args:
+        crops: Folder of the part's crops.
+        ranking: Rows of one local method and protocol: query, candidate, rank, score.
+        matches: Rows of `data/matches/METHOD.parquet` of that protocol.
+        fused: Rows of `data/fused.parquet` of that protocol, whose score is the probability of the same animal; may be
+            empty.
+        split: Rows of `data/split.csv`.
+        count: Queries; half of them hits, as far as there are. As many rows as there are, if 0.
+        seed: Chooses the queries.
+    """
+    known = split.set_index("crop_id", drop=False).rename_axis(None)
+    ranking = ranking.sort_values(["query", "rank"])
+    shown, _ = _hits_and_misses(ranking, known, count or ranking["query"].nunique(), seed)
+    probability = fused.set_index(["query", "candidate"])["score"].to_dict()
+    ends = dict(tuple(matches.groupby(["query", "candidate"], sort=False)))
+    rows = []
+    for _, query in shown.iterrows():
+        rows.append([])
+        for answer in ranking[ranking["query"] == query["crop_id"]].head(PAIRS).itertuples():
+            pair, candidate = (answer.query, answer.candidate), known.loc[answer.candidate]
+            found = ends.get(pair, matches.head(0))
+            hit = candidate["identity"] == query["identity"]
+            sign, colour = ("✓", RIGHT) if hit else ("✗", WRONG)
+            told = f"{len(found)} matches, score {answer.score:.2f}"
+            told += f", same animal with {probability[pair]:.0%}" if pair in probability else ""
+            lines = (
+                f"{named(query)}  {sign}  {named(candidate)}: {told}",
+                f"{place_and_time(query)} · {query['encounter']}",
+                f"{place_and_time(candidate)} · {candidate['encounter']}",
+            )
+            pictures = [picture(crops / crop_file(crop["crop_id"])) for crop in (query, candidate)]
+            rows[-1].append(Tile(joined_by_lines(*pictures, found, colour), lines, colour))
+    return to_png(compose(rows, PAIR_HEIGHT, [f"query and rank {rank}" for rank in range(1, PAIRS + 1)]))
+
+
+def joined_by_lines(
+    query: np.ndarray | None, candidate: np.ndarray | None, matches: pd.DataFrame, colour: str
+) -> np.ndarray | None:
+    """Draw two crops side by side with a line for each of the `LINES` strongest matches; None if one is missing.
+
+    Args:
+        query: `(H, W, C)`.
+        candidate: `(H, W, C)`.
+        matches: Positions `query_x`, `query_y`, `candidate_x`, `candidate_y` as shares of a crop, and `score`.
+        colour: Of the lines.
+    """
+    if query is None or candidate is None:
+        return None
+    size = (WIDTH // PAIRS - GAP) // 2 - GAP, PAIR_HEIGHT
+    sides = [scaled(to_rgb(image), size[0] * FINER, size[1] * FINER) for image in (query, candidate)]
+    left = [0, sides[0].shape[1] + GAP * FINER]
+    canvas = np.full((max(side.shape[0] for side in sides), left[1] + sides[1].shape[1], 3), 255, np.uint8)
+    for start, side in zip(left, sides, strict=True):
+        canvas[: side.shape[0], start : start + side.shape[1]] = side
+    drawn = Image.fromarray(canvas)
+    draw = ImageDraw.Draw(drawn)
+    best = matches.sort_values("score", ascending=False, kind="stable").head(LINES)
+    for match in best.itertuples():
+        shares = ((match.query_x, match.query_y), (match.candidate_x, match.candidate_y))
+        points = [
+            (start + x * side.shape[1], y * side.shape[0])
+            for start, side, (x, y) in zip(left, sides, shares, strict=True)
+        ]
+        draw.line(points, fill=colour, width=FINER)
+        for x, y in points:
+            draw.ellipse((x - 2 * FINER, y - 2 * FINER, x + 2 * FINER, y + 2 * FINER), outline=FOUND, width=FINER)
+    return np.asarray(drawn)
 
 
 def _match_tile(crops: Path, crop: Mapping[str, str], sign: str, colour: str, note: str = "") -> Tile:

@@ -174,6 +174,13 @@ def leader(table: pd.DataFrame) -> pd.Series:
     return table[table["protocol"] == "closed"].iloc[0]
 
 
+def best_local(table: pd.DataFrame, shown: pd.Series) -> str | None:
+    """Return the best method by local features in the block of a row of the leaderboard; None if there is none."""
+    able = (table["kind"] == "local") & table["place"].notna()
+    block = table[able & (table["part"] == shown["part"]) & (table["protocol"] == shown["protocol"])]
+    return None if block.empty else block["method"].iloc[0]
+
+
 def number(value: Any, digits: int = 3) -> str:
     """Write a number for people: `0.123`, `1,234`, a dash where there is none."""
     if value is None or value is pd.NA or value != value:
