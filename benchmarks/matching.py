@@ -32,9 +32,9 @@ from pelage.matching.hessian_affine import AffineFeatures
 from pelage.matching.hotspotter import HotSpotter
 from pelage.matching.inverted_index import approximate_search
 from pelage.matching.lnbnn import build_index, nearest_rows
-from pelage.matching.local_ranking import OPPOSITE, score_by_side
+from pelage.matching.local_ranking import score_by_side
 from pelage.matching.sift_lnbnn import SiftLnbnn
-from pelage.split.protocols import allowed, protocol_sets, read_split
+from pelage.split.protocols import OPPOSITE, allowed, protocol_sets, read_split
 
 FAST = HotSpotter(**HotSpotter.presets["fast"])
 REPEATS = 20

@@ -8,6 +8,7 @@ from pelage.common.files import write_text
 from pelage.common.params import choose, entry, read_params
 from pelage.common.stage import run_stage
 from pelage.insight.settings import check_settings
+from pelage.matching.cosine import read_rules
 from pelage.matching.fusion import read_methods
 from pelage.matching.matchers import read_matcher
 from pelage.matching.rematchers import read_rematcher
@@ -26,6 +27,7 @@ def main() -> None:
     for name in params["rematchers"]:
         read_rematcher(params, name)
     read_methods(params)
+    read_rules(params)
     told = "The data set, the variants and the matchers of params.yaml name what exists.\n"
     write_text(Path("data/params_checked.txt"), told)
     counted = f"{len(params['variants'])} variants, {len(params['matchers'])} matchers"

@@ -8,7 +8,7 @@ from pelage.common.files import write_json
 from pelage.common.params import choose, read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import write_parquet, write_table
-from pelage.matching.cosine import search
+from pelage.matching.cosine import SearchRules, search
 from pelage.matching.rankings import empty_rankings
 from pelage.model.crops import VIEWS, present
 from pelage.split.protocols import protocol_sets, read_split
@@ -36,7 +36,7 @@ def main() -> None:
     for method in ("mlp", "random_mlp"):
         rankings = empty_rankings()
         if method in networks:
-            rankings = search(embed(networks[method], names, inputs), sets, params["search"]["depth"])
+            rankings = search(embed(networks[method], names, inputs), sets, SearchRules(params["search"]["depth"]))
         write_parquet(Path(f"data/rankings/{method}.parquet"), rankings)
     write_table(Path("plots/mlp_grid.csv"), searched)
     write_json(Path("metrics/mlp.json"), metrics)

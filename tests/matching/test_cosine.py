@@ -1,9 +1,12 @@
 import numpy as np
 import pandas as pd
+import pytest
 
+from pelage.common.errors import PelageError
 from pelage.matching import cosine
 from pelage.matching.rankings import empty_rankings
-from pelage.split.protocols import protocol_sets
+from pelage.matching.vector_index import EXACT, GRAPH, kind_for
+from pelage.split.protocols import ProtocolSet, protocol_sets
 
 
 def split_table():
@@ -35,7 +38,7 @@ def test_agrees_with_a_plain_loop_for_all_protocols(monkeypatch):
     points = dict(zip(table["crop_id"], table["embedding"], strict=True))
     encounter = dict(zip(split["crop_id"], split["encounter"], strict=True))
     sets = protocol_sets(split, "flank")
-    rankings = cosine.search(table, sets, depth=3)
+    rankings = cosine.search(table, sets, cosine.SearchRules(3))
     assert list(dict.fromkeys(rankings["protocol"])) == ["validation", "closed", "open", "disjoint"]
     for (protocol, query), rows in rankings.groupby(["protocol", "query"]):
         others = [g for g in sets[protocol].gallery["crop_id"] if encounter[g] != encounter[query]]
@@ -51,7 +54,7 @@ def test_equal_points_tie_and_are_ordered_by_id():
     split = split_table()
     table = embeddings_of(split["crop_id"])
     table["embedding"] = [table["embedding"][0]] * len(table)
-    rankings = cosine.search(table, protocol_sets(split, "flank"), depth=10)
+    rankings = cosine.search(table, protocol_sets(split, "flank"), cosine.SearchRules(10))
     assert set(rankings["score"]) == {1.0}
     for _, rows in rankings.groupby(["protocol", "query"]):
         assert rows["candidate"].is_monotonic_increasing
@@ -60,10 +63,98 @@ def test_equal_points_tie_and_are_ordered_by_id():
 def test_crops_without_an_embedding_take_no_part():
     split = split_table()
     ids = [crop for crop in split["crop_id"] if crop not in ("b2-0#0", "a1-1#0")]
-    rankings = cosine.search(embeddings_of(ids), protocol_sets(split, "flank"), depth=10)
+    rankings = cosine.search(embeddings_of(ids), protocol_sets(split, "flank"), cosine.SearchRules(10))
     assert not rankings["query"].eq("b2-0#0").any() and not rankings["candidate"].eq("a1-1#0").any()
 
 
 def test_no_embeddings_give_an_empty_table():
-    nothing = cosine.search(embeddings_of([]), protocol_sets(split_table(), "flank"), depth=10)
+    nothing = cosine.search(embeddings_of([]), protocol_sets(split_table(), "flank"), cosine.SearchRules(10))
     pd.testing.assert_frame_equal(nothing, empty_rankings())
+
+
+def many(count: int, seed: int = 0):
+    """Individuals of five photos each, one photo an encounter; every tenth individual asks with two of them."""
+    rng = np.random.default_rng(seed)
+    centre = rng.normal(size=(count // 5, 16))
+    points = np.repeat(centre, 5, axis=0) + 0.5 * rng.normal(size=(count // 5 * 5, 16))
+    points = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    ids = [f"{place:05d}#0" for place in range(len(points))]
+    rows = pd.DataFrame({"crop_id": ids, "image_id": ids, "encounter": ids})
+    rows["orientation"] = np.where(np.arange(len(points)) % 2, "left", "right")
+    rows["identity"] = [str(place // 5) for place in range(len(points))]
+    asks = np.arange(len(points)) % 50 < 2
+    sets = {"disjoint": ProtocolSet(rows[asks].reset_index(drop=True), rows)}
+    return pd.DataFrame({"crop_id": ids, "embedding": list(points)}), sets
+
+
+def hits(rankings) -> float:
+    names = rankings[rankings["rank"] <= 4]
+    return float((names["query"].str[:5].astype(int) // 5 == names["candidate"].str[:5].astype(int) // 5).mean())
+
+
+def test_opposite_flanks_are_left_out_if_wanted():
+    table, sets = many(100)
+    rankings = cosine.search(table, sets, cosine.SearchRules(1000, same_side=True))
+    side = sets["disjoint"].gallery.set_index("crop_id")["orientation"]
+    assert (rankings["query"].map(side) == rankings["candidate"].map(side)).all()
+    assert len(rankings) == len(sets["disjoint"].queries) * 49
+
+
+@pytest.mark.parametrize("index", ["hnsw", "ivf_pq"])
+def test_an_index_finds_what_comparing_all_does_and_never_the_own_encounter(index):
+    table, sets = many(3000)
+    exact = cosine.search(table, sets, cosine.SearchRules(10, index="flat"))
+    found = cosine.search(table, sets, cosine.SearchRules(10, index=index))
+    again = cosine.search(table, sets, cosine.SearchRules(10, index=index))
+    pd.testing.assert_frame_equal(found, again)
+    assert not (found["query"] == found["candidate"]).any()
+    both = exact.merge(found, on=["protocol", "query", "candidate"], suffixes=("", "_found"))
+    assert len(both) >= 0.9 * len(exact)
+    np.testing.assert_allclose(both["score"], both["score_found"], atol=2e-6)
+
+
+def test_expansion_and_reranking_help_where_photos_of_an_animal_are_many():
+    table, sets = many(1000, seed=3)
+    plain = hits(cosine.search(table, sets, cosine.SearchRules(1000)))
+    assert hits(cosine.search(table, sets, cosine.SearchRules(1000, expansion=3))) > plain
+    rules = cosine.SearchRules(1000, rerank=6, rerank_depth=40, rerank_mean=3)
+    rankings = cosine.search(table, sets, rules)
+    assert hits(rankings) > plain
+    assert rankings.groupby("query").size().eq(999).all(), "what was not re-ranked keeps a place"
+    assert not (rankings["query"] == rankings["candidate"]).any()
+
+
+def test_reranking_leaves_out_own_encounters_and_survives_small_protocols():
+    split = split_table()
+    rankings = cosine.search(
+        embeddings_of(split["crop_id"]), protocol_sets(split, "flank"), cosine.SearchRules(10, rerank=2, rerank_depth=7)
+    )
+    encounter = split.set_index("crop_id")["encounter"]
+    assert len(rankings) and not (rankings["query"].map(encounter) == rankings["candidate"].map(encounter)).any()
+    plain = cosine.search(embeddings_of(split["crop_id"]), protocol_sets(split, "flank"), cosine.SearchRules(10))
+    assert len(rankings) == len(plain)
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ({"index": "tree"}, "search.index is 'tree'"),
+        ({"expansion": -1}, "numbers from 0 on"),
+        ({"rerank": 100}, "search.rerank_depth must be more"),
+    ],
+)
+def test_wrong_rules_are_named(own, words):
+    with pytest.raises(PelageError, match=words):
+        cosine.read_rules({"search": {"depth": 10, **own}})
+
+
+def test_an_approximate_index_does_not_rerank():
+    table, sets = many(100)
+    with pytest.raises(PelageError, match=r"need search\.index flat"):
+        cosine.search(table, sets, cosine.SearchRules(10, index="hnsw", expansion=2))
+
+
+def test_the_index_goes_by_size():
+    sizes = [(10, "flat"), (EXACT, "flat"), (EXACT + 1, "hnsw"), (GRAPH, "hnsw"), (GRAPH + 1, "ivf_pq")]
+    assert [kind_for(count) for count, _ in sizes] == [kind for _, kind in sizes]
+    assert kind_for(10, "hnsw") == "hnsw"

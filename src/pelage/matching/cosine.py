@@ -1,22 +1,74 @@
-"""Cosine search: the crops whose embeddings point the same way, for each protocol of the split."""
+"""Cosine search: the crops whose embeddings point the same way, for each protocol of the split.
+
+A query may be joined by what it finds first and asked again (`expansion`), and the first candidates may be put in
+order by their neighbourhoods (`rerank`), which sees all photos of a protocol without names, the other queries too.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from safetensors import SafetensorError, safe_open
 
 from pelage.common.errors import PelageError
+from pelage.common.params import choose
 from pelage.common.tables import read_parquet, require_columns
-from pelage.matching.rankings import join_rankings, rankings_table
+from pelage.matching.expansion import expand_queries
+from pelage.matching.rankings import join_rankings, rank_pairs, rankings_table
+from pelage.matching.rerank import k_reciprocal, nearest
+from pelage.matching.vector_index import KINDS, kind_for, nearest_places
 from pelage.split.protocols import ProtocolSet, allowed
 
 BLOCK = 1024
 """Queries at a time: with 100,000 gallery crops the scores of a block take 0.4 GB."""
+
+
+@dataclass(frozen=True)
+class SearchRules:
+    """Section `search` of the parameters.
+
+    Attributes:
+        depth: Most candidates a query.
+        same_side: A left flank never answers a right one.
+        index: `flat` (exact), `hnsw`, `ivf_pq`, or `auto`: by the size of the gallery.
+        expansion: Candidates that join a query before it is asked again; 0: none.
+        alpha: Power of the cosine by which they weigh.
+        rerank: Nearest points that make a neighbourhood (k1 of k-reciprocal re-ranking); 0: no re-ranking.
+        rerank_depth: Candidates that are re-ranked.
+        rerank_mean: Nearest points whose neighbourhoods are averaged (k2).
+        rerank_mix: Share of the cosine distance in the new one.
+    """
+
+    depth: int
+    same_side: bool = False
+    index: str = "auto"
+    expansion: int = 0
+    alpha: float = 3.0
+    rerank: int = 0
+    rerank_depth: int = 100
+    rerank_mean: int = 6
+    rerank_mix: float = 0.3
+
+
+def read_rules(params: Mapping[str, Any]) -> SearchRules:
+    """Return the section `search` of the parameters.
+
+    Raises:
+        PelageError: The index is unknown, a number is negative, or what is re-ranked is less than a neighbourhood.
+    """
+    rules = SearchRules(**params["search"])
+    choose(rules.index, ("auto", *KINDS), "search.index")
+    if min(rules.depth, rules.expansion, rules.rerank) < 0:
+        raise PelageError("params.yaml: search.depth, search.expansion and search.rerank must be numbers from 0 on.")
+    if rules.rerank and rules.rerank_depth <= max(rules.rerank, rules.rerank_mean):
+        raise PelageError("params.yaml: search.rerank_depth must be more than search.rerank and search.rerank_mean.")
+    return rules
 
 
 def read_embeddings(path: Path) -> pd.DataFrame:
@@ -48,16 +100,17 @@ def read_embeddings(path: Path) -> pd.DataFrame:
     return table
 
 
-def search(embeddings: pd.DataFrame, sets: Mapping[str, ProtocolSet], depth: int) -> pd.DataFrame:
+def search(embeddings: pd.DataFrame, sets: Mapping[str, ProtocolSet], rules: SearchRules) -> pd.DataFrame:
     """Rank the gallery of each protocol for each of its queries.
 
     Args:
         embeddings: `crop_id` and `embedding`, lists of length 1 as vectors. Crops that are not in it take no part.
         sets: Protocols by name.
-        depth: Most candidates a query.
+        rules: How to search.
 
     Returns:
-        The table of `rankings_table`. Scores are cosines rounded to six digits, so that equal points tie.
+        The table of `rankings_table`. Scores are cosines rounded to six digits, so that equal points tie. With
+        re-ranking they are 2 less the new distance for what was re-ranked, and the cosine less 2 for the others.
     """
     ids = embeddings["crop_id"]
     points = np.stack(embeddings["embedding"].to_list()).astype(np.float32) if len(ids) else np.empty((0, 1))
@@ -66,10 +119,91 @@ def search(embeddings: pd.DataFrame, sets: Mapping[str, ProtocolSet], depth: int
     for protocol, chosen in sets.items():
         queries = chosen.queries[chosen.queries["crop_id"].isin(ids)]
         gallery = chosen.gallery[chosen.gallery["crop_id"].isin(ids)]
-        candidates = points[places.loc[gallery["crop_id"]]]
+        chosen = ProtocolSet(queries, gallery, chosen.same_encounter)
+        asked, answers = points[places.loc[queries["crop_id"]]], points[places.loc[gallery["crop_id"]]]
+        if kind_for(len(gallery), rules.index) != "flat":
+            tables.append(_search_index(protocol, chosen, asked, answers, rules))
+            continue
+        near = _reciprocal_distances(chosen, asked, answers, rules) if rules.rerank and len(queries) else None
         for start in range(0, len(queries), BLOCK):
-            block = queries.iloc[start : start + BLOCK]
-            scores = np.round(points[places.loc[block["crop_id"]]] @ candidates.T, 6)
-            permitted = allowed(block, gallery, chosen.same_encounter)
-            tables.append(rankings_table(protocol, block["crop_id"], gallery["crop_id"], scores, permitted, depth))
+            block = slice(start, start + BLOCK)
+            rows = queries.iloc[block]
+            permitted = allowed(rows, gallery, chosen.same_encounter, rules.same_side)
+            scores = asked[block] @ answers.T
+            if rules.expansion and len(gallery):
+                first = _first(np.where(permitted, scores, -np.inf), rules.expansion)
+                scores = expand_queries(asked[block], answers, first, rules.alpha) @ answers.T
+            if near is not None:
+                scores = scores - 2
+                listed, distance = (values[block] for values in near)
+                row, column = np.nonzero(listed >= 0)
+                scores[row, listed[row, column]] = 2 - distance[row, column]
+            scores = np.round(scores, 6)
+            tables.append(rankings_table(protocol, rows["crop_id"], gallery["crop_id"], scores, permitted, rules.depth))
     return join_rankings(tables)
+
+
+def _first(scores: np.ndarray, count: int) -> np.ndarray:
+    """Return the columns of the highest scores of each row, `(Q, count)`; -1 where a score is minus infinity."""
+    first = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    return np.where(np.isneginf(np.take_along_axis(scores, first, 1)), -1, first)
+
+
+def _reciprocal_distances(
+    chosen: ProtocolSet, asked: np.ndarray, answers: np.ndarray, rules: SearchRules
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for each query, places in the gallery (-1: another query) and their new distances, `(Q, K)` each.
+
+    Own photos, own encounters and opposite flanks are in nobody's list, as far as the protocol bars them.
+    """
+    fresh = ~chosen.gallery["crop_id"].isin(chosen.queries["crop_id"]).to_numpy()
+    crops = pd.concat([chosen.queries, chosen.gallery[fresh]])
+    points = np.concatenate([asked, answers[fresh]])
+    groups = crops["image_id" if chosen.same_encounter else "encounter"]
+    spare = int(groups.value_counts().max()) if len(groups) else 0
+    if rules.same_side:
+        spare = len(crops)
+    lists = nearest(points, rules.rerank_depth + spare)
+    for place in range(0, len(crops), BLOCK):
+        rows = lists[place : place + BLOCK]
+        barred = np.stack(
+            [
+                ~allowed(crops.iloc[[own]], crops.iloc[row], chosen.same_encounter, rules.same_side)[0]
+                for own, row in enumerate(rows, place)
+            ]
+        )
+        barred[:, 0] = False  # itself, first in its list
+        rows[:] = np.take_along_axis(rows, np.argsort(barred, axis=1, kind="stable"), axis=1)
+    lists = lists[:, : rules.rerank_depth]
+    count = len(chosen.queries)
+    distance = k_reciprocal(points, lists, count, rules.rerank, rules.rerank_mean, rules.rerank_mix)
+    column = pd.Series(np.arange(len(chosen.gallery)), index=chosen.gallery["crop_id"])
+    return column.reindex(crops["crop_id"]).fillna(-1).to_numpy(int)[lists[:count]], distance
+
+
+def _search_index(
+    protocol: str, chosen: ProtocolSet, asked: np.ndarray, answers: np.ndarray, rules: SearchRules
+) -> pd.DataFrame:
+    """Rank what an approximate index finds; more is fetched than asked for, as some of it may not answer a query."""
+    if rules.expansion or rules.rerank:
+        raise PelageError(
+            f"params.yaml: search.expansion and search.rerank need search.index flat; this gallery of {len(answers):,} "
+            "crops is searched by an approximate index. Set them to 0, or search.index to flat."
+        )
+    queries, gallery = chosen.queries, chosen.gallery
+    group = "image_id" if chosen.same_encounter else "encounter"
+    spare = int(gallery[group].value_counts().max())
+    depth = min(rules.depth * (2 if rules.same_side else 1) + spare, len(answers))
+    found = nearest_places(answers, asked, depth, kind_for(len(answers), rules.index))
+    names, tables = gallery["crop_id"].to_numpy(object), []
+    for start in range(0, len(queries), BLOCK):
+        for own, places in enumerate(found[start : start + BLOCK], start):
+            places = places[places >= 0]
+            row = queries.iloc[[own]]
+            permitted = allowed(row, gallery.iloc[places], chosen.same_encounter, rules.same_side)[0]
+            scores = np.round(answers[places[permitted]] @ asked[own], 6)
+            pairs = {"query": row["crop_id"].iloc[0], "candidate": names[places[permitted]], "score": scores}
+            tables.append(pd.DataFrame(pairs))
+    if not tables:
+        return join_rankings([])
+    return rank_pairs(pd.concat(tables, ignore_index=True).assign(protocol=protocol), rules.depth)

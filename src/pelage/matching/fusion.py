@@ -17,13 +17,12 @@ import pandas as pd
 from pelage.common.errors import PelageError
 from pelage.common.params import entry
 from pelage.matching.calibration import Curve, fit_curve, folds_by
+from pelage.split.protocols import OPPOSITE
 
 PAIR = ["protocol", "query", "candidate"]
 RANK_OFFSET = 60
 RECIPROCAL_RANK = "reciprocal rank"
 """What is told in the place of a calibration where there was nothing to calibrate on."""
-
-OPPOSITE = {"left": "right", "right": "left"}
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 
 from pelage.matching.rankings import join_rankings, rankings_table
-from pelage.split.protocols import ProtocolSet, allowed
+from pelage.split.protocols import OPPOSITE, ProtocolSet, allowed
 
-OPPOSITE = {"left": "right", "right": "left"}
 EXPLAINED = 3
 """First candidates of a query whose matches are told."""
 

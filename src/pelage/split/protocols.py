@@ -13,6 +13,7 @@ import pandas as pd
 
 from pelage.common.tables import read_table
 
+OPPOSITE = {"left": "right", "right": "left"}
 PROTOCOLS = ("validation", "closed", "open", "disjoint")
 SPLIT_COLUMNS = [
     "crop_id", "image_id", "part", "identity", "label", "encounter", "camera", "station", "date", "orientation",
@@ -74,13 +75,16 @@ def protocol_sets(split: pd.DataFrame, part: str) -> dict[str, ProtocolSet]:
     }
 
 
-def allowed(queries: pd.DataFrame, gallery: pd.DataFrame, same_encounter: bool = False) -> np.ndarray:
+def allowed(
+    queries: pd.DataFrame, gallery: pd.DataFrame, same_encounter: bool = False, same_side: bool = False
+) -> np.ndarray:
     """Tell which gallery crops may answer which queries.
 
     Args:
         queries: `Q` rows of the split table (a block of a protocol's queries when there are many).
         gallery: `G` rows.
         same_encounter: As in `ProtocolSet`.
+        same_side: A left flank may not answer a right one, nor a right one a left one: they carry different patterns.
 
     Returns:
         `(Q, G)` bool: False where the candidate shows the query's own photo or, unless `same_encounter`, comes from
@@ -89,6 +93,8 @@ def allowed(queries: pd.DataFrame, gallery: pd.DataFrame, same_encounter: bool =
     barred = _equal(queries["image_id"], gallery["image_id"])
     if not same_encounter:
         barred |= _equal(queries["encounter"], gallery["encounter"])
+    if same_side:
+        barred |= _equal(queries["orientation"].map(OPPOSITE).fillna("none"), gallery["orientation"])
     return ~barred
 
 

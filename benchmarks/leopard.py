@@ -1,0 +1,100 @@
+"""Leopards, leaving one encounter out: how often does the nearest photo of another encounter show the same individual?
+
+    export PYTHONPATH=src
+    dvc exp run -S ingest.dataset=leopard -S datasets.leopard.source=folder -S datasets.leopard.path=FOLDER
+    python benchmarks/leopard.py --pictures FOLDER2
+
+Every flank that the run cropped asks all others that are not of its own encounter; both flanks compete, for with so few
+individuals a side alone would give the answer away. HotSpotter, sift_lnbnn, and their reciprocal rank fusion: there are
+too few individuals to fit probabilities on. Nothing is trained. `--pictures` draws the matches of all queries.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from pelage.common.files import write_bytes, write_json
+from pelage.common.params import read_params
+from pelage.common.tables import crop_file
+from pelage.evaluation.bootstrap import encounter_draws, interval, resampled_means
+from pelage.evaluation.judging import ask, judge
+from pelage.evaluation.scoring import query_rates
+from pelage.matching.fusion import join_scores, reciprocal_rank
+from pelage.matching.hotspotter import HotSpotter
+from pelage.matching.local_ranking import rank
+from pelage.matching.rankings import rank_pairs
+from pelage.matching.sift_lnbnn import SiftLnbnn
+from pelage.report.sheets import explained_sheet
+from pelage.split.protocols import ProtocolSet, read_split
+
+METHODS = {
+    "hotspotter_wbia": HotSpotter(),
+    "hotspotter_fast": HotSpotter(**HotSpotter.presets["fast"]),
+    "sift_lnbnn": SiftLnbnn(),
+}
+PROTOCOL = "leave_one_encounter_out"
+A_SHEET = 6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--pictures", type=Path, help="existing folder for pictures of all matches")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/leopard.json"))
+    arguments = parser.parse_args()
+    params = read_params()["evaluate"]
+    crops, masks = (arguments.data / folder / "flank" for folder in ("views/crop", "masks"))
+    split = read_split(arguments.data / "split.csv")
+    rows = split[split["part"] == "flank"].sort_values("crop_id", ignore_index=True)
+    question = ask(PROTOCOL, ProtocolSet(rows, rows))
+    files = [crop_file(name) for name in rows["crop_id"]]
+
+    rankings, matches = {}, {}
+    for name, method in METHODS.items():
+        features = dict(zip(rows["crop_id"], method.features(crops, masks, files), strict=True))
+        rankings[name], _, matches[name] = rank(features, {PROTOCOL: question.rules}, len(rows), False, method.score)
+    pairs = join_scores(rankings)
+    pairs["score"] = reciprocal_rank(pairs, dict.fromkeys(METHODS, 1.0))
+    rankings["fused"] = rank_pairs(pairs, len(rows))
+
+    able = question.total > 0
+    draws = encounter_draws(rows["encounter"].to_numpy(object), params["bootstrap"], params["seed"], PROTOCOL)
+    result: dict[str, dict] = {}
+    for name, ranking in rankings.items():
+        rates = query_rates(question, judge(ranking, question, name))
+        low, high = interval(resampled_means(rates["top1"], able, draws), params["confidence"])
+        result[name] = {
+            "top1": float(rates["top1"][able].mean()),
+            "top1_low": low,
+            "top1_high": high,
+            "map": float(rates["map"][able].mean()),
+            "queries": int(able.sum()),
+            "encounters": int(rows["encounter"].nunique()),
+            "individuals": int(rows["identity"].nunique()),
+        }
+        print(name, result[name])
+    write_json(arguments.out, {name: rounded(values) for name, values in result.items()})
+    if arguments.pictures:
+        draw(arguments.pictures, crops, rankings["hotspotter_wbia"], matches["hotspotter_wbia"], rows)
+
+
+def rounded(values: dict) -> dict:
+    """Round what is no count to 4 digits."""
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}
+
+
+def draw(folder: Path, crops: Path, ranking: pd.DataFrame, matches: pd.DataFrame, rows: pd.DataFrame) -> None:
+    """Write sheets of all queries beside their first candidates, `A_SHEET` queries each."""
+    queries = list(ranking["query"].drop_duplicates())
+    for sheet, start in enumerate(range(0, len(queries), A_SHEET), 1):
+        own = ranking[ranking["query"].isin(queries[start : start + A_SHEET])]
+        png = explained_sheet(crops, own, matches, ranking.head(0), rows, 0, seed=1)
+        write_bytes(folder / f"matches-{sheet:02d}.png", png)
+    print(f"{len(queries)} queries drawn on {sheet} sheets in {folder}")
+
+
+if __name__ == "__main__":
+    main()
