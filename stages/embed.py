@@ -24,14 +24,14 @@ def main() -> None:
     settings = params["embed"]
     for key, allowed in (("tta", AUGMENTATIONS), ("precision", PRECISIONS), ("format", FORMATS)):
         choose(settings[key], allowed, f"embed.{key}")
-    device = prepare(**params["compute"])
+    device = prepare(params["compute"]["device"], params["compute"]["threads"])
     split = read_split(Path("data/split.csv"))
     tables, caches = {}, []
     for file in seed_files(Path(f"data/models/{name}.safetensors")):
         model, about = load_model(file)
         wanted = split.loc[(split["part"] == about["part"]) & (split["subset"] != "none"), "crop_id"]
         digest = sha256_file(file)
-        state = fingerprint(digest, settings["batch"], settings["tta"], params["compute"], device.type)
+        state = fingerprint(digest, settings["batch"], settings["tta"], params["compute"]["threads"], device.type)
         caches.append(cache_root() / "embeddings" / name / state)
         ids, points = [], np.empty((0, about["model"]["dim"]))
         if model is not None:

@@ -31,7 +31,7 @@ def main() -> None:
     params = read_params()
     settings, batch = params["insight"], params["embed"]["batch"]
     check_settings(settings)
-    name, device = settings["variant"], prepare(**params["compute"])
+    name, device = settings["variant"], prepare(params["compute"]["device"], params["compute"]["threads"])
     embedder, about = load_model(first_seed(f"data/models/{name}.safetensors"))
     view, part, size = about["view"], about["part"], (about["model"]["width"], about["model"]["height"])
     split = read_split(Path("data/split.csv"))

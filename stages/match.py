@@ -10,6 +10,7 @@ from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import crop_file, write_parquet
+from pelage.matching.distributed import scored_by
 from pelage.matching.local_ranking import rank
 from pelage.matching.matchers import read_matcher
 from pelage.split.protocols import protocol_sets, read_split
@@ -26,8 +27,8 @@ def main() -> None:
 
     found = matcher.method.features(crops, masks, [crop_file(name) for name in names])
     features = dict(zip(names, found, strict=True))
-    found = rank(features, sets, params["search"]["depth"], matcher.same_side, matcher.method.score)
-    rankings, summary, matches = found
+    with scored_by(matcher.method.score, params["compute"]["backend"], params["compute"]["scheduler"]) as score:
+        rankings, summary, matches = rank(features, sets, params["search"]["depth"], matcher.same_side, score)
 
     counts = np.array([len(found) for found in features.values()])
     write_parquet(Path(f"data/rankings/{matcher.name}.parquet"), rankings)

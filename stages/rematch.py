@@ -26,7 +26,7 @@ def main() -> None:
     name = sys.argv[1]
     params = read_params()
     wanted = read_rematcher(params, name)
-    device = prepare(**params["compute"])
+    device = prepare(params["compute"]["device"], params["compute"]["threads"])
     side = read_split(Path("data/split.csv")).set_index("crop_id")["orientation"]
     sources = [seed_files(Path(f"data/rankings/{wanted[field]}.parquet"))[0] for field in ("local", "global")]
     depths = [wanted["local_shortlist"], wanted["global_shortlist"]]

@@ -34,7 +34,7 @@ def main() -> None:
     params = read_params()
     variant = read_variant(params, sys.argv[1])
     check_settings(variant.train, variant.name)
-    world, device = join(prepare(**params["compute"]), variant.train["processes"])
+    world, device = join(prepare(params["compute"]["device"], params["compute"]["threads"]), variant.train["processes"])
     weights = weights_file(variant.model)
     tensors = None if weights is None else read_weights(weights, variant.model["rename"])
     validation = protocol_sets(read_split(SPLIT), variant.part)["validation"]
@@ -46,7 +46,7 @@ def main() -> None:
     if data is not None:
         files = [told, sha256_file(SPLIT), weights and sha256_file(weights)]
         for seed, training in trainings.items():
-            state = fingerprint(asdict(training), params["compute"], device.type, world.size, files)
+            state = fingerprint(asdict(training), params["compute"]["threads"], device.type, world.size, files)
             folder = cache_root() / "checkpoints" / variant.name / str(seed) / state
             with Checkpoint(folder) if world.first else nullcontext() as checkpoint:
                 runs[seed] = train(training, data, tensors, device, params["embed"]["batch"], checkpoint, world)
