@@ -19,6 +19,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items):
+    """Start with the longest file, so that no process ends long before the other."""
+    items.sort(key=lambda item: item.path.name != "test_demo.py")
+
+
 @pytest.fixture(scope="session")
 def shared_photos():
     """Return the folder of a set of real photos by name; skip where they are not to be had."""
