@@ -85,8 +85,10 @@ def test_without_pairs_of_the_same_animal_there_is_nothing_to_learn():
     pairs, same, asked = synthetic(3, queries=8)
     assert learn_fusion(pairs, np.zeros_like(same), asked, {"global": 1.0, "local": 1.0}, "logistic") == (None, None)
     assert learn_fusion(pairs.iloc[:0], same[:0], asked[:0], {"global": 1.0}, "logistic") == (None, None)
-    fusion, held_out = learn_fusion(pairs, same, np.zeros(len(same)), {"global": 1.0}, "logistic")
-    assert fusion is not None and held_out is None
+    few = np.arange(len(same)) % 4
+    assert learn_fusion(pairs, same, few, {"global": 1.0}, "logistic") == (None, None), "four individuals are too few"
+    five = learn_fusion(pairs, same, np.arange(len(same)) % 5, {"global": 1.0}, "logistic")
+    assert all(part is not None for part in five)
 
 
 def test_bad_weights_are_refused():

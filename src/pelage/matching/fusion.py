@@ -20,6 +20,9 @@ from pelage.matching.calibration import Curve, fit_curve, folds_by
 from pelage.split.protocols import OPPOSITE
 
 PAIR = ["protocol", "query", "candidate"]
+LEAST_INDIVIDUALS = 5
+"""Individuals with pairs of the same animal from which on probabilities are fitted; fewer say nothing of others."""
+
 RANK_OFFSET = 60
 RECIPROCAL_RANK = "reciprocal rank"
 """What is told in the place of a calibration where there was nothing to calibrate on."""
@@ -101,8 +104,9 @@ def learn_fusion(
         weights, kind: As in `fit_fusion`.
 
     Returns:
-        The fusion, None where a method scored no pair of the same animal or none of different ones; and what each pair
-        is given by a fusion that was fitted on pairs of other individuals, None where there are too few of these.
+        The fusion, None where there are fewer than `LEAST_INDIVIDUALS`, or a method scored no pair of one animal or
+        none of different ones; and what each pair is given by a fusion that was fitted on pairs of other individuals,
+        None where there are too few of these.
     """
     count = query_weights(pairs)
 
@@ -114,7 +118,7 @@ def learn_fusion(
         return all({True, False} <= set(truth[seen[method].to_numpy()]) for method in weights)
 
     everything = np.arange(len(pairs))
-    if not fittable(everything):
+    if len(np.unique(asked[same].astype(str))) < LEAST_INDIVIDUALS or not fittable(everything):
         return None, None
     held_out = np.empty(len(pairs))
     for others, places in folds_by(asked):
