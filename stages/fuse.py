@@ -46,9 +46,11 @@ def main() -> None:
     rankings |= {method: drop_opposite(rankings[method], rows["orientation"]) for method in one_sided}
     pairs = join_scores(rankings)
     asked, same = by_identity(pairs, rows["identity"])
+    pairs["identity"] = pairs["candidate"].map(rows["identity"])
     validation = (pairs["protocol"] == "validation").to_numpy()
     learnt = validation & (pairs["nearest"] <= wanted["shortlist"]).to_numpy()
-    fusion, held_out = learn_fusion(pairs[learnt], same[learnt], asked[learnt], weights, wanted["calibration"])
+    choices = weights, wanted["calibration"], wanted["photos"]
+    fusion, held_out = learn_fusion(pairs[learnt], same[learnt], asked[learnt], *choices)
     pairs["score"] = (fusion.probability(pairs) if fusion else reciprocal_rank(pairs, weights)).round(9)
 
     metrics = {

@@ -1,5 +1,7 @@
 """Fusion: by hand, on synthetic methods of known truth, and what a missing score may not do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from pelage.common.errors import PelageError
 from pelage.evaluation.reliability import expected_calibration_error, reliability_table
 from pelage.matching.fusion import (
     Fusion,
+    add_up_photos,
     by_identity,
     drop_opposite,
     fit_fusion,
@@ -52,7 +55,7 @@ def synthetic(seed: int, queries=240, candidates=10):
 def test_the_mean_is_weighted_and_a_missing_score_counts_as_the_base_rate():
     scores = pd.DataFrame({"near": [0.8, np.nan, np.nan], "far": [0.4, 0.4, np.nan]})
     expected = [(3 * 0.4 + 0.2) / 4, (3 * 0.1 + 0.2) / 4, 0.1]
-    np.testing.assert_allclose(FUSION.mean(scores), expected)
+    np.testing.assert_allclose(FUSION.evidence(scores), expected)
 
 
 def test_the_fused_probability_ranks_better_than_each_part_and_is_honest():
@@ -69,7 +72,7 @@ def test_the_fused_probability_ranks_better_than_each_part_and_is_honest():
     for probability, seen in ((fused, truth), (held_out, same)):
         error = expected_calibration_error(reliability_table(probability, seen, np.ones(len(seen))))
         assert error < 0.05
-    np.testing.assert_array_equal(np.argsort(fused), np.argsort(fusion.mean(others)))
+    np.testing.assert_array_equal(np.argsort(fused), np.argsort(fusion.evidence(others)))
 
 
 def test_a_query_counts_once_however_many_candidates_it_has():
@@ -148,9 +151,27 @@ def test_a_bad_list_of_methods_is_said_in_words(methods, weights, message):
         "variants": {"net": {"part": "flank"}, "muzzle": {"part": "face"}},
         "matchers": {"sift_lnbnn": {"part": "flank"}, "any_side": {"part": "flank", "same_side": False}},
         "rematchers": {},
-        "fusion": {"methods": methods, "weights": weights},
+        "fusion": {"methods": methods, "weights": weights, "photos": 1},
     }
     with pytest.raises(PelageError, match=message):
         read_methods(params)
-    params["fusion"] = {"methods": ["sift_lnbnn", "any_side", "net"], "weights": [2, 1, 1]}
+    params["fusion"] = {"methods": ["sift_lnbnn", "any_side", "net"], "weights": [2, 1, 1], "photos": 1}
     assert read_methods(params) == ("flank", {"sift_lnbnn": 2.0, "any_side": 1.0, "net": 1.0}, ["sift_lnbnn"])
+    params["fusion"]["photos"] = 0
+    with pytest.raises(PelageError, match=r"fusion\.photos"):
+        read_methods(params)
+
+
+def test_the_best_photos_of_an_individual_speak_together():
+    rows = [("q", "a", 0.5), ("q", "b", 0.4), ("q", "b", 0.3), ("q", "b", 0.2), ("q", "b", 0.1), ("r", "b", 0.3)]
+    pairs = pd.DataFrame(rows, columns=["query", "identity", "score"]).assign(protocol="open")
+    score = pairs.pop("score").to_numpy()
+    np.testing.assert_allclose(add_up_photos(score, pairs, 3), [0.5, 0.9, 0.3, 0.2, 0.1, 0.3])
+    np.testing.assert_allclose(add_up_photos(score, pairs, 1), score)
+    turned = np.random.default_rng(1).permutation(len(pairs))
+    np.testing.assert_allclose(
+        add_up_photos(score[turned], pairs.iloc[turned], 3), add_up_photos(score, pairs, 3)[turned]
+    )
+    fusion = replace(FUSION, photos=3)
+    scores = pd.DataFrame({method: np.linspace(0, 1, 6) for method in FUSION.curves}).join(pairs)
+    np.testing.assert_allclose(fusion.evidence(scores), add_up_photos(FUSION.evidence(scores), pairs, 3))

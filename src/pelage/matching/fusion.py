@@ -2,13 +2,13 @@
 
 Each method's score becomes the probability that the pair shows the same animal, and the mean of these ranks the
 gallery. A mean of calibrated probabilities is too timid (Ranjan and Gneiting, JRSS-B 2010), so it is calibrated once
-more, which changes no order.
+more, which changes no order. An individual with several photos may be judged by the best of them together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,21 +36,24 @@ class Fusion:
         curves: By method.
         weights: By method, not negative.
         base_rate: Share of the same animal among the pairs that the curves were fitted on.
-        outer: From the mean of probabilities to the fused one.
+        outer: From the evidence to the fused probability.
+        photos: Best photos of an individual whose probabilities are added up, see `add_up_photos`.
     """
 
     curves: Mapping[str, Curve]
     weights: Mapping[str, float]
     base_rate: float
     outer: Curve
+    photos: int = 1
 
-    def mean(self, scores: pd.DataFrame) -> np.ndarray:
-        """Return the weighted mean of the methods' probabilities, `(P,)`, by which pairs are ranked.
+    def evidence(self, scores: pd.DataFrame) -> np.ndarray:
+        """Return the weighted mean of the methods' probabilities, photos added up, `(P,)`, by which pairs are ranked.
 
         A missing score (NaN) is evidence of nothing, so the base rate stands in its place.
 
         Args:
-            scores: P pairs, one column a method.
+            scores: P pairs, one column a method; with several `photos` also `protocol`, `query` and the candidate's
+                `identity`, and all pairs of a query.
         """
         total = np.zeros(len(scores))
         for method, curve in self.curves.items():
@@ -59,15 +62,34 @@ class Fusion:
             seen = ~np.isnan(score)
             probability[seen] = curve(score[seen])
             total += self.weights[method] * probability
-        return total / sum(self.weights.values())
+        mean = total / sum(self.weights.values())
+        return mean if self.photos == 1 else add_up_photos(mean, scores, self.photos)
 
     def probability(self, scores: pd.DataFrame) -> np.ndarray:
-        """Return the probability that each pair shows the same animal, `(P,)`; it orders pairs as `mean` does."""
-        return self.outer(self.mean(scores))
+        """Return the probability that each pair shows the same animal, `(P,)`; it orders pairs as `evidence` does."""
+        return self.outer(self.evidence(scores))
+
+
+def add_up_photos(score: np.ndarray, pairs: pd.DataFrame, photos: int) -> np.ndarray:
+    """Give the best photo of each individual the sum of the scores of its best photos, `(P,)`.
+
+    One photo that looks alike may do so by chance, three of one individual hardly. The other photos of an individual
+    keep their own scores, and so come after it.
+
+    Args:
+        score: `(P,)` not negative.
+        pairs: `protocol`, `query`, and the candidate's `identity`.
+        photos: How many are added up.
+    """
+    groups = pairs.assign(score=score).groupby(["protocol", "query", "identity"], sort=False)["score"]
+    place = groups.rank(ascending=False, method="first").to_numpy()
+    best = pairs.assign(score=np.where(place <= photos, score, 0.0))
+    total = best.groupby(["protocol", "query", "identity"], sort=False)["score"].transform("sum").to_numpy()
+    return np.where(place == 1, total, score)
 
 
 def fit_fusion(
-    scores: pd.DataFrame, same: np.ndarray, weight: np.ndarray, weights: Mapping[str, float], kind: str
+    scores: pd.DataFrame, same: np.ndarray, weight: np.ndarray, weights: Mapping[str, float], kind: str, photos: int = 1
 ) -> Fusion:
     """Fit the curve of each method on the pairs that it scored, and the outer one on all.
 
@@ -77,6 +99,7 @@ def fit_fusion(
         weight: `(P,)` what each pair counts.
         weights: By method, in the mean.
         kind: logistic | isotonic, of the methods' curves; the outer one is logistic, for it must rise.
+        photos: See `Fusion`.
 
     Raises:
         PelageError: A weight is negative or all are 0, or pairs of the same animal or of different ones are missing.
@@ -88,12 +111,12 @@ def fit_fusion(
     for method in weights:
         seen = scores[method].notna().to_numpy()
         curves[method] = fit_curve(scores[method].to_numpy()[seen], same[seen], weight[seen], kind)
-    inner = Fusion(curves, weights, float(np.average(same, weights=weight)), np.asarray)
-    return Fusion(curves, weights, inner.base_rate, fit_curve(inner.mean(scores), same, weight, "logistic"))
+    inner = Fusion(curves, weights, float(np.average(same, weights=weight)), np.asarray, photos)
+    return replace(inner, outer=fit_curve(inner.evidence(scores), same, weight, "logistic"))
 
 
 def learn_fusion(
-    pairs: pd.DataFrame, same: np.ndarray, asked: np.ndarray, weights: Mapping[str, float], kind: str
+    pairs: pd.DataFrame, same: np.ndarray, asked: np.ndarray, weights: Mapping[str, float], kind: str, photos: int = 1
 ) -> tuple[Fusion | None, np.ndarray | None]:
     """Fit a fusion on the pairs of validation queries, each query counting once.
 
@@ -101,7 +124,7 @@ def learn_fusion(
         pairs: P rows of `join_scores`.
         same: `(P,)` bool, the pair shows the same animal.
         asked: `(P,)` individual of the query.
-        weights, kind: As in `fit_fusion`.
+        weights, kind, photos: As in `fit_fusion`.
 
     Returns:
         The fusion, None where there are fewer than `LEAST_INDIVIDUALS`, or a method scored no pair of one animal or
@@ -111,7 +134,7 @@ def learn_fusion(
     count = query_weights(pairs)
 
     def fit(places: np.ndarray) -> Fusion:
-        return fit_fusion(pairs.iloc[places], same[places], count[places], weights, kind)
+        return fit_fusion(pairs.iloc[places], same[places], count[places], weights, kind, photos)
 
     def fittable(places: np.ndarray) -> bool:
         seen, truth = pairs.iloc[places][list(weights)].notna(), same[places]
@@ -193,8 +216,8 @@ def read_methods(params: Mapping[str, Any]) -> tuple[str, dict[str, float], list
         params: All parameters.
 
     Raises:
-        PelageError: An unknown method, one given twice, fewer than two, methods of different parts, or not one weight a
-            method.
+        PelageError: An unknown method, one given twice, fewer than two, methods of different parts, not one weight a
+            method, or a wrong number of photos.
     """
     methods, weights = params["fusion"]["methods"], params["fusion"]["weights"]
     known = params["variants"] | params["matchers"] | params["rematchers"]
@@ -208,5 +231,7 @@ def read_methods(params: Mapping[str, Any]) -> tuple[str, dict[str, float], list
         raise PelageError(
             f"params.yaml: fusion.methods rank crops of {' and '.join(sorted(chosen))}. Fuse methods of one part."
         )
+    if not isinstance(params["fusion"]["photos"], int) or params["fusion"]["photos"] < 1:
+        raise PelageError("params.yaml: fusion.photos must be a whole number from 1 on.")
     one_sided = [name for name in methods if name in params["matchers"] and known[name].get("same_side", True)]
     return chosen.pop(), dict(zip(methods, map(float, weights), strict=True)), one_sided
