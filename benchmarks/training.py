@@ -135,7 +135,7 @@ def spent() -> np.ndarray:
 def learn(way: str, folder: Path, name: str, size: tuple[int, int]) -> Iterator[dict]:
     """Set up one way to train, then yield what each epoch cost a photo."""
     params = read_params()
-    device = prepare(**params["compute"])
+    device = prepare(params["compute"]["device"], params["compute"]["threads"])
     variant = read_variant(params, name)
     model = variant.model | dict(zip(("width", "height"), size, strict=True))
     variant = dataclasses.replace(variant, model=model, augment=variant.augment | {"background": 0.0})
