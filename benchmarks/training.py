@@ -136,7 +136,7 @@ def learn(way: str, folder: Path, name: str, size: tuple[int, int]) -> Iterator[
     """Set up one way to train, then yield what each epoch cost a photo."""
     params = read_params()
     device = prepare(params["compute"]["device"], params["compute"]["threads"])
-    variant = read_variant(params, name)
+    variant = next(iter(for_each_seed(read_variant(params, name)).values()))
     model = variant.model | dict(zip(("width", "height"), size, strict=True))
     variant = dataclasses.replace(variant, model=model, augment=variant.augment | {"background": 0.0})
     weights = read_weights(Path(variant.model["weights"]))
