@@ -39,7 +39,7 @@ from pelage.split.protocols import protocol_sets, read_split
 from pelage.training.dataset import TrainingData, training_data
 from pelage.training.loop import _Trainer
 from pelage.training.sampler import identity_batches
-from pelage.training.variant import Variant, read_variant
+from pelage.training.variant import Variant, for_each_seed, read_variant
 
 WAYS = ("pelage", "plain")
 
