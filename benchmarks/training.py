@@ -89,6 +89,7 @@ class Plain:
             shuffle=True,
             drop_last=True,
             num_workers=config["workers"] or cores(),
+            multiprocessing_context="fork",  # as in a script; in a spawned process each worker would import torch anew
             pin_memory=device.type == "cuda",
         )
         network = Embedder(variant.model, 3)
