@@ -7,17 +7,15 @@ from pathlib import Path
 
 import _path  # noqa: F401
 
-from pelage.common.files import fresh_folder, seed_files, write_json
+from pelage.common.files import fresh_folder, write_json
 from pelage.common.params import read_params
 from pelage.common.progress import track
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet, write_table
 from pelage.evaluation.judging import Judged, Question, ask, judge
 from pelage.evaluation.scoring import cmc_table, roc_table, score_method, seed_scores
+from pelage.matching.rankings import BASELINE, FUSED, ranking_files
 from pelage.split.protocols import protocol_sets, read_split
-
-BASELINE = "sift_lnbnn"
-FUSED = "fused"
 
 
 def main() -> None:
@@ -38,7 +36,7 @@ def main() -> None:
     }
     results, seeds, baseline = {}, {}, None
     for method, part in track(parts.items(), "evaluate"):
-        files = seed_files(Path("data/fused.parquet" if method == FUSED else f"data/rankings/{method}.parquet"))
+        files = ranking_files(method)
         answers = [judge_file(file, questions[part]) for file in files]
         baseline = answers if method == BASELINE else baseline
         compared = baseline if part == parts.get(BASELINE) else None

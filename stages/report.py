@@ -6,14 +6,15 @@ import _path  # noqa: F401
 import pandas as pd
 from safetensors.numpy import load_file
 
-from pelage.common.files import fresh_folder, seed_files, write_bytes, write_text
+from pelage.common.files import fresh_folder, write_bytes, write_text
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet, read_table, write_table
 from pelage.matching.fusion import RECIPROCAL_RANK
 from pelage.matching.local_ranking import matches_table
+from pelage.matching.rankings import FUSED, ranking_files
 from pelage.report import figures, insight_sheets, page, sheets
-from pelage.report.tables import FUSED, best_local, leader, leaderboard, list_methods, markdown, read_metrics
+from pelage.report.tables import best_local, leader, leaderboard, list_methods, markdown, read_metrics
 
 SPLIT = {"known": bool, "gallery": bool}
 
@@ -43,9 +44,7 @@ def main() -> None:
     curves = {method.name: read_table(Path(f"plots/cmc/{method.name}.csv"), figures.CURVES) for method in methods}
     table = leaderboard({m.name: read_metrics(Path(f"metrics/eval/{m.name}.json")) for m in methods}, methods)
     first = leader(table)
-    ranked = "data/fused.parquet" if first["method"] == FUSED else f"data/rankings/{first['method']}.parquet"
-    ranking = read_parquet(seed_files(Path(ranked))[0])
-    ranking = ranking[ranking["protocol"] == first["protocol"]]
+    ranking = of_protocol(ranking_files(first["method"])[0], first["protocol"])
     local = best_local(table, first)
     crops = Path("data/views/crop") / first["part"]
     insight = Path("data/insight")
@@ -56,10 +55,10 @@ def main() -> None:
 
     explained = [ranking.head(0), matches_table([]), ranking.head(0)]
     if local:
-        explained[0] = of_protocol(Path(f"data/rankings/{local}.parquet"), first["protocol"])
+        explained[0] = of_protocol(ranking_files(local)[0], first["protocol"])
         explained[1] = of_protocol(Path(f"data/matches/{local}.parquet"), first["protocol"])
     if metrics["fuse"]["part"] == first["part"] and metrics["fuse"]["calibration"] != RECIPROCAL_RANK:
-        explained[2] = of_protocol(Path("data/fused.parquet"), first["protocol"])
+        explained[2] = of_protocol(ranking_files(FUSED)[0], first["protocol"])
 
     pictures = {
         "leaderboard": figures.leaderboard_figure(table),

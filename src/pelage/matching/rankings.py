@@ -7,13 +7,28 @@ ordered by the candidate's id, so that a ranking never depends on the order of a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from pelage.common.files import seed_files
+
 RANKING_COLUMNS = ["protocol", "query", "candidate", "rank", "score"]
-NAMED = ("mlp", "orb_sift_brisk_lightgbm", "random_mlp", "random", "majority", "fused")
+BASELINE = "sift_lnbnn"
+"""The method that all others are compared with, query by query."""
+
+FUSED = "fused"
+NAMED = ("mlp", "orb_sift_brisk_lightgbm", "random_mlp", "random", "majority", FUSED)
 """Methods that stages name themselves; no entry of the parameters may have such a name."""
+
+
+def ranking_files(method: str) -> list[Path]:
+    """Return the files of a method's rankings: one, or one a seed of what is trained, the lowest seed first.
+
+    That of the fusion stands beside the folder of all others, which the fusion reads.
+    """
+    return seed_files(Path("data/fused.parquet" if method == FUSED else f"data/rankings/{method}.parquet"))
 
 
 def rankings_table(

@@ -7,9 +7,10 @@ the lists hold the result is that of the authors' dense code.
 
 from __future__ import annotations
 
-import faiss
 import numpy as np
 from scipy import sparse
+
+from pelage.matching.vector_index import nearest_places
 
 
 def nearest(points: np.ndarray, depth: int) -> np.ndarray:
@@ -20,9 +21,7 @@ def nearest(points: np.ndarray, depth: int) -> np.ndarray:
         depth: K, at most N.
     """
     depth = min(depth, len(points))
-    index = faiss.IndexFlatIP(points.shape[1])
-    index.add(np.ascontiguousarray(points, np.float32))
-    found = index.search(np.ascontiguousarray(points, np.float32), depth)[1]
+    found = nearest_places(points, points, depth, "flat")
     own = np.arange(len(points))[:, None]
     missing = (found != own).all(axis=1)  # crowded out by points equal to it
     found[missing, -1] = own[missing, 0]

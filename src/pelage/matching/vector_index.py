@@ -48,10 +48,7 @@ def nearest_places(gallery: np.ndarray, queries: np.ndarray, depth: int, kind: s
         index = _build(gallery, depth, kind)
     finally:
         faiss.omp_set_num_threads(threads)
-    scores, places = np.empty((len(queries), depth), np.float32), np.empty((len(queries), depth), np.int64)
-    # not `search`: once pytorch_metric_learning is imported, that one takes no parameters any more
-    index.search_c(len(queries), faiss.swig_ptr(queries), depth, faiss.swig_ptr(scores), faiss.swig_ptr(places))
-    return places
+    return index.search(queries, depth)[1]
 
 
 def _build(gallery: np.ndarray, depth: int, kind: str) -> faiss.Index:

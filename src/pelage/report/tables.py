@@ -19,11 +19,8 @@ import pandas as pd
 from pelage.common.errors import PelageError
 from pelage.common.params import merged
 from pelage.matching.matchers import read_matcher
+from pelage.matching.rankings import BASELINE, FUSED
 
-LOCAL = "sift_lnbnn"
-"""The method that `evaluate` compares all others with, query by query."""
-
-FUSED = "fused"
 KINDS = {
     "network": "network",
     "local": "local features",
@@ -245,7 +242,7 @@ def verdict(rows: pd.DataFrame) -> str:
         sentence = _duel(network, local, metric)
     elif network is not None:
         sentence = (
-            f"{network['method']} reaches {name} {with_interval(network, metric)}; {LOCAL} was not compared here."
+            f"{network['method']} reaches {name} {with_interval(network, metric)}; {BASELINE} was not compared here."
         )
     elif local is not None:
         reached = f"{local['method']} reaches {name} {with_interval(local, metric)}"
@@ -265,9 +262,9 @@ def _duel(network: pd.Series, local: pd.Series, metric: str) -> str:
     scores = [with_interval(row, metric) for row in (network, local)]
     difference, low, high = (network.get(f"top1_minus_sift{end}") for end in ("", "_low", "_high"))
     name = local["method"]
-    if metric == "top1" and name == LOCAL and number(low) != "–" and number(high) != "–":
+    if metric == "top1" and name == BASELINE and number(low) != "–" and number(high) != "–":
         apart = low > 0 or high < 0
-        told = f" (query by query, network less {LOCAL}: {difference:+.3f} [{low:+.3f}, {high:+.3f}])"
+        told = f" (query by query, network less {BASELINE}: {difference:+.3f} [{low:+.3f}, {high:+.3f}])"
     else:
         low, high = (network.get(f"{metric}_low"), network.get(f"{metric}_high"))
         other = (local.get(f"{metric}_low"), local.get(f"{metric}_high"))
