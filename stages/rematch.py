@@ -6,12 +6,14 @@ from pathlib import Path
 
 import _path  # noqa: F401
 
-from pelage.common.files import seed_files, write_json
+from pelage.common.files import sha256_file, write_json
+from pelage.common.memo import Memo
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import crop_file, read_parquet, write_parquet
 from pelage.matching.learned_features import read_learned_features
-from pelage.matching.lightglue import load_lightglue
+from pelage.matching.lightglue import VERSION, WEIGHTS, load_lightglue
+from pelage.matching.rankings import ranking_files
 from pelage.matching.rematch import rematch, shortlist
 from pelage.matching.rematchers import read_rematcher
 from pelage.model.compute import prepare
@@ -28,7 +30,7 @@ def main() -> None:
     wanted = read_rematcher(params, name)
     device = prepare(params["compute"]["device"], params["compute"]["threads"])
     side = read_split(Path("data/split.csv")).set_index("crop_id")["orientation"]
-    sources = [seed_files(Path(f"data/rankings/{wanted[field]}.parquet"))[0] for field in ("local", "global")]
+    sources = [ranking_files(wanted[field])[0] for field in ("local", "global")]
     depths = [wanted["local_shortlist"], wanted["global_shortlist"]]
     pairs = shortlist(list(map(read_parquet, sources)), depths, side if wanted["same_side"] else None)
 
@@ -42,8 +44,11 @@ def main() -> None:
     features = dict(zip(asked, found, strict=True))
     network = load_lightglue(wanted["features"], weights, device)
     start = time.perf_counter()
-    choices = {key: wanted[key] for key in ("score", "confidence", "batch", "adaptive", "half")}
-    rankings, matches = rematch(pairs, features, network, **choices, depth=params["search"]["depth"])
+    way = {key: wanted[key] for key in ("batch", "adaptive", "half")}
+    about = {**way, "weights": sha256_file(weights / WEIGHTS[wanted["features"]]), "device": device.type}
+    memo = Memo("lightglue", VERSION, about)
+    choices = {**way, "score": wanted["score"], "confidence": wanted["confidence"]}
+    rankings, matches = rematch(pairs, features, network, **choices, depth=params["search"]["depth"], memo=memo)
     seconds = time.perf_counter() - start
 
     write_parquet(Path(f"data/rankings/{name}.parquet"), rankings)

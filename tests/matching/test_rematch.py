@@ -1,12 +1,14 @@
 """Rematching: shortlists joined, each pair matched once, and settings that name what is wrong with them."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from pelage.common.errors import PelageError
+from pelage.common.memo import Memo
 from pelage.matching import rematch as module
 from pelage.matching.learned_features import LearnedFeatures
 from pelage.matching.lightglue import PairMatches
@@ -43,7 +45,7 @@ def test_opposite_flanks_take_no_place_on_the_list():
 
 
 @pytest.mark.parametrize("score", ["matches", "inliers"])
-def test_pairs_are_matched_once_and_ranked_by_sure_matches(monkeypatch, score):
+def test_pairs_are_matched_once_and_ranked_by_sure_matches(monkeypatch, tmp_path, score):
     asked = []
 
     def match_pairs(network, queries, candidates, batch, adaptive, half):
@@ -58,7 +60,8 @@ def test_pairs_are_matched_once_and_ranked_by_sure_matches(monkeypatch, score):
         columns=["protocol", "query", "candidate"],
     )
     crops = {"q": features(5), "a": features(2), "b": features(3)}
-    table, matches = rematch(pairs, crops, None, score, confidence=0.5, batch=4, adaptive=True, half=True, depth=9)
+    settings = {"confidence": 0.5, "batch": 4, "adaptive": True, "half": True, "depth": 9}
+    table, matches = rematch(pairs, crops, None, score, **settings, memo=Memo("glue", 1, {}, tmp_path))
     assert asked == [(5, 2), (5, 3)]
     assert table[["protocol", "candidate", "rank"]].to_numpy().tolist() == [
         ["closed", "b", 1], ["closed", "a", 2], ["open", "a", 1],
@@ -70,9 +73,51 @@ def test_pairs_are_matched_once_and_ranked_by_sure_matches(monkeypatch, score):
     assert told == {("closed", "q", "b"): count[0], ("closed", "q", "a"): count[1], ("open", "q", "a"): count[1]}
 
 
-def test_no_pairs_give_an_empty_table():
+def test_no_pairs_give_an_empty_table(tmp_path):
     none = pd.DataFrame({"protocol": [], "query": [], "candidate": []}, dtype=str)
-    assert all(table.empty for table in rematch(none, {}, None, "matches", 0.5, 4, True, True, 9))
+    tables = rematch(none, {}, None, "matches", 0.5, 4, True, True, 9, Memo("glue", 1, {}, tmp_path))
+    assert all(table.empty for table in tables)
+
+
+def test_a_deeper_shortlist_begins_with_a_shallower_one():
+    rankings = [pd.concat([ranked("open", query, "abcdef") for query in "pqr"]), ranked("open", "q", "fedcba")]
+    deep, shallow = (shortlist(rankings, [depth, depth], None) for depth in (4, 2))
+    assert len(shallow) == 8 and deep.head(len(shallow)).equals(shallow)
+
+
+def test_a_killed_rematch_goes_on_with_the_block_where_it_ended(monkeypatch, tmp_path):
+    rng = np.random.default_rng(0)
+    crops = {
+        name: LearnedFeatures(rng.random((5, 2), np.float32), np.eye(5, 4, dtype=np.float16), np.ones(5), (9, 9))
+        for name in "qabcdef"
+    }
+    pairs = pd.DataFrame({"protocol": "open", "query": "q", "candidate": list("abcdef")})
+    done, last = [], 3
+
+    def match_pairs(network, queries, candidates, batch, adaptive, half):
+        if len(done) == last:
+            raise KeyboardInterrupt
+        done.append(len(queries))
+        found = np.arange(5)
+        return [PairMatches(found, found, candidate.xy[:, 0] / 2 + 0.5) for candidate in candidates]
+
+    def run(folder: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        memo = Memo("glue", 1, {}, tmp_path / folder)
+        return rematch(pairs, crops, None, "matches", 0.5, 4, True, True, 9, memo)
+
+    monkeypatch.setattr(module, "PAIRS_AT_ONCE", 2)
+    monkeypatch.setattr(module, "match_pairs", match_pairs)
+    whole = run("whole")
+    done, last = [], 2
+    with pytest.raises(KeyboardInterrupt):
+        run("killed")
+    done, last = [], 3
+    again = run("killed")
+    assert done == [2], "two of three blocks are recalled"
+    assert all(left.equals(right) for left, right in zip(whole, again, strict=True)) and len(whole[1]) == 15
+    crops["f"] = dataclasses.replace(crops["f"], xy=crops["a"].xy)
+    run("killed")
+    assert done == [2, 2], "a block with another crop is matched anew"
 
 
 def test_defaults_are_filled_in_and_weights_are_pinned():

@@ -24,6 +24,9 @@ from pelage.matching.learned_features import LearnedFeatures, load_state, read_s
 if TYPE_CHECKING:
     from kornia.feature import LightGlue
 
+VERSION = 1
+"""Raised whenever `match_pairs` finds something else."""
+
 WEIGHTS = {"aliked": "aliked_lightglue.safetensors", "disk": "disk_lightglue.safetensors"}
 FILTER = 0.1
 """Least confidence of a match, the authors' own."""

@@ -6,24 +6,31 @@ overlooks the other often has. Pairs that neither lists have no score, which `fu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from pelage.common.memo import Memo
 from pelage.common.params import choose
 from pelage.common.progress import track
 from pelage.matching.fusion import PAIR, drop_opposite
 from pelage.matching.learned_features import LearnedFeatures
-from pelage.matching.lightglue import count_matches, magsac_inliers, match_pairs
+from pelage.matching.lightglue import PairMatches, count_matches, magsac_inliers, match_pairs
 from pelage.matching.local_ranking import EXPLAINED, matches_table, placed
 from pelage.matching.rankings import join_rankings, rank_pairs
 
 if TYPE_CHECKING:
     from kornia.feature import LightGlue
 
-PAIRS_AT_ONCE = 2048
+PAIRS_AT_ONCE = 4096
+"""Pairs of a block, which is matched or recalled as a whole."""
+
+COLUMNS = [field.name for field in fields(PairMatches)]
 KEPT = 4 * EXPLAINED
 """Candidates of a query whose matches are kept until all protocols are ranked; these share most candidates."""
 
@@ -37,14 +44,17 @@ def shortlist(rankings: Sequence[pd.DataFrame], depths: Sequence[int], side: Map
         side: Orientation by crop id, to leave out pairs of opposite flanks before the lists are cut; None leaves them.
 
     Returns:
-        `protocol`, `query`, `candidate`, each pair once.
+        `protocol`, `query`, `candidate`, each pair once: the first candidates of all queries, then the second ones, so
+        that a deeper list begins with all of a shallower one.
     """
     tables = []
     for table, depth in zip(rankings, depths, strict=True):
         table = table.sort_values(["protocol", "query", "rank"], kind="stable")
         table = table if side is None else drop_opposite(table, side)
-        tables.append(table[table.groupby(["protocol", "query"], sort=False, observed=True).cumcount() < depth][PAIR])
-    return pd.concat(tables).astype(str).drop_duplicates(ignore_index=True)
+        place = table.groupby(["protocol", "query"], sort=False, observed=True).cumcount()
+        tables.append(table[PAIR].assign(place=place)[place < depth])
+    joined = pd.concat(tables).sort_values(["place", *PAIR], kind="stable")
+    return joined[PAIR].astype(str).drop_duplicates(ignore_index=True)
 
 
 def rematch(
@@ -57,6 +67,7 @@ def rematch(
     adaptive: bool,
     half: bool,
     depth: int,
+    memo: Memo,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score pairs by LightGlue and rank them.
 
@@ -70,6 +81,7 @@ def rematch(
         confidence: Above which a match counts.
         batch, adaptive, half: As in `match_pairs`.
         depth: Most rows a query.
+        memo: Of matches; it depends on all settings of features and network.
 
     Returns:
         The table of `rankings_table`, and that of `matches_table` for the first candidates of each query.
@@ -79,12 +91,11 @@ def rematch(
     unique = pairs[["query", "candidate"]].drop_duplicates(ignore_index=True)
     scores: list[float] = []
     sure: dict[str, list[tuple[float, str, np.ndarray]]] = {}
-    for start in track(range(0, len(unique), PAIRS_AT_ONCE), "match"):
-        block = unique.iloc[start : start + PAIRS_AT_ONCE]
+    blocks = [unique.iloc[start : start + PAIRS_AT_ONCE] for start in range(0, len(unique), PAIRS_AT_ONCE)]
+    for block in track(blocks, "match"):
         sides = [[features[name] for name in block[column]] for column in ("query", "candidate")]
-        for pair, query, candidate, found in zip(
-            block.itertuples(), *sides, match_pairs(network, *sides, batch, adaptive, half), strict=True
-        ):
+        matches = _recalled(memo, sides, lambda sides=sides: match_pairs(network, *sides, batch, adaptive, half))
+        for pair, query, candidate, found in zip(block.itertuples(), *sides, matches, strict=True):
             if score == "inliers":
                 found = found.only(magsac_inliers(query, candidate, found))
             scores.append(count_matches(found, confidence))
@@ -97,3 +108,37 @@ def rematch(
     kept = {(query, candidate): ends for query, best in sure.items() for _, candidate, ends in best}
     first = rankings.loc[rankings["rank"] <= EXPLAINED, PAIR].itertuples(index=False, name=None)
     return rankings, matches_table([(*pair, kept[pair[1:]]) for pair in first if len(kept.get(pair[1:], ()))])
+
+
+def _recalled(
+    memo: Memo, sides: Sequence[Sequence[LearnedFeatures]], matcher: Callable[[], list[PairMatches]]
+) -> list[PairMatches]:
+    """Return the matches of a block of pairs, computed by `matcher` unless the same block was matched before.
+
+    Whole blocks, because in half precision the last digits depend on which pairs are batched together. So a run that
+    was killed, or whose shortlist grew, goes on where it ended, with the bytes of one that was not.
+    """
+    key = memo.key(*(_digest(features) for side in sides for features in side))
+    stored = memo.get(key)
+    if stored is not None:
+        return _unpacked(stored)
+    matches = matcher()
+    buffer = BytesIO()
+    counts = [len(found.query) for found in matches]
+    columns = {name: np.concatenate([getattr(found, name) for found in matches]) for name in COLUMNS}
+    np.savez(buffer, counts=counts, **columns)
+    memo.put(key, buffer.getvalue())
+    return matches
+
+
+def _unpacked(data: bytes) -> list[PairMatches]:
+    with np.load(BytesIO(data)) as stored:
+        ends = np.cumsum(stored["counts"])[:-1]
+        return [PairMatches(*found) for found in zip(*(np.split(stored[name], ends) for name in COLUMNS), strict=True)]
+
+
+def _digest(features: LearnedFeatures) -> bytes:
+    digest = hashlib.sha256(repr(features.size).encode())
+    for array in (features.xy, features.descriptors):
+        digest.update(repr(array.shape).encode() + array.tobytes())
+    return digest.digest()
