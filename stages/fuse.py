@@ -5,7 +5,7 @@ from pathlib import Path
 import _path  # noqa: F401
 import numpy as np
 
-from pelage.common.files import seed_files, write_json
+from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet, write_parquet, write_table
@@ -26,12 +26,12 @@ from pelage.matching.fusion import (
     read_methods,
     reciprocal_rank,
 )
-from pelage.matching.rankings import rank_pairs
+from pelage.matching.rankings import rank_pairs, ranking_files
 from pelage.split.protocols import protocol_sets, read_split
 
 
 def main() -> None:
-    """Calibrate methods on validation pairs, rank by the mean of their probabilities, and see what these are worth.
+    """Calibrate methods on validation pairs, rank by their pooled probabilities, and see what these are worth.
 
     The probabilities are fitted on the first candidates of validation queries, and so is the threshold; the false
     matches at that threshold are counted among the new animals of the open protocol. Of a network that was trained with
@@ -39,25 +39,26 @@ def main() -> None:
     """
     params = read_params()
     wanted = params["fusion"]
-    part, weights, one_sided = read_methods(params)
+    part, methods, one_sided = read_methods(params)
     split = read_split(Path("data/split.csv"))
     sets, rows = protocol_sets(split, part), split.set_index("crop_id")
-    rankings = {method: read_parquet(seed_files(Path(f"data/rankings/{method}.parquet"))[0]) for method in weights}
+    rankings = {method: read_parquet(ranking_files(method)[0]) for method in methods}
     rankings |= {method: drop_opposite(rankings[method], rows["orientation"]) for method in one_sided}
     pairs = join_scores(rankings)
     asked, same = by_identity(pairs, rows["identity"])
     pairs["identity"] = pairs["candidate"].map(rows["identity"])
     validation = (pairs["protocol"] == "validation").to_numpy()
     learnt = validation & (pairs["nearest"] <= wanted["shortlist"]).to_numpy()
-    choices = weights, wanted["calibration"], wanted["photos"]
+    choices = methods, wanted["calibration"], wanted["photos"]
     fusion, held_out = learn_fusion(pairs[learnt], same[learnt], asked[learnt], *choices)
-    pairs["score"] = (fusion.probability(pairs) if fusion else reciprocal_rank(pairs, weights)).round(9)
+    pairs["score"] = (fusion.probability(pairs) if fusion else reciprocal_rank(pairs, methods)).round(9)
 
     metrics = {
         "part": part,
         "pairs": int(learnt.sum()),
         "pairs_of_same_animal": int(same[learnt].sum()),
         "calibration": wanted["calibration"] if fusion else RECIPROCAL_RANK,
+        "weights": {method: round(float(fusion.weights[method]), 4) if fusion else None for method in methods},
     }
     metrics |= dict.fromkeys(["ece", "threshold", "false_match_rate", "false_match_rate_low", "false_match_rate_high"])
     held_out = np.zeros(0) if held_out is None else held_out
@@ -81,7 +82,7 @@ def main() -> None:
     metrics = {name: round(value, 4) if isinstance(value, float) else value for name, value in metrics.items()}
     write_json(Path("metrics/fuse.json"), metrics)
     write_table(Path("plots/reliability.csv"), diagram.round(4))
-    print(f"fuse: {' + '.join(weights)}, {metrics['calibration']}, {metrics['pairs']} pairs, ECE {metrics['ece']}")
+    print(f"fuse: {' + '.join(methods)}, {metrics['calibration']}, {metrics['pairs']} pairs, ECE {metrics['ece']}")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,22 @@
-"""Fusion: several methods' calibrated probabilities as one, after WildFusion (Cermak et al., ECCV Workshops 2024).
+"""Fusion: several methods' calibrated probabilities as one.
 
-Each method's score becomes the probability that the pair shows the same animal, and the mean of these ranks the
-gallery. A mean of calibrated probabilities is too timid (Ranjan and Gneiting, JRSS-B 2010), so it is calibrated once
-more, which changes no order. An individual with several photos may be judged by the best of them together.
+Each method's score becomes the probability that the pair shows the same animal, as in WildFusion (Cermak et al., ECCV
+Workshops 2024). There the mean of these ranks the gallery, so that a poor method speaks as loudly as a good one. Here
+their log-odds are added up, each with a weight that is learnt from validation pairs (the logarithmic opinion pool of
+Genest and Zidek, Statistical Science 1986): a method that says nothing new gets none. An individual with several photos
+may be judged by the best of them together; what comes out is calibrated once more, which changes no order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 
 from pelage.common.errors import PelageError
 from pelage.common.params import entry
@@ -22,6 +26,12 @@ from pelage.split.protocols import OPPOSITE
 PAIR = ["protocol", "query", "candidate"]
 LEAST_INDIVIDUALS = 5
 """Individuals with pairs of the same animal from which on probabilities are fitted; fewer say nothing of others."""
+
+SURE = 1e-6
+"""No method is surer than this of anything."""
+
+PULL = 1e-3
+"""Strength of the pull to equal weights, beside a mean log-likelihood."""
 
 RANK_OFFSET = 60
 RECIPROCAL_RANK = "reciprocal rank"
@@ -34,7 +44,8 @@ class Fusion:
 
     Attributes:
         curves: By method.
-        weights: By method, not negative.
+        weights: By method, of its log-odds, not negative.
+        intercept: Log-odds of a pair that no method scored.
         base_rate: Share of the same animal among the pairs that the curves were fitted on.
         outer: From the evidence to the fused probability.
         photos: Best photos of an individual whose probabilities are added up, see `add_up_photos`.
@@ -42,32 +53,68 @@ class Fusion:
 
     curves: Mapping[str, Curve]
     weights: Mapping[str, float]
+    intercept: float
     base_rate: float
     outer: Curve
     photos: int = 1
 
     def evidence(self, scores: pd.DataFrame) -> np.ndarray:
-        """Return the weighted mean of the methods' probabilities, photos added up, `(P,)`, by which pairs are ranked.
-
-        A missing score (NaN) is evidence of nothing, so the base rate stands in its place.
+        """Return the pooled probabilities, photos added up, `(P,)`, by which pairs are ranked.
 
         Args:
             scores: P pairs, one column a method; with several `photos` also `protocol`, `query` and the candidate's
                 `identity`, and all pairs of a query.
         """
-        total = np.zeros(len(scores))
-        for method, curve in self.curves.items():
-            score = scores[method].to_numpy(float)
-            probability = np.full(len(score), self.base_rate)
-            seen = ~np.isnan(score)
-            probability[seen] = curve(score[seen])
-            total += self.weights[method] * probability
-        mean = total / sum(self.weights.values())
-        return mean if self.photos == 1 else add_up_photos(mean, scores, self.photos)
+        odds = log_odds(self.curves, scores, self.base_rate)
+        pooled = expit(odds @ np.array([self.weights[method] for method in self.curves]) + self.intercept)
+        return pooled if self.photos == 1 else add_up_photos(pooled, scores, self.photos)
 
     def probability(self, scores: pd.DataFrame) -> np.ndarray:
         """Return the probability that each pair shows the same animal, `(P,)`; it orders pairs as `evidence` does."""
         return self.outer(self.evidence(scores))
+
+
+def log_odds(curves: Mapping[str, Curve], scores: pd.DataFrame, base_rate: float) -> np.ndarray:
+    """Return by how much each method's score changes the log-odds that a pair shows the same animal, `(P, M)`.
+
+    A missing score (NaN) is evidence of nothing, so it changes nothing: 0.
+
+    Args:
+        curves: By method, M of them.
+        scores: P pairs, one column a method.
+        base_rate: Share of the same animal among all pairs.
+    """
+    odds = np.zeros((len(scores), len(curves)))
+    for column, (method, curve) in enumerate(curves.items()):
+        score = scores[method].to_numpy(float)
+        seen = ~np.isnan(score)
+        odds[seen, column] = logit(np.clip(curve(score[seen]), SURE, 1 - SURE)) - logit(base_rate)
+    return odds
+
+
+def fit_pool(odds: np.ndarray, same: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the weights `(M,)` of the methods' log-odds, none negative, and the intercept that make pairs likeliest.
+
+    It is a logistic regression that is pulled a little to equal weights, for where methods separate the pairs.
+
+    Args:
+        odds: `(P, M)` as `log_odds` returns them.
+        same: `(P,)` bool.
+        weight: `(P,)` what each pair counts.
+    """
+    equal, share, truth = 1 / odds.shape[1], weight / weight.sum(), same.astype(float)
+
+    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+        total = odds @ values[:-1] + values[-1]
+        apart = share * (expit(total) - truth)
+        away = values[:-1] - equal
+        slope = np.append(odds.T @ apart + 2 * PULL * away, apart.sum())
+        return float(share @ (np.logaddexp(0, total) - truth * total) + PULL * away @ away), slope
+
+    start = np.append(np.full(odds.shape[1], equal), logit(share @ truth))
+    bounds = [(0, None)] * odds.shape[1] + [(None, None)]
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return best[:-1], float(best[-1])
 
 
 def add_up_photos(score: np.ndarray, pairs: pd.DataFrame, photos: int) -> np.ndarray:
@@ -89,34 +136,34 @@ def add_up_photos(score: np.ndarray, pairs: pd.DataFrame, photos: int) -> np.nda
 
 
 def fit_fusion(
-    scores: pd.DataFrame, same: np.ndarray, weight: np.ndarray, weights: Mapping[str, float], kind: str, photos: int = 1
+    scores: pd.DataFrame, same: np.ndarray, weight: np.ndarray, methods: Sequence[str], kind: str, photos: int = 1
 ) -> Fusion:
-    """Fit the curve of each method on the pairs that it scored, and the outer one on all.
+    """Fit the curve of each method on the pairs that it scored, then their weights, and the outer curve, on all.
 
     Args:
         scores: P pairs, one column a method, NaN where it has no score.
         same: `(P,)` bool, the pair shows the same animal.
         weight: `(P,)` what each pair counts.
-        weights: By method, in the mean.
+        methods: Columns of `scores`.
         kind: logistic | isotonic, of the methods' curves; the outer one is logistic, for it must rise.
         photos: See `Fusion`.
 
     Raises:
-        PelageError: A weight is negative or all are 0, or pairs of the same animal or of different ones are missing.
+        PelageError: Pairs of the same animal or of different ones are missing.
     """
-    if any(value < 0 for value in weights.values()) or not sum(weights.values()):
-        raise PelageError("params.yaml: fusion.weights must be numbers from 0 on, not all of them 0.")
     same, weight = np.asarray(same, bool), np.asarray(weight, float)
     curves = {}
-    for method in weights:
+    for method in methods:
         seen = scores[method].notna().to_numpy()
         curves[method] = fit_curve(scores[method].to_numpy()[seen], same[seen], weight[seen], kind)
-    inner = Fusion(curves, weights, float(np.average(same, weights=weight)), np.asarray, photos)
+    base_rate = float(np.average(same, weights=weight))
+    weights, intercept = fit_pool(log_odds(curves, scores, base_rate), same, weight)
+    inner = Fusion(curves, dict(zip(methods, weights, strict=True)), intercept, base_rate, np.asarray, photos)
     return replace(inner, outer=fit_curve(inner.evidence(scores), same, weight, "logistic"))
 
 
 def learn_fusion(
-    pairs: pd.DataFrame, same: np.ndarray, asked: np.ndarray, weights: Mapping[str, float], kind: str, photos: int = 1
+    pairs: pd.DataFrame, same: np.ndarray, asked: np.ndarray, methods: Sequence[str], kind: str, photos: int = 1
 ) -> tuple[Fusion | None, np.ndarray | None]:
     """Fit a fusion on the pairs of validation queries, each query counting once.
 
@@ -124,7 +171,7 @@ def learn_fusion(
         pairs: P rows of `join_scores`.
         same: `(P,)` bool, the pair shows the same animal.
         asked: `(P,)` individual of the query.
-        weights, kind, photos: As in `fit_fusion`.
+        methods, kind, photos: As in `fit_fusion`.
 
     Returns:
         The fusion, None where there are fewer than `LEAST_INDIVIDUALS`, or a method scored no pair of one animal or
@@ -134,11 +181,11 @@ def learn_fusion(
     count = query_weights(pairs)
 
     def fit(places: np.ndarray) -> Fusion:
-        return fit_fusion(pairs.iloc[places], same[places], count[places], weights, kind, photos)
+        return fit_fusion(pairs.iloc[places], same[places], count[places], methods, kind, photos)
 
     def fittable(places: np.ndarray) -> bool:
-        seen, truth = pairs.iloc[places][list(weights)].notna(), same[places]
-        return all({True, False} <= set(truth[seen[method].to_numpy()]) for method in weights)
+        seen, truth = pairs.iloc[places][list(methods)].notna(), same[places]
+        return all({True, False} <= set(truth[seen[method].to_numpy()]) for method in methods)
 
     everything = np.arange(len(pairs))
     if len(np.unique(asked[same].astype(str))) < LEAST_INDIVIDUALS or not fittable(everything):
@@ -151,18 +198,18 @@ def learn_fusion(
     return fit(everything), held_out
 
 
-def reciprocal_rank(pairs: pd.DataFrame, weights: Mapping[str, float]) -> np.ndarray:
-    """Return the fallback where there is nothing to calibrate on: the sum of `weight / (60 + rank)`, `(P,)`.
+def reciprocal_rank(pairs: pd.DataFrame, methods: Sequence[str]) -> np.ndarray:
+    """Return the fallback where there is nothing to calibrate on: the sum of `1 / (60 + rank)`, `(P,)`.
 
     Reciprocal rank fusion (Cormack et al., SIGIR 2009). It ranks well, but is no probability.
 
     Args:
         pairs: As `join_scores` returns it.
-        weights: By method.
+        methods: Columns of it.
     """
     groups = pairs.groupby(["protocol", "query"], sort=False)
-    ranks = {method: groups[method].rank(ascending=False, method="min") for method in weights}
-    return sum(weights[method] / (RANK_OFFSET + rank.fillna(np.inf)) for method, rank in ranks.items()).to_numpy()
+    ranks = {method: groups[method].rank(ascending=False, method="min") for method in methods}
+    return sum(1 / (RANK_OFFSET + rank.fillna(np.inf)) for rank in ranks.values()).to_numpy()
 
 
 def join_scores(rankings: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -209,23 +256,21 @@ def by_identity(pairs: pd.DataFrame, identity: Mapping[str, str]) -> tuple[np.nd
     return asked, asked == answering
 
 
-def read_methods(params: Mapping[str, Any]) -> tuple[str, dict[str, float], list[str]]:
-    """Return what section `fusion` asks for: the part, the weight of each method, and which never cross flanks.
+def read_methods(params: Mapping[str, Any]) -> tuple[str, list[str], list[str]]:
+    """Return what section `fusion` asks for: the part, the methods, and which of them never cross flanks.
 
     Args:
         params: All parameters.
 
     Raises:
-        PelageError: An unknown method, one given twice, fewer than two, methods of different parts, not one weight a
-            method, or a wrong number of photos.
+        PelageError: An unknown method, one given twice, fewer than two, methods of different parts, or a wrong number
+            of photos.
     """
-    methods, weights = params["fusion"]["methods"], params["fusion"]["weights"]
+    methods = params["fusion"]["methods"]
     known = params["variants"] | params["matchers"] | params["rematchers"]
     parts = {name: fields["part"] for name, fields in known.items()}
-    if len(methods) < 2 or len(set(methods)) < len(methods) or len(weights) != len(methods):
-        raise PelageError(
-            "params.yaml: fusion.methods must name two or more methods, each once, with a weight for each."
-        )
+    if len(methods) < 2 or len(set(methods)) < len(methods):
+        raise PelageError("params.yaml: fusion.methods must name two or more methods, each once.")
     chosen = {entry(parts, method, "methods that fusion.methods may name") for method in methods}
     if len(chosen) > 1:
         raise PelageError(
@@ -234,4 +279,4 @@ def read_methods(params: Mapping[str, Any]) -> tuple[str, dict[str, float], list
     if not isinstance(params["fusion"]["photos"], int) or params["fusion"]["photos"] < 1:
         raise PelageError("params.yaml: fusion.photos must be a whole number from 1 on.")
     one_sided = [name for name in methods if name in params["matchers"] and known[name].get("same_side", True)]
-    return chosen.pop(), dict(zip(methods, map(float, weights), strict=True)), one_sided
+    return chosen.pop(), list(methods), one_sided
