@@ -95,10 +95,10 @@ def against_flann(queries: list[AffineFeatures], gallery: list[AffineFeatures]) 
         return {}
     index = build_index(gallery)
     wanted = np.concatenate([query.descriptors for query in queries])
-    permitted = np.ones((1, len(gallery)), bool)
+    permitted = np.ones(len(gallery), bool)
     exact, _ = nearest_rows(index, wanted, permitted, 5)
     flann = pyflann_ibeis.FLANN()
-    flann.build_index(index.descriptors.astype(np.uint8), algorithm="kdtree", trees=8, random_seed=42, cores=1)
+    flann.build_index(index.descriptors, algorithm="kdtree", trees=8, random_seed=42, cores=1)
     inverted = approximate_search(index, FAST.probes, small=0)
     ways = {
         "inverted_file": lambda: inverted(index, wanted, permitted, 5)[0],

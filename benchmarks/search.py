@@ -71,8 +71,8 @@ def main() -> None:
 
     rows = descriptors(arguments.descriptors)
     index = Index(rows, np.arange(len(rows)) // 1000, np.arange(len(rows)), np.ones(len(rows), np.float32))
-    everything = np.ones((1, index.crop.max() + 1), bool)
-    queries = rows[:: len(rows) // 200][:200] + 0.0
+    everything = np.ones(index.crop.max() + 1, bool)
+    queries = rows[:: len(rows) // 200][:200]
     exact, _ = nearest_rows(index, queries, everything, 5)
     start = time.perf_counter()
     search = approximate_search(index, probes=16)

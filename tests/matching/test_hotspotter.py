@@ -120,8 +120,8 @@ def test_blank_crops_match_nothing():
 
 def test_the_inverted_file_finds_what_brute_force_does_when_all_cells_are_searched():
     index = build_index(GALLERY)
-    allowed = np.arange(12)[None] % 3 != 1
-    queries = seen_again(GALLERY[4], 1).descriptors.astype(np.float32)
+    allowed = np.arange(12) % 3 != 1
+    queries = seen_again(GALLERY[4], 1).descriptors
     everywhere = approximate_search(index, probes=10_000, small=0)
     exact, found = (search(index, queries, allowed, 5) for search in (nearest_rows, everywhere))
     assert (found[0] == exact[0]).all() and (found[1] == exact[1]).all()
@@ -130,7 +130,7 @@ def test_the_inverted_file_finds_what_brute_force_does_when_all_cells_are_search
     assert (some[0] == again[0]).all() and not np.isin(
         index.crop[some[0][some[0] >= 0]], np.flatnonzero(~allowed)
     ).any()
-    none = everywhere(index, queries, np.zeros((1, 12), bool), 5)
+    none = everywhere(index, queries, np.zeros(12, bool), 5)
     assert (none[0] == -1).all() and np.isinf(none[1]).all()
 
 

@@ -136,8 +136,7 @@ class HotSpotter:
 
         def score_query(place: int) -> None:
             query = queries[place].take(queries[place].weight > 0)
-            own = permitted[place : place + 1]
-            (matches,) = match(index, [query], own, self.neighbours, SCORES[self.matches], nearest)
+            matches = match(index, query, permitted[place], self.neighbours, SCORES[self.matches], nearest)
             worth = 1000 / max(float(query.weight.sum()), 1.0)
             before, photo, of_name = photo_scores(matches, name, alone)
             score[place] = worth * before / (1 + worth * before)

@@ -7,20 +7,19 @@ looked at is missed. Small galleries are searched exactly.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import faiss
 import numpy as np
 
-from pelage.matching.lnbnn import Index, nearest_rows
+from pelage.matching.lnbnn import Index, Nearest, nearest_rows
 from pelage.matching.local_features import DESCRIPTOR_DIM
 
 SMALL = 20_000
 """Rows up to which all are compared."""
 
 
-def approximate_search(index: Index, probes: int, small: int = SMALL) -> Callable:
+def approximate_search(index: Index, probes: int, small: int = SMALL) -> Nearest:
     """Sort the rows of `index` into cells and return the search of them.
 
     The cells depend on the rows and their order alone (a fixed seed, one thread).
@@ -31,8 +30,7 @@ def approximate_search(index: Index, probes: int, small: int = SMALL) -> Callabl
         small: Rows up to which the search is exact.
 
     Returns:
-        A function with the arguments and results of `nearest_rows`, all of whose descriptors have the same crops
-        allowed: `allowed` is `(1, G)`.
+        A function with the arguments and results of `nearest_rows`.
     """
     if len(index.descriptors) <= small:
         return nearest_rows
@@ -48,8 +46,9 @@ def approximate_search(index: Index, probes: int, small: int = SMALL) -> Callabl
     )
     inverted.cp.seed, inverted.cp.niter, inverted.cp.max_points_per_centroid = 1, 10, 64
     inverted.cp.min_points_per_centroid = 1
-    inverted.train(index.descriptors)
-    inverted.add(index.descriptors)
+    descriptors = index.descriptors.astype(np.float32)
+    inverted.train(descriptors)
+    inverted.add(descriptors)
     return partial(_search, inverted, probes)
 
 
@@ -57,7 +56,7 @@ def _search(
     inverted: faiss.IndexIVF, probes: int, index: Index, descriptors: np.ndarray, allowed: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     faiss.omp_set_num_threads(1)  # of this thread: callers work on several queries at once
-    selector = faiss.IDSelectorBitmap(np.packbits(allowed[0][index.crop], bitorder="little"))
+    selector = faiss.IDSelectorBitmap(np.packbits(allowed[index.crop], bitorder="little"))
     parameters = faiss.SearchParametersIVF(sel=selector, nprobe=probes)
     wanted = np.ascontiguousarray(descriptors, np.float32)
     distances, rows = np.empty((len(wanted), k), np.float32), np.empty((len(wanted), k), np.int64)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-import faiss
 import numpy as np
 
+from pelage.matching.exact_search import ExactIndex
 from pelage.matching.hessian_affine import AffineFeatures
 from pelage.matching.local_features import DESCRIPTOR_DIM, DESCRIPTOR_NORM, LocalFeatures
 
@@ -23,7 +24,7 @@ class Index:
     """All descriptors of a gallery of G crops, one row a keypoint, in the order of the crops.
 
     Attributes:
-        descriptors: `(R, 128)` float32 with integer values.
+        descriptors: `(R, 128)` uint8.
         crop: `(R,)` int, place of the row's crop in the gallery.
         keypoint: `(R,)` int, place of the row's keypoint in its crop.
         weight: `(R,)` float32, share of the keypoint's neighbourhood that lies on the animal.
@@ -33,6 +34,15 @@ class Index:
     crop: np.ndarray
     keypoint: np.ndarray
     weight: np.ndarray
+
+    @cached_property
+    def exact(self) -> ExactIndex:
+        """The descriptors, laid out for exact search."""
+        return ExactIndex(self.descriptors)
+
+
+Nearest = Callable[[Index, np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+"""Search of an index: `nearest_rows`, or another function of the same arguments and results."""
 
 
 @dataclass(frozen=True)
@@ -61,89 +71,53 @@ def build_index(gallery: Sequence[Features]) -> Index:
     counts = [len(features) for features in gallery]
     keypoint = np.concatenate([np.zeros(0, int), *map(np.arange, counts)])
     weight = np.concatenate([np.zeros(0, np.float32), *(features.weight for features in gallery)])
-    return Index(_stack(gallery), np.repeat(np.arange(len(gallery)), counts), keypoint, weight)
-
-
-def match(
-    index: Index,
-    queries: Sequence[Features],
-    allowed: np.ndarray,
-    neighbours: int,
-    score: Callable[[np.ndarray], np.ndarray] | None = None,
-    nearest: Callable[[Index, np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]] | None = None,
-) -> list[Matches]:
-    """Match the keypoints of each query with their nearest ones in the index.
-
-    A match counts its score times the root of the two keypoints' shares of animal (WBIA's foreground weights).
-
-    Args:
-        index: Gallery of G crops.
-        queries: Q crops.
-        allowed: `(Q, G)` bool, which crops may answer which query.
-        neighbours: Matches of a keypoint (K); the next nearest one is the normaliser.
-        score: One of `SCORES`; `lnbnn` by default.
-        nearest: Search of the index; `nearest_rows` by default, which is exact.
-    """
-    score, nearest = score or lnbnn, nearest or nearest_rows
-    owner = np.repeat(np.arange(len(queries)), [len(features) for features in queries])
-    rows, squared = nearest(index, _stack(queries), allowed[owner] if len(queries) > 1 else allowed, neighbours + 1)
-    worth = score(squared)
-    matches = []
-    for place, features in enumerate(queries):
-        own = owner == place
-        query, column = np.nonzero(worth[own] > 0)
-        row = rows[own][query, column]
-        weight = np.sqrt(features.weight[query].astype(np.float64) * index.weight[row])
-        matches.append(Matches(index.crop[row], query, index.keypoint[row], worth[own][query, column] * weight))
-    return matches
-
-
-def _stack(crops: Sequence[Features]) -> np.ndarray:
     none = np.zeros((0, DESCRIPTOR_DIM), np.uint8)
-    return np.concatenate([none, *(features.descriptors for features in crops)]).astype(np.float32)
+    descriptors = np.concatenate([none, *(features.descriptors for features in gallery)])
+    return Index(descriptors, np.repeat(np.arange(len(gallery)), counts), keypoint, weight)
 
 
 def nearest_rows(index: Index, descriptors: np.ndarray, allowed: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the `k` nearest rows of `index` whose crop is allowed; of equally near ones the first.
-
-    Rows that are not allowed never take a place among the `k`: more rows are fetched for those descriptors until `k`
-    allowed ones are found, and until no row that was left out is as near as one that was taken. Distances are exact
-    (see `root_sift`), so the answer depends neither on threads nor on the order of the work.
+    """Find the `k` nearest rows of `index` whose crop is allowed, exactly; of equally near ones the first.
 
     Args:
         index: Rows to search.
-        descriptors: `(N, 128)` integers.
-        allowed: `(N, G)` bool, or `(1, G)` for all descriptors alike.
+        descriptors: `(N, 128)` uint8.
+        allowed: `(G,)` bool, crops that may answer; the others take no place among the `k`.
         k: Neighbours wanted.
 
     Returns:
         Rows `(N, k)` and squared distances `(N, k)` by rising distance; row -1 and distance infinity where there are
         too few.
     """
-    faiss.omp_set_num_threads(1)  # of this thread: callers work on several blocks of queries at once
-    wanted = np.ascontiguousarray(descriptors, np.float32)
-    allowed = np.broadcast_to(allowed, (len(wanted), allowed.shape[1]))
-    rows = np.full((len(wanted), k), -1)
-    distances = np.full((len(wanted), k), np.inf)
-    pending = np.arange(len(wanted))
-    fetch = k + 1
-    while len(pending) and len(index.descriptors):
-        fetch = min(fetch, len(index.descriptors))
-        far, row = faiss.knn(wanted[pending], index.descriptors, fetch)
-        order = np.lexsort((row, far))
-        far, row = np.take_along_axis(far, order, 1), np.take_along_axis(row, order, 1)
-        last = far[:, -1].copy()
-        far[~allowed[pending[:, None], index.crop[row]]] = np.inf
-        order = np.argsort(far, axis=1, kind="stable")[:, :k]
-        far, row = np.take_along_axis(far, order, 1), np.take_along_axis(row, order, 1)
-        width = far.shape[1]
-        rows[pending, :width] = np.where(np.isinf(far), -1, row)
-        distances[pending, :width] = far
-        if fetch == len(index.descriptors):
-            break
-        pending = pending[far[:, -1] >= last]
-        fetch *= 4
-    return rows, distances
+    return index.exact.search(descriptors, allowed[index.crop], k)
+
+
+def match(
+    index: Index,
+    query: Features,
+    allowed: np.ndarray,
+    neighbours: int,
+    score: Callable[[np.ndarray], np.ndarray] | None = None,
+    nearest: Nearest = nearest_rows,
+) -> Matches:
+    """Match the keypoints of a query with their nearest ones in the index.
+
+    A match counts its score times the root of the two keypoints' shares of animal (WBIA's foreground weights).
+
+    Args:
+        index: Gallery of G crops.
+        query: Query crop.
+        allowed: `(G,)` bool, crops that may answer.
+        neighbours: Matches of a keypoint (K); the next nearest one is the normaliser.
+        score: One of `SCORES`; `lnbnn` by default.
+        nearest: Search of the index.
+    """
+    rows, squared = nearest(index, query.descriptors, allowed, neighbours + 1)
+    worth = (score or lnbnn)(squared)
+    keypoint, column = np.nonzero(worth > 0)
+    row = rows[keypoint, column]
+    weight = np.sqrt(query.weight[keypoint].astype(np.float64) * index.weight[row])
+    return Matches(index.crop[row], keypoint, index.keypoint[row], worth[keypoint, column] * weight)
 
 
 def lnbnn(distances: np.ndarray) -> np.ndarray:

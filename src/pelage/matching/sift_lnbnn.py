@@ -20,8 +20,6 @@ from pelage.matching.local_features import LocalFeatures, read_local_features
 from pelage.matching.local_ranking import Scores, leading, placed
 from pelage.matching.verification import inliers
 
-QUERIES_AT_ONCE = 16
-
 
 @dataclass(frozen=True)
 class SiftLnbnn:
@@ -82,25 +80,23 @@ def score_gallery(
     verified = np.zeros(permitted.shape, int)
     agreed = {}
 
-    def score_block(start: int) -> None:
-        block = slice(start, start + QUERIES_AT_ONCE)
-        for place, matches in enumerate(match(index, queries[block], permitted[block], neighbours), start):
-            worth = 1000 / max(len(queries[place]), 1) * matches.score
-            total = np.bincount(matches.crop, worth, minlength=len(gallery))
-            score[place] = total / (1 + total)
-            where = {}
-            for crop in np.argsort(-total, kind="stable")[:shortlist]:
-                own = np.flatnonzero(matches.crop == crop)
-                agree = inliers(queries[place], gallery[crop], matches.query[own], matches.candidate[own], worth[own])
-                if agree.sum() >= min_inliers:
-                    own = own[agree]
-                    score[place, crop] = 1 + worth[own].sum()
-                    verified[place, crop] = len(own)
-                    ends = matches.query[own], matches.candidate[own]
-                    where[int(crop)] = placed(queries[place], gallery[crop], *ends, worth[own])
-            agreed.update(((place, crop), found) for crop, found in leading(score[place], where).items())
+    def score_query(place: int) -> None:
+        query = queries[place]
+        matches = match(index, query, permitted[place], neighbours)
+        worth = 1000 / max(len(query), 1) * matches.score
+        total = np.bincount(matches.crop, worth, minlength=len(gallery))
+        score[place] = total / (1 + total)
+        where = {}
+        for crop in np.argsort(-total, kind="stable")[:shortlist]:
+            own = np.flatnonzero(matches.crop == crop)
+            agree = inliers(query, gallery[crop], matches.query[own], matches.candidate[own], worth[own])
+            if agree.sum() >= min_inliers:
+                own = own[agree]
+                score[place, crop] = 1 + worth[own].sum()
+                verified[place, crop] = len(own)
+                where[int(crop)] = placed(query, gallery[crop], matches.query[own], matches.candidate[own], worth[own])
+        agreed.update(((place, crop), found) for crop, found in leading(score[place], where).items())
 
-    starts = range(0, len(queries), QUERIES_AT_ONCE)
-    for _ in track(parallel_map(score_block, starts), "match", len(starts)):
+    for _ in track(parallel_map(score_query, range(len(queries))), "match", len(queries)):
         pass
     return Scores(score, verified, agreed)
