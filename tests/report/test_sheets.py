@@ -97,6 +97,13 @@ def test_explained_pairs_say_who_when_and_how_sure(survey, ranking, monkeypatch)
     assert sum("same animal" in line[0] for line in lines) == 1
 
 
+@pytest.mark.parametrize(
+    ("probability", "text"), [(1.0, "over 99%"), (0.9951, "over 99%"), (0.99, "99%"), (0.01, "1%"), (0.004, "under 1%")]
+)
+def test_nothing_is_certain(probability, text):
+    assert sheets.percent(probability) == text
+
+
 def test_lines_join_the_places_that_matched():
     query, candidate = np.full((40, 80, 3), 255, np.uint8), np.full((80, 80, 3), 255, np.uint8)
     drawn = sheets.joined_by_lines(query, candidate, one_match(("q", "c")), RIGHT).astype(int)

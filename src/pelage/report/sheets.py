@@ -273,7 +273,7 @@ def explained_sheet(
             hit = candidate["identity"] == query["identity"]
             sign, colour = ("✓", RIGHT) if hit else ("✗", WRONG)
             told = f"{len(found)} matches, score {answer.score:.2f}"
-            told += f", same animal with {probability[pair]:.0%}" if pair in probability else ""
+            told += f", same animal with {percent(probability[pair])}" if pair in probability else ""
             lines = (
                 f"{named(query)}  {sign}  {named(candidate)}: {told}",
                 f"{place_and_time(query)} · {query['encounter']}",
@@ -282,6 +282,13 @@ def explained_sheet(
             pictures = [picture(crops / crop_file(crop["crop_id"])) for crop in (query, candidate)]
             rows[-1].append(Tile(joined_by_lines(*pictures, found, colour), lines, colour))
     return to_png(compose(rows, PAIR_HEIGHT, [f"query and rank {rank}" for rank in range(1, PAIRS + 1)]))
+
+
+def percent(probability: float) -> str:
+    """Return a probability in words that claim no certainty, such as `over 99%`."""
+    if probability > 0.99:
+        return "over 99%"
+    return "under 1%" if probability < 0.01 else f"{probability:.0%}"
 
 
 def joined_by_lines(

@@ -107,7 +107,7 @@ def list_methods(params: Mapping[str, Any]) -> list[Method]:
     methods += [
         Method("mlp", "study", pixels["part"], pixels["view"], "perceptron in NumPy on grey pixels"),
         Method("orb_sift_brisk_lightgbm", "study", pairs, "crop", "ORB, SIFT and BRISK matches, boosted trees"),
-        Method(FUSED, "fused", part, "", f"mean of the probabilities of {' and '.join(fused)}"),
+        Method(FUSED, "fused", part, "", f"pooled probabilities of {' and '.join(fused)}"),
         Method("random_mlp", "control", pixels["part"], pixels["view"], "the perceptron untrained"),
         Method("random", "control", naive, "", "a ranking by chance"),
         Method("majority", "control", naive, "", "the most photographed individuals first"),
