@@ -14,7 +14,7 @@ from pelage.matching.learned_features import LearnedFeatures
 from pelage.matching.lightglue import PairMatches
 from pelage.matching.rankings import rankings_table
 from pelage.matching.rematch import rematch, shortlist
-from pelage.matching.rematchers import NEEDED, needed_weights, read_rematcher
+from pelage.matching.rematchers import needed_weights, read_rematcher
 
 PARAMS = {
     "variants": {"net": {"part": "flank"}, "muzzle": {"part": "face"}},
@@ -123,10 +123,11 @@ def test_a_killed_rematch_goes_on_with_the_block_where_it_ended(monkeypatch, tmp
 def test_defaults_are_filled_in_and_weights_are_pinned():
     wanted = read_rematcher(PARAMS, "glue")
     assert wanted["features"] == "disk" and wanted["keypoints"] == 512
-    for kind in NEEDED:
+    for kind in ("aliked", "disk"):
         for weight in needed_weights(kind):
             assert all(len(bytes.fromhex(digest)) == 32 for digest in (weight.member_sha256, weight.sha256))
             assert weight.licence and weight.source
+    assert [weight.file for weight in needed_weights("superpoint")] == ["superpoint_v1.pth", "superpoint_lightglue.pth"]
 
 
 @pytest.mark.parametrize(

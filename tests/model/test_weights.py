@@ -14,6 +14,7 @@ from pelage.common.errors import PelageError
 from pelage.common.files import cache_root
 from pelage.model import weights
 from pelage.model.weights import (
+    OwnWeight,
     Weight,
     efficientnet_lite0_to_timm,
     keras_hed_to_torch,
@@ -164,6 +165,35 @@ def test_torch_checkpoints_become_safetensors(nested):
     assert turned.keys() == tensors.keys() and all(torch.equal(turned[name], tensors[name]) for name in tensors)
     with pytest.raises(PelageError, match="cannot be read"):
         torch_to_safetensors(b"no checkpoint")
+
+
+def test_weights_that_may_not_be_passed_on_are_asked_for(tmp_path, monkeypatch):
+    import torch
+    from safetensors.torch import load_file
+
+    weight = OwnWeight("net.safetensors", "net.pth", "for research only", "https://example.org/net")
+    own = tmp_path / "own"
+    monkeypatch.setenv("PELAGE_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(PelageError, match=r"net\.pth is not fetched .*research.*example\.org.*PELAGE_WEIGHTS"):
+        provide_weights([weight])
+    own.mkdir()
+    monkeypatch.setenv("PELAGE_WEIGHTS", str(own))
+    for value in (1.0, 2.0):  # a file that has changed is read again
+        torch.save({"layer.weight": torch.full((2, 2), value)}, own / "net.pth")
+        (path,) = provide_weights([weight])
+        assert path.name == "net.safetensors" and (load_file(path)["layer.weight"] == value).all()
+    for content in (b"no checkpoint", pickled([1, 2])):
+        (own / "net.pth").write_bytes(content)
+        with pytest.raises(PelageError, match=r"net\.pth: the torch checkpoint"):
+            provide_weights([weight])
+
+
+def pickled(value: object) -> bytes:
+    import torch
+
+    buffer = BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
 
 
 def stored(name: str) -> Path:

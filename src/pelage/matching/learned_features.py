@@ -1,8 +1,9 @@
-"""Learned keypoints of a crop, limited to the animal by its mask: ALIKED and DISK.
+"""Learned keypoints of a crop, limited to the animal by its mask: ALIKED, DISK and SuperPoint.
 
 ALIKED: Zhao et al., IEEE TIM 2023; DISK: Tyszkiewicz et al., NeurIPS 2020. The networks are kornia's, the weights those
-of the authors (`weights.yaml` beside this file). The network sees the crop with its background; keypoints beside the
-animal are dropped afterwards, so that the mask's outline makes none.
+of the authors (`weights.yaml` beside this file); SuperPoint is `superpoint`, with weights that users provide. The
+network sees the crop with its background; keypoints beside the animal are dropped afterwards, so that the mask's
+outline makes none.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pelage.common.files import sha256_file
 from pelage.common.memo import Memo
 from pelage.common.params import choose
 from pelage.matching.features import read_features
+from pelage.matching.superpoint import SuperPoint
 
 VERSION = 1
 """Raised whenever `extract` computes something else."""
@@ -30,7 +32,11 @@ VERSION = 1
 SPARE = 4
 """Keypoints are asked for as many times over as are kept, because some lie beside the animal."""
 
-WEIGHTS = {"aliked": "aliked_n16.safetensors", "disk": "disk_depth.safetensors"}
+WEIGHTS = {
+    "aliked": "aliked_n16.safetensors",
+    "disk": "disk_depth.safetensors",
+    "superpoint": "superpoint_v1.safetensors",
+}
 
 Detector = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 """`(1, 3, H, W)` in [0, 1] to positions `(N, 2)` in pixels, descriptors `(N, D)` and strengths `(N,)`."""
@@ -60,7 +66,7 @@ def load_detector(kind: str, folder: Path, keypoints: int, device: torch.device)
     """Build a network and load its weights.
 
     Args:
-        kind: aliked | disk.
+        kind: aliked | disk | superpoint.
         folder: Where the weights are.
         keypoints: Most keypoints that it returns.
         device: Where to compute.
@@ -81,6 +87,10 @@ def load_detector(kind: str, folder: Path, keypoints: int, device: torch.device)
             return found.keypoints, found.descriptors, found.keypoint_scores
 
         return detect
+    if kind == "superpoint":
+        network = SuperPoint(keypoints)
+        load_state(network, read_state(path), path)
+        return network.eval().to(device)
     network = DISK()
     load_state(network, read_state(path), path)
     network = network.eval().to(device)

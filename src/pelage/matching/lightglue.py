@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 VERSION = 1
 """Raised whenever `match_pairs` finds something else."""
 
-WEIGHTS = {"aliked": "aliked_lightglue.safetensors", "disk": "disk_lightglue.safetensors"}
+WEIGHTS = {kind: f"{kind}_lightglue.safetensors" for kind in ("aliked", "disk", "superpoint")}
+DESCRIPTOR_DIMS = {"aliked": 128, "disk": 128, "superpoint": 256}
+
 FILTER = 0.1
 """Least confidence of a match, the authors' own."""
 
@@ -73,20 +75,20 @@ class _Batch:
 
 
 def load_lightglue(kind: str, folder: Path, device: torch.device) -> LightGlue:
-    """Build LightGlue for the descriptors of `kind` (aliked | disk) with the weights in `folder`.
+    """Build LightGlue for the descriptors of `kind` (aliked | disk | superpoint) with the weights in `folder`.
 
     Raises:
         PelageError: The weights are missing or of another network.
     """
     from kornia.feature import LightGlue
 
-    network = LightGlue(features=None, input_dim=128)
+    network = LightGlue(features=None, input_dim=DESCRIPTOR_DIMS[kind])
     state = {}
     for name, tensor in read_state(folder / WEIGHTS[kind]).items():
         block, *rest = name.split(".")
         if block.endswith("_attn"):  # DISK's were saved when the blocks had other names
             name = f"transformers.{rest[0]}.{block}.{'.'.join(rest[1:])}"
-        if rest[-1] != "r":  # and hold a scalar a layer that no version of the code reads
+        if rest[-1:] != ["r"]:  # and hold a scalar a layer that no version of the code reads
             state[name] = tensor
     load_state(network, state, folder / WEIGHTS[kind])
     return network.eval().to(device)

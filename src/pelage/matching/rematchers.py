@@ -9,11 +9,11 @@ from typing import Any
 from pelage.common.errors import PelageError
 from pelage.common.params import choose, entry, merged
 from pelage.matching.rankings import NAMED
-from pelage.model.weights import Weight, read_weights
+from pelage.model.weights import OwnWeight, Weight, read_weights
 
 DEFAULTS = {
     "part": "flank",
-    "features": "aliked",  # aliked | disk
+    "features": "aliked",  # aliked | disk | superpoint (whose weights you fetch yourself)
     "local": None,  # a matcher whose first candidates are compared
     "global": None,  # a variant whose first candidates are, too
     "local_shortlist": 40,  # candidates of the matcher
@@ -31,7 +31,23 @@ DEFAULTS = {
 NEEDED = {
     "aliked": ("aliked_n16.safetensors", "aliked_lightglue.safetensors"),
     "disk": ("disk_depth.safetensors", "disk_lightglue.safetensors"),
+    "superpoint": ("superpoint_v1.safetensors", "superpoint_lightglue.safetensors"),
 }
+
+OWN = [
+    OwnWeight(
+        "superpoint_v1.safetensors",
+        "superpoint_v1.pth",
+        "its licence allows non-commercial research only",
+        "https://github.com/magicleap/SuperPointPretrainedNetwork",
+    ),
+    OwnWeight(
+        "superpoint_lightglue.safetensors",
+        "superpoint_lightglue.pth",
+        "no package of the Python index has it",
+        "https://github.com/cvg/LightGlue/releases",
+    ),
+]
 
 
 def read_rematcher(params: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -62,7 +78,7 @@ def read_rematcher(params: Mapping[str, Any], name: str) -> dict[str, Any]:
     return wanted
 
 
-def needed_weights(features: str) -> list[Weight]:
+def needed_weights(features: str) -> list[Weight | OwnWeight]:
     """Return the weights of a detector and of its LightGlue."""
-    listed = {weight.name: weight for weight in read_weights(Path(__file__).with_name("weights.yaml"))}
+    listed = {weight.name: weight for weight in (*read_weights(Path(__file__).with_name("weights.yaml")), *OWN)}
     return [listed[name] for name in NEEDED[features]]

