@@ -18,13 +18,10 @@ from pelage.evaluation.reliability import (
 )
 from pelage.matching.fusion import (
     RECIPROCAL_RANK,
-    by_identity,
     drop_opposite,
-    join_scores,
-    learn_fusion,
+    fuse,
     query_weights,
     read_methods,
-    reciprocal_rank,
 )
 from pelage.matching.rankings import rank_pairs, ranking_files
 from pelage.split.protocols import protocol_sets, read_split
@@ -44,32 +41,27 @@ def main() -> None:
     sets, rows = protocol_sets(split, part), split.set_index("crop_id")
     rankings = {method: read_parquet(ranking_files(method)[0]) for method in methods}
     rankings |= {method: drop_opposite(rankings[method], rows["orientation"]) for method in one_sided}
-    pairs = join_scores(rankings)
-    asked, same = by_identity(pairs, rows["identity"])
-    pairs["identity"] = pairs["candidate"].map(rows["identity"])
-    validation = (pairs["protocol"] == "validation").to_numpy()
-    learnt = validation & (pairs["nearest"] <= wanted["shortlist"]).to_numpy()
-    choices = methods, wanted["calibration"], wanted["photos"]
-    fusion, held_out = learn_fusion(pairs[learnt], same[learnt], asked[learnt], *choices)
-    pairs["score"] = (fusion.probability(pairs) if fusion else reciprocal_rank(pairs, methods)).round(9)
+    choices = wanted["shortlist"], wanted["calibration"], wanted["photos"]
+    pairs, fusion, held_out = fuse(rankings, rows["identity"], *choices)
 
+    learnt = pairs[pairs["learnt"]]
     metrics = {
         "part": part,
-        "pairs": int(learnt.sum()),
-        "pairs_of_same_animal": int(same[learnt].sum()),
+        "pairs": len(learnt),
+        "pairs_of_same_animal": int(learnt["same"].sum()),
         "calibration": wanted["calibration"] if fusion else RECIPROCAL_RANK,
         "weights": {method: round(float(fusion.weights[method]), 4) if fusion else None for method in methods},
     }
     metrics |= dict.fromkeys(["ece", "threshold", "false_match_rate", "false_match_rate_low", "false_match_rate_high"])
-    held_out = np.zeros(0) if held_out is None else held_out
-    sure = learnt & bool(len(held_out))
-    diagram = reliability_table(held_out, same[sure], query_weights(pairs[sure]))
+    sure = learnt if len(held_out) else learnt.head(0)
+    diagram = reliability_table(held_out, sure["same"].to_numpy(), query_weights(sure))
     if len(diagram):
         metrics["ece"] = expected_calibration_error(diagram)
     new = new_queries(sets["open"])
     metrics["new_queries"] = len(new)
     if fusion:
-        threshold = false_match_threshold(pairs[validation & ~same], sets["validation"], wanted["false_match_rate"])
+        wrong = pairs[(pairs["protocol"] == "validation") & ~pairs["same"]]
+        threshold = false_match_threshold(wrong, sets["validation"], wanted["false_match_rate"])
         best = pairs[pairs["protocol"] == "open"].groupby("query")["score"].max()
         taken = best.reindex(new["crop_id"], fill_value=0.0).to_numpy() >= threshold
         resamples, confidence = params["evaluate"]["bootstrap"], params["evaluate"]["confidence"]

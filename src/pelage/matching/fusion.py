@@ -162,6 +162,33 @@ def fit_fusion(
     return replace(inner, outer=fit_curve(inner.evidence(scores), same, weight, "logistic"))
 
 
+def fuse(
+    rankings: Mapping[str, pd.DataFrame], identity: Mapping[str, str], shortlist: int, kind: str, photos: int
+) -> tuple[pd.DataFrame, Fusion | None, np.ndarray]:
+    """Fuse methods: learn on the first candidates of validation queries, then score all pairs.
+
+    Args:
+        rankings: Tables of `rankings_table`, by method.
+        identity: Individual by crop id.
+        shortlist: First candidates of each method and validation query that are learnt from.
+        kind, photos: As in `fit_fusion`.
+
+    Returns:
+        The pairs of `join_scores` with the candidate's `identity`, whether it is the `same` as the query's, whether the
+        pair was `learnt` from, and the fused `score`: a probability, or a sum of reciprocal ranks where the fusion,
+        which comes next, is None. Last, what each learnt pair is given by a fusion of other individuals; empty where
+        there are too few.
+    """
+    methods = list(rankings)
+    pairs = join_scores(rankings)
+    asked, same = by_identity(pairs, identity)
+    learnt = ((pairs["protocol"] == "validation") & (pairs["nearest"] <= shortlist)).to_numpy()
+    pairs = pairs.assign(identity=pairs["candidate"].map(identity), same=same, learnt=learnt)
+    fusion, held_out = learn_fusion(pairs[learnt], same[learnt], asked[learnt], methods, kind, photos)
+    score = fusion.probability(pairs) if fusion else reciprocal_rank(pairs, methods)
+    return pairs.assign(score=score.round(9)), fusion, np.zeros(0) if held_out is None else held_out
+
+
 def learn_fusion(
     pairs: pd.DataFrame, same: np.ndarray, asked: np.ndarray, methods: Sequence[str], kind: str, photos: int = 1
 ) -> tuple[Fusion | None, np.ndarray | None]:
