@@ -8,8 +8,8 @@ crops of the validation protocol after a pipeline run (never of a test subset), 
 right one; the plain way has as many keypoints as HotSpotter's preset `fast`. Keypoints are found and indices built
 beforehand; what that takes is told apart. The ways take turns within one run; what counts are the ratios, on a machine
 that does nothing else (seconds of CPU, of all threads together, depend less on that). Also told: what one spatial
-verification of 300 matches takes, and, where `pyflann-ibeis` is installed, how the inverted file's search stands
-against WBIA's random trees (8 trees, 1024 checks).
+verification of 300 matches takes, and how the exact search and the inverted file stand against faiss's exact search
+and, where `pyflann-ibeis` is installed, against WBIA's random trees (8 trees, 1024 checks).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import faiss
 import numpy as np
 
 from pelage.common.files import write_json
@@ -87,26 +88,32 @@ def verification_milliseconds(matches: int = 300, rounds: int = 50) -> float:
     return round(1000 * float(np.median([timed(call)[1][0] for _ in range(rounds)])), 3)
 
 
-def against_flann(queries: list[AffineFeatures], gallery: list[AffineFeatures]) -> dict[str, float]:
-    """Compare the inverted file with WBIA's random trees on the same rows: one thread's seconds a query, and recall."""
-    try:
-        import pyflann_ibeis
-    except ImportError:
-        return {}
+def searches(queries: list[AffineFeatures], gallery: list[AffineFeatures]) -> dict[str, float]:
+    """Compare ways to search the same rows for the five nearest: one thread's seconds a query, and recall."""
     index = build_index(gallery)
     wanted = np.concatenate([query.descriptors for query in queries])
     permitted = np.ones(len(gallery), bool)
-    exact, _ = nearest_rows(index, wanted, permitted, 5)
-    flann = pyflann_ibeis.FLANN()
-    flann.build_index(index.descriptors, algorithm="kdtree", trees=8, random_seed=42, cores=1)
     inverted = approximate_search(index, FAST.probes, small=0)
+    rows, asked = index.descriptors.astype(np.float32), wanted.astype(np.float32)
     ways = {
+        "exact": lambda: nearest_rows(index, wanted, permitted, 5)[0],
+        "exact_by_faiss": lambda: faiss.knn(asked, rows, 5)[1],
         "inverted_file": lambda: inverted(index, wanted, permitted, 5)[0],
-        "random_trees": lambda: flann.nn_index(wanted, 5, checks=1024, cores=1)[0],
     }
-    told = {}
+    try:
+        import pyflann_ibeis
+    except ImportError:
+        pass
+    else:
+        flann = pyflann_ibeis.FLANN()
+        flann.build_index(index.descriptors, algorithm="kdtree", trees=8, random_seed=42, cores=1)
+        ways["random_trees"] = lambda: flann.nn_index(wanted, 5, checks=1024, cores=1)[0]
+    told, exact = {"search_rows": len(rows), "search_keypoints_per_query": round(len(wanted) / len(queries), 1)}, None
+    nearest_rows(index, wanted[:1], permitted, 5)  # lays the rows out
     for way, search in ways.items():
+        faiss.omp_set_num_threads(1)
         found, spent = timed(search)
+        exact = found if exact is None else exact
         share = (found[:, :, None] == exact[:, None, :]).any(axis=1).mean()
         told[f"{way}_search_seconds_per_query"] = round(spent[0] / len(queries), 4)
         told[f"{way}_recall_at_5"] = round(float(share), 4)
@@ -178,7 +185,7 @@ def main() -> None:
         ratio = least["plain"] / least[way]
         result |= {f"{way}_ratio": round(ratio[0], 2), f"{way}_ratio_of_cpu": round(ratio[1], 2)}
         print(f"{way} is {ratio[0]:.1f} x as fast a query as matching each pair ({ratio[1]:.1f} x in CPU)")
-    result |= against_flann(*found["hotspotter_fast"])
+    result |= searches(*found["hotspotter_fast"])
     write_json(arguments.out, result)
 
 
