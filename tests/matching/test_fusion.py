@@ -57,9 +57,15 @@ def synthetic(seed: int, queries=240, candidates=10):
 
 def test_log_odds_are_weighted_and_a_missing_score_changes_nothing():
     scores = pd.DataFrame({"near": [0.8, np.nan, np.nan], "far": [0.4, 0.4, np.nan]})
-    near, far = logit(0.4) - logit(0.1), logit(0.2) - logit(0.1)
+    near, far = (logit(0.8 * probability + 0.2 * 0.1) - logit(0.1) for probability in (0.4, 0.2))
     expected = expit([0.75 * near + 0.25 * far - 2, 0.25 * far - 2, -2])
     np.testing.assert_allclose(FUSION.evidence(scores), expected)
+
+
+def test_no_method_can_veto_another():
+    never = replace(FUSION, curves={"near": half, "far": np.zeros_like}, weights={"near": 1.0, "far": 1.0})
+    told = never.evidence(pd.DataFrame({"near": [1.9, 1.9], "far": [np.nan, 0.0]}))
+    assert told[1] > 0.2 * told[0]
 
 
 def test_weights_are_those_of_a_logistic_regression():
