@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pelage.matching.exact_search import ExactIndex
 from pelage.matching.hessian_affine import AffineFeatures
 from pelage.matching.local_features import DESCRIPTOR_DIM, DESCRIPTOR_NORM, LocalFeatures
+
+if TYPE_CHECKING:
+    from pelage.matching.exact_search import ExactIndex
 
 Features = LocalFeatures | AffineFeatures
 
@@ -38,6 +41,8 @@ class Index:
     @cached_property
     def exact(self) -> ExactIndex:
         """The descriptors, laid out for exact search."""
+        from pelage.matching.exact_search import ExactIndex  # here: it imports torch, which takes seconds
+
         return ExactIndex(self.descriptors)
 
 
