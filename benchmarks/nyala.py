@@ -37,6 +37,9 @@ def main() -> None:
     parser.add_argument("--protocol", choices=["closed", "disjoint"], required=True)
     parser.add_argument("--preset", default="nyala_zero_shot", help="the preset that lies over params.yaml")
     parser.add_argument("--overrides", default="", help="what was set by -S beside the preset and the folder")
+    parser.add_argument(
+        "--resumed", nargs="*", default=[], help="methods that went on from a memo: no seconds of theirs"
+    )
     parser.add_argument("--device", default="2 CPU cores", help="what trained")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -56,7 +59,7 @@ def main() -> None:
         row = {NAMES.get(key, key): scores[key] for key in KEYS if scores.get(key) is not None}
         stages = [stage.format(path.stem) for stage in STAGES] + ["fuse"] * (path.stem == "fused")
         took = [seconds[stage] for stage in stages if stage in seconds]
-        row |= {"seconds": round(sum(took), 1)} if took else {}
+        row |= {"seconds": round(sum(took), 1)} if took and path.stem not in arguments.resumed else {}
         if variant:
             trained = read_metrics(Path(f"metrics/train/{path.stem}.json"))
             row["seeds"] = variant.get("train", {}).get("seeds", params["train"]["seeds"])
