@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rematcher", default="aliked_lightglue")
     parser.add_argument("--protocol", default="closed")
-    parser.add_argument("--depths", type=int, nargs="+", default=[10, 20, 40, 100, 250])
+    parser.add_argument("--depths", type=int, nargs="+", default=[10, 20, 40, 80, 100, 250])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/nyala-shortlists.json"))
     arguments = parser.parse_args()
     params = read_params()

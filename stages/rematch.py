@@ -46,6 +46,7 @@ def main() -> None:
     start = time.perf_counter()
     way = {key: wanted[key] for key in ("batch", "adaptive", "half")}
     about = {**way, "weights": sha256_file(weights / WEIGHTS[wanted["features"]]), "device": device.type}
+    about["threads"] = params["compute"]["threads"]  # like the batches, they decide the last digits
     memo = Memo("lightglue", VERSION, about)
     choices = {**way, "score": wanted["score"], "confidence": wanted["confidence"]}
     rankings, matches = rematch(pairs, features, network, **choices, depth=params["search"]["depth"], memo=memo)
