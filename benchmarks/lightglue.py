@@ -23,7 +23,8 @@ import torch
 from pelage.common.files import write_json
 from pelage.common.images import read_image, to_rgb
 from pelage.matching.learned_features import SPARE, LearnedFeatures, extract, load_detector
-from pelage.matching.lightglue import PairMatches, load_lightglue, match_pairs, rounded_count
+from pelage.matching.lightglue import Effort, PairMatches, load_lightglue, match_pairs, rounded_count
+from pelage.matching.rematchers import DEFAULTS
 from pelage.model.compute import prepare
 
 CONFIDENCE = 0.5
@@ -98,13 +99,18 @@ def main() -> None:
     network = load_lightglue(arguments.features, arguments.weights, device)
     full = copy.deepcopy(network)
     full.conf.depth_confidence = full.conf.width_confidence = -1
+
+    def batched(adaptive: bool, half: bool, give_up: int = 0) -> list[PairMatches]:
+        return match_pairs(network, *sides, Effort(arguments.batch, adaptive, give_up, half))
+
     ways = {
         "adaptive_one_by_one": lambda: one_by_one(network, pairs),
-        "adaptive_batched": lambda: match_pairs(network, *sides, arguments.batch, adaptive=True, half=False),
-        "adaptive_batched_half": lambda: match_pairs(network, *sides, arguments.batch, adaptive=True, half=True),
+        "adaptive_batched": lambda: batched(adaptive=True, half=False),
+        "adaptive_batched_half": lambda: batched(adaptive=True, half=True),
+        "adaptive_batched_half_give_up": lambda: batched(adaptive=True, half=True, give_up=DEFAULTS["give_up"]),
         "full_one_by_one": lambda: one_by_one(full, pairs),
-        "full_batched": lambda: match_pairs(network, *sides, arguments.batch, adaptive=False, half=False),
-        "full_batched_half": lambda: match_pairs(network, *sides, arguments.batch, adaptive=False, half=True),
+        "full_batched": lambda: batched(adaptive=False, half=False),
+        "full_batched_half": lambda: batched(adaptive=False, half=True),
     }
     found, seconds = {}, {way: [] for way in ways}
     for _ in range(arguments.rounds):
@@ -125,7 +131,7 @@ def main() -> None:
     }
     for kind in ("adaptive", "full"):
         one = f"{kind}_one_by_one"
-        for many in (f"{kind}_batched", f"{kind}_batched_half"):
+        for many in (way for way in ways if way.startswith(f"{kind}_batched")):
             ratio = np.round(best[one] / best[many], 2)
             result |= {f"{many}_ratio": ratio[0], f"{many}_ratio_of_cpu": ratio[1]}
             result[f"{many}_agreement"] = round(agreement(found[one], found[many]), 4)

@@ -2,17 +2,19 @@
 
 import sys
 import time
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import _path  # noqa: F401
 
 from pelage.common.files import sha256_file, write_json
 from pelage.common.memo import Memo
+from pelage.common.parallel import cores
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import crop_file, read_parquet, write_parquet
 from pelage.matching.learned_features import read_learned_features
-from pelage.matching.lightglue import VERSION, WEIGHTS, load_lightglue
+from pelage.matching.lightglue import VERSION, WEIGHTS, Effort, load_lightglue
 from pelage.matching.rankings import ranking_files
 from pelage.matching.rematch import rematch, shortlist
 from pelage.matching.rematchers import read_rematcher
@@ -28,7 +30,7 @@ def main() -> None:
     name = sys.argv[1]
     params = read_params()
     wanted = read_rematcher(params, name)
-    device = prepare(params["compute"]["device"], params["compute"]["threads"])
+    device = prepare(params["compute"]["device"], threads=1)  # crops and pairs share the cores instead
     side = read_split(Path("data/split.csv")).set_index("crop_id")["orientation"]
     sources = [ranking_files(wanted[field])[0] for field in ("local", "global")]
     depths = [wanted["local_shortlist"], wanted["global_shortlist"]]
@@ -44,12 +46,12 @@ def main() -> None:
     features = dict(zip(asked, found, strict=True))
     network = load_lightglue(wanted["features"], weights, device)
     start = time.perf_counter()
-    way = {key: wanted[key] for key in ("batch", "adaptive", "half")}
-    about = {**way, "weights": sha256_file(weights / WEIGHTS[wanted["features"]]), "device": device.type}
-    about["threads"] = params["compute"]["threads"]  # like the batches, they decide the last digits
+    effort = Effort(**{field.name: wanted[field.name] for field in fields(Effort)})
+    about = {**asdict(effort), "weights": sha256_file(weights / WEIGHTS[wanted["features"]]), "device": device.type}
     memo = Memo("lightglue", VERSION, about)
-    choices = {**way, "score": wanted["score"], "confidence": wanted["confidence"]}
-    rankings, matches = rematch(pairs, features, network, **choices, depth=params["search"]["depth"], memo=memo)
+    scoring = {"score": wanted["score"], "confidence": wanted["confidence"], "depth": params["search"]["depth"]}
+    workers = cores() if device.type == "cpu" else 1
+    rankings, matches = rematch(pairs, features, network, **scoring, effort=effort, memo=memo, workers=workers)
     seconds = time.perf_counter() - start
 
     write_parquet(Path(f"data/rankings/{name}.parquet"), rankings)

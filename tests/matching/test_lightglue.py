@@ -1,6 +1,7 @@
 """Batched LightGlue against kornia's own forward, one pair at a time; counts, scores and inliers by hand."""
 
 import copy
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ from kornia.feature import LightGlue
 
 from pelage.matching import lightglue
 from pelage.matching.learned_features import LearnedFeatures
-from pelage.matching.lightglue import PairMatches, count_matches, magsac_inliers, match_pairs, rounded_count
+from pelage.matching.lightglue import Effort, PairMatches, count_matches, magsac_inliers, match_pairs, rounded_count
 
 
 def crop(seed: int, count: int, dim: int = 128) -> LearnedFeatures:
@@ -75,12 +76,19 @@ def by_kornia(network: LightGlue, query: LearnedFeatures, candidate: LearnedFeat
         return other(data)
 
 
+def one_layer(network: LightGlue) -> LightGlue:
+    shallow = copy.deepcopy(network)
+    shallow.transformers = shallow.transformers[:1]
+    return shallow
+
+
 @pytest.mark.parametrize("adaptive", [False, True])
 @pytest.mark.parametrize("batch", [1, 4])
 def test_a_batch_finds_what_kornia_finds_pair_by_pair(network, pairs, adaptive, batch, monkeypatch):
     monkeypatch.setattr(lightglue, "_sizes", lambda kept: kept)  # kornia keeps no point more than it must
     matches, layers, pruned = 0, set(), 0
-    for query, candidate, found in zip(*pairs, match_pairs(network, *pairs, batch, adaptive, half=False), strict=True):
+    results = match_pairs(network, *pairs, Effort(batch, adaptive, 0, half=False))
+    for query, candidate, found in zip(*pairs, results, strict=True):
         expected = by_kornia(network, query, candidate, adaptive)
         assert np.c_[found.query, found.candidate].tolist() == expected["matches"][0].tolist()
         np.testing.assert_allclose(found.confidence, expected["scores"][0], atol=1e-4)
@@ -92,17 +100,35 @@ def test_a_batch_finds_what_kornia_finds_pair_by_pair(network, pairs, adaptive, 
 
 
 def test_a_pair_does_not_depend_on_its_neighbours_in_the_batch(network, pairs):
-    together = match_pairs(network, *pairs, batch=8, adaptive=True, half=False)
+    effort = Effort(8, True, 0, half=False)
+    together = match_pairs(network, *pairs, effort)
     alone = [
-        match_pairs(network, [query], [candidate], 1, True, False)[0] for query, candidate in zip(*pairs, strict=True)
+        match_pairs(network, [query], [candidate], replace(effort, batch=1))[0]
+        for query, candidate in zip(*pairs, strict=True)
     ]
     for left, right in zip(together, alone, strict=True):
         assert left.query.tolist() == right.query.tolist() and left.candidate.tolist() == right.candidate.tolist()
     assert len(together[5].query) == 0  # no keypoints
 
 
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_pairs_with_few_confident_matches_are_given_up_and_no_other_changes(network, pairs, adaptive, monkeypatch):
+    whole, hopeful = (match_pairs(network, *pairs, Effort(8, adaptive, give_up, False)) for give_up in (0, 20))
+    monkeypatch.setattr(lightglue, "JUDGED", 0)  # all that are not done are given up after one layer
+    first = match_pairs(network, *pairs, Effort(8, adaptive, 10**6, False))
+    same = [np.array_equal(left.confidence, right.confidence) for left, right in zip(whole, hopeful, strict=True)]
+    assert {True, False} == set(same)
+    for kept, left, right in zip(same, whole, hopeful, strict=True):
+        assert kept or (right.confidence > lightglue.CONFIDENT).sum() < 20, "given up only where few are confident"
+        assert kept or not np.array_equal(left.query, right.query) or len(left.query) == 0
+    for found, query, candidate in zip(first, *pairs, strict=True):
+        shallow = one_layer(network)
+        (expected,) = match_pairs(shallow, [query], [candidate], Effort(1, False, 0, False))
+        assert found.query.tolist() == expected.query.tolist()
+
+
 def test_half_precision_finds_about_the_same(network, pairs):
-    full, half = (match_pairs(network, *pairs, batch=4, adaptive=False, half=half) for half in (False, True))
+    full, half = (match_pairs(network, *pairs, Effort(4, False, 0, half)) for half in (False, True))
     sure = [
         {(i, *match) for i, found in enumerate(way) for match in zip(found.query, found.candidate, strict=True)}
         for way in (full, half)

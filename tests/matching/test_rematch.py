@@ -6,12 +6,14 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from kornia.feature import LightGlue
 
 from pelage.common.errors import PelageError
 from pelage.common.memo import Memo
 from pelage.matching import rematch as module
 from pelage.matching.learned_features import LearnedFeatures
-from pelage.matching.lightglue import PairMatches
+from pelage.matching.lightglue import Effort, PairMatches
 from pelage.matching.rankings import rankings_table
 from pelage.matching.rematch import rematch, shortlist
 from pelage.matching.rematchers import needed_weights, read_rematcher
@@ -21,6 +23,8 @@ PARAMS = {
     "matchers": {"sift_lnbnn": {"part": "flank"}},
     "rematchers": {"glue": {"part": "flank", "features": "disk", "local": "sift_lnbnn", "global": "net"}},
 }
+
+EFFORT = Effort(batch=4, adaptive=True, give_up=0, half=True)
 
 
 def ranked(protocol: str, query: str, candidates: str) -> pd.DataFrame:
@@ -48,7 +52,7 @@ def test_opposite_flanks_take_no_place_on_the_list():
 def test_pairs_are_matched_once_and_ranked_by_sure_matches(monkeypatch, tmp_path, score):
     asked = []
 
-    def match_pairs(network, queries, candidates, batch, adaptive, half):
+    def match_pairs(network, queries, candidates, effort):
         asked.extend(zip(map(len, queries), map(len, candidates), strict=True))
         places = [np.arange(len(candidate)) for candidate in candidates]
         return [PairMatches(place, place, np.full(len(place), 0.75)) for place in places]
@@ -60,8 +64,8 @@ def test_pairs_are_matched_once_and_ranked_by_sure_matches(monkeypatch, tmp_path
         columns=["protocol", "query", "candidate"],
     )
     crops = {"q": features(5), "a": features(2), "b": features(3)}
-    settings = {"confidence": 0.5, "batch": 4, "adaptive": True, "half": True, "depth": 9}
-    table, matches = rematch(pairs, crops, None, score, **settings, memo=Memo("glue", 1, {}, tmp_path))
+    memo = Memo("glue", 1, {}, tmp_path)
+    table, matches = rematch(pairs, crops, None, score, 0.5, EFFORT, depth=9, memo=memo, workers=2)
     assert asked == [(5, 2), (5, 3)]
     assert table[["protocol", "candidate", "rank"]].to_numpy().tolist() == [
         ["closed", "b", 1], ["closed", "a", 2], ["open", "a", 1],
@@ -75,7 +79,7 @@ def test_pairs_are_matched_once_and_ranked_by_sure_matches(monkeypatch, tmp_path
 
 def test_no_pairs_give_an_empty_table(tmp_path):
     none = pd.DataFrame({"protocol": [], "query": [], "candidate": []}, dtype=str)
-    tables = rematch(none, {}, None, "matches", 0.5, 4, True, True, 9, Memo("glue", 1, {}, tmp_path))
+    tables = rematch(none, {}, None, "matches", 0.5, EFFORT, 9, Memo("glue", 1, {}, tmp_path), workers=2)
     assert all(table.empty for table in tables)
 
 
@@ -94,7 +98,7 @@ def test_a_killed_rematch_goes_on_with_the_block_where_it_ended(monkeypatch, tmp
     pairs = pd.DataFrame({"protocol": "open", "query": "q", "candidate": list("abcdef")})
     done, last = [], 3
 
-    def match_pairs(network, queries, candidates, batch, adaptive, half):
+    def match_pairs(network, queries, candidates, effort):
         if len(done) == last:
             raise KeyboardInterrupt
         done.append(len(queries))
@@ -103,7 +107,7 @@ def test_a_killed_rematch_goes_on_with_the_block_where_it_ended(monkeypatch, tmp
 
     def run(folder: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         memo = Memo("glue", 1, {}, tmp_path / folder)
-        return rematch(pairs, crops, None, "matches", 0.5, 4, True, True, 9, memo)
+        return rematch(pairs, crops, None, "matches", 0.5, EFFORT, 9, memo, workers=1)
 
     monkeypatch.setattr(module, "PAIRS_AT_ONCE", 2)
     monkeypatch.setattr(module, "match_pairs", match_pairs)
@@ -153,3 +157,25 @@ def test_a_name_that_another_method_has_is_refused(name):
     params = PARAMS | {"rematchers": {name: PARAMS["rematchers"]["glue"]}}
     with pytest.raises(PelageError, match="another method"):
         read_rematcher(params, name)
+
+
+def test_workers_change_no_digit(monkeypatch, tmp_path):
+    torch.manual_seed(0)
+    network = LightGlue(features=None, input_dim=128, n_layers=2, descriptor_dim=64, num_heads=2).eval()
+    with torch.no_grad():
+        for assignment in network.log_assignment:
+            assignment.final_proj.weight *= 6
+    descriptors = np.random.default_rng(0).normal(size=(56, 128)).astype(np.float16)
+    xy = np.random.default_rng(1).random((56, 2), np.float32)
+    crops = {
+        name: LearnedFeatures(xy[:count], descriptors[:count], np.ones(count), (1, 1))
+        for name, count in zip("qabcdef", (40, 40, 48, 40, 56, 32, 48), strict=True)
+    }
+    pairs = pd.DataFrame({"protocol": "open", "query": "q", "candidate": list("abcdef")})
+    monkeypatch.setattr(module, "PAIRS_AT_ONCE", 2)
+    tables = []
+    for workers in (1, 3):
+        memo = Memo("glue", workers, {}, tmp_path)
+        tables.append(rematch(pairs, crops, network, "matches", 0.0, EFFORT, 9, memo, workers)[0])
+    assert memo.misses == 3 and tables[0]["score"].nunique() > 1
+    assert tables[0].equals(tables[1])

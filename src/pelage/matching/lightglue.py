@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from pelage.matching.learned_features import LearnedFeatures, load_state, read_s
 if TYPE_CHECKING:
     from kornia.feature import LightGlue
 
-VERSION = 1
+VERSION = 2
 """Raised whenever `match_pairs` finds something else."""
 
 WEIGHTS = {kind: f"{kind}_lightglue.safetensors" for kind in ("aliked", "disk", "superpoint")}
@@ -39,9 +39,35 @@ SURE = 0.95
 UNMATCHABLE = 0.01
 """A point that is sure and whose matchability is at most this is left out of the layers that follow."""
 
+CONFIDENT = 0.5
+"""Confidence above which a match counts when it is decided whether a pair is given up."""
+
+JUDGED = 1
+"""Layer after which that is decided, the second."""
+
 STEPS = 8
 """Numbers of keypoints to the octave. A crop's weakest keypoints are dropped down to the next one, at most an eighth of
 all, so that many pairs have equal numbers."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work a pair is worth.
+
+    Attributes:
+        batch: Most pairs at a time.
+        adaptive: Stop early and leave points out, as the authors do by default: 2 to 3 times as fast, fewer matches.
+            False runs all layers on all points.
+        give_up: A pair with fewer confident matches than this after two layers stops there; 0: none does. Most pairs
+            of a shortlist show different animals, and these have few by then.
+        half: Multiply matrices in half precision (bfloat16 on a CPU, float16 on a GPU) where layers mix points; what
+            stays between layers, and the assignment, are float32.
+    """
+
+    batch: int
+    adaptive: bool
+    give_up: int
+    half: bool
 
 
 @dataclass(frozen=True)
@@ -104,9 +130,7 @@ def match_pairs(
     network: LightGlue,
     queries: Sequence[LearnedFeatures],
     candidates: Sequence[LearnedFeatures],
-    batch: int,
-    adaptive: bool,
-    half: bool,
+    effort: Effort,
 ) -> list[PairMatches]:
     """Match the i-th query with the i-th candidate, for P pairs.
 
@@ -114,11 +138,7 @@ def match_pairs(
         network: As `load_lightglue` returns it; the device is its own.
         queries: Features of P crops; the same object may occur many times.
         candidates: Features of P crops.
-        batch: Most pairs at a time.
-        adaptive: Stop early and leave points out, as the authors do by default: 2 to 3 times as fast, fewer matches.
-            False runs all layers on all points.
-        half: Multiply matrices in half precision (bfloat16 on a CPU, float16 on a GPU) where layers mix points; what
-            stays between layers, and the assignment, are float32.
+        effort: How much work a pair is worth.
 
     Returns:
         Matches of each pair; none where a crop has no keypoints.
@@ -132,10 +152,10 @@ def match_pairs(
             groups[counts].append(place)
     with torch.inference_mode():
         for counts in sorted(groups):
-            for start in range(0, len(groups[counts]), batch):
-                places = groups[counts][start : start + batch]
+            for start in range(0, len(groups[counts]), effort.batch):
+                places = groups[counts][start : start + effort.batch]
                 sides = ([queries[i] for i in places], [candidates[i] for i in places])
-                for place, found in _run(network, _start(network, places, sides, counts), 0, adaptive, half):
+                for place, found in _run(network, _start(network, places, sides, counts), 0, effort):
                     results[place] = found
     return results
 
@@ -155,35 +175,40 @@ def _start(
     return _Batch(torch.tensor(places, device=device), tuple(points), tuple(encodings), tuple(keypoints), sum(counts))
 
 
-def _run(
-    network: LightGlue, batch: _Batch, layer: int, adaptive: bool, half: bool
-) -> Iterator[tuple[int, PairMatches]]:
+def _run(network: LightGlue, batch: _Batch, layer: int, effort: Effort) -> Iterator[tuple[int, PairMatches]]:
     """Yield the matches of each pair of `batch`, from `layer` on."""
     device = batch.pairs.device.type
-    with torch.autocast(device, torch.float16 if device == "cuda" else torch.bfloat16, enabled=half):
+    with torch.autocast(device, torch.float16 if device == "cuda" else torch.bfloat16, enabled=effort.half):
         points = tuple(side.float() for side in network.transformers[layer](*batch.points, *batch.encodings))
-    batch = _Batch(batch.pairs, points, batch.encodings, batch.keypoints, batch.counts)
+    batch = replace(batch, points=points)
     if layer == len(network.transformers) - 1:
         yield from _finish(network, batch, layer)
-    elif not adaptive:
-        yield from _run(network, batch, layer + 1, adaptive, half)
-    else:
-        confidences = network.token_confidence[layer](*points)
+        return
+    done = torch.zeros(len(batch.pairs), dtype=torch.bool, device=batch.pairs.device)
+    if effort.adaptive:
         threshold = network.confidence_thresholds[layer]
+        confidences = network.token_confidence[layer](*points)
         unsure = sum((confidence < threshold).sum(dim=1) for confidence in confidences)
-        done = unsure < (1 - SURE) * batch.counts
-        yield from _finish(network, _chosen(batch, done), layer)
-        orders, sizes = [], []
-        for side, confidence in zip(points, confidences, strict=True):
-            matchable = network.log_assignment[layer].get_matchability(side)
-            kept = (matchable > UNMATCHABLE) | (confidence <= threshold)
-            orders.append(torch.argsort(kept.float() + matchable, dim=1, descending=True, stable=True))
-            sizes.append(_sizes(kept.sum(dim=1)).clamp(max=kept.shape[1]))
-        sizes = torch.stack(sizes, dim=1)
-        for size in torch.unique(sizes[~done], dim=0).tolist():
-            alike = ~done & (sizes == torch.tensor(size, device=sizes.device)).all(dim=1)
-            orders_alike = [order[alike] for order in orders]
-            yield from _run(network, _pruned(_chosen(batch, alike), orders_alike, size), layer + 1, adaptive, half)
+        done |= unsure < (1 - SURE) * batch.counts
+    if effort.give_up and layer == JUDGED:
+        found, _, confidence = _assign(network, batch, layer)
+        done |= (found & (confidence > CONFIDENT)).sum(dim=1) < effort.give_up
+    yield from _finish(network, _chosen(batch, done), layer)
+    if not effort.adaptive:
+        if not done.all():
+            yield from _run(network, _chosen(batch, ~done), layer + 1, effort)
+        return
+    orders, sizes = [], []
+    for side, confidence in zip(points, confidences, strict=True):
+        matchable = network.log_assignment[layer].get_matchability(side)
+        kept = (matchable > UNMATCHABLE) | (confidence <= threshold)
+        orders.append(torch.argsort(kept.float() + matchable, dim=1, descending=True, stable=True))
+        sizes.append(_sizes(kept.sum(dim=1)).clamp(max=kept.shape[1]))
+    sizes = torch.stack(sizes, dim=1)
+    for size in torch.unique(sizes[~done], dim=0).tolist():
+        alike = ~done & (sizes == torch.tensor(size, device=sizes.device)).all(dim=1)
+        orders_alike = [order[alike] for order in orders]
+        yield from _run(network, _pruned(_chosen(batch, alike), orders_alike, size), layer + 1, effort)
 
 
 def _sizes(kept: Tensor) -> Tensor:
@@ -214,16 +239,24 @@ def _pruned(batch: _Batch, orders: Sequence[Tensor], sizes: Sequence[int]) -> _B
     return _Batch(batch.pairs, tuple(points), tuple(encodings), tuple(keypoints), batch.counts)
 
 
-def _finish(network: LightGlue, batch: _Batch, layer: int) -> Iterator[tuple[int, PairMatches]]:
-    """Yield the mutual best matches of each pair that are surer than `FILTER`."""
-    if not len(batch.pairs):
-        return
+def _assign(network: LightGlue, batch: _Batch, layer: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return for each point of the queries, `(B, N)`: is it matched, with which of the candidate's, how surely.
+
+    Matched are mutual best points that are surer than `FILTER`.
+    """
     assignment = network.log_assignment[layer](*batch.points)[0][:, :-1, :-1]
     best, partner = assignment.max(dim=2)
     back = assignment.max(dim=1).indices
     mutual = torch.take_along_dim(back, partner, 1) == torch.arange(partner.shape[1], device=partner.device)
     confidence = best.exp()
-    found = mutual & (confidence > FILTER)
+    return mutual & (confidence > FILTER), partner, confidence
+
+
+def _finish(network: LightGlue, batch: _Batch, layer: int) -> Iterator[tuple[int, PairMatches]]:
+    """Yield the matches of each pair after `layer`."""
+    if not len(batch.pairs):
+        return
+    found, partner, confidence = _assign(network, batch, layer)
     query, candidate = batch.keypoints[0], torch.take_along_dim(batch.keypoints[1], partner, 1)
     arrays = [tensor.cpu().numpy() for tensor in (found, query, candidate, confidence)]
     for place, valid, *values in zip(batch.pairs.tolist(), *arrays, strict=True):

@@ -16,19 +16,20 @@ import numpy as np
 import pandas as pd
 
 from pelage.common.memo import Memo
+from pelage.common.parallel import parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
 from pelage.matching.fusion import PAIR, drop_opposite
 from pelage.matching.learned_features import LearnedFeatures
-from pelage.matching.lightglue import PairMatches, count_matches, magsac_inliers, match_pairs
+from pelage.matching.lightglue import Effort, PairMatches, count_matches, magsac_inliers, match_pairs
 from pelage.matching.local_ranking import EXPLAINED, matches_table, placed
 from pelage.matching.rankings import join_rankings, rank_pairs
 
 if TYPE_CHECKING:
     from kornia.feature import LightGlue
 
-PAIRS_AT_ONCE = 4096
-"""Pairs of a block, which is matched or recalled as a whole."""
+PAIRS_AT_ONCE = 1024
+"""Pairs of a block, which is matched by one worker, or recalled, as a whole."""
 
 COLUMNS = [field.name for field in fields(PairMatches)]
 KEPT = 4 * EXPLAINED
@@ -63,11 +64,10 @@ def rematch(
     network: LightGlue,
     score: str,
     confidence: float,
-    batch: int,
-    adaptive: bool,
-    half: bool,
+    effort: Effort,
     depth: int,
     memo: Memo,
+    workers: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score pairs by LightGlue and rank them.
 
@@ -79,9 +79,11 @@ def rematch(
         network: As `load_lightglue` returns it.
         score: matches (`count_matches`) | inliers (the same, of the matches that MAGSAC keeps).
         confidence: Above which a match counts.
-        batch, adaptive, half: As in `match_pairs`.
+        effort: As in `match_pairs`.
         depth: Most rows a query.
         memo: Of matches; it depends on all settings of features and network.
+        workers: Blocks that are matched at a time; 1 on a GPU. The results do not depend on it while torch itself has
+            one thread.
 
     Returns:
         The table of `rankings_table`, and that of `matches_table` for the first candidates of each query.
@@ -92,10 +94,16 @@ def rematch(
     scores: list[float] = []
     sure: dict[str, list[tuple[float, str, np.ndarray]]] = {}
     blocks = [unique.iloc[start : start + PAIRS_AT_ONCE] for start in range(0, len(unique), PAIRS_AT_ONCE)]
-    for block in track(blocks, "match"):
-        sides = [[features[name] for name in block[column]] for column in ("query", "candidate")]
-        matches = _recalled(memo, sides, lambda sides=sides: match_pairs(network, *sides, batch, adaptive, half))
-        for pair, query, candidate, found in zip(block.itertuples(), *sides, matches, strict=True):
+
+    def sides(block: pd.DataFrame) -> list[list[LearnedFeatures]]:
+        return [[features[name] for name in block[column]] for column in ("query", "candidate")]
+
+    def matched(block: pd.DataFrame) -> list[PairMatches]:
+        return _recalled(memo, sides(block), lambda: match_pairs(network, *sides(block), effort))
+
+    done = track(parallel_map(matched, blocks, workers), "match", len(blocks))
+    for block, matches in zip(blocks, done, strict=True):
+        for pair, query, candidate, found in zip(block.itertuples(), *sides(block), matches, strict=True):
             if score == "inliers":
                 found = found.only(magsac_inliers(query, candidate, found))
             scores.append(count_matches(found, confidence))

@@ -24,6 +24,7 @@ DEFAULTS = {
     "score": "matches",  # matches | inliers: of those, the ones that agree with a homography
     "confidence": 0.5,  # above which a match counts
     "adaptive": True,  # stop early, leave points out; False: 2 to 3 times as slow, more matches
+    "give_up": 5,  # pairs with fewer confident matches after two layers stop there: twice as fast; 0: none
     "half": True,  # half precision: twice as fast where the processor has it (AVX512-BF16, any GPU), slower elsewhere
     "batch": 8,  # pairs at a time; a GPU takes more
 }
