@@ -55,7 +55,9 @@ def test_the_memo_is_asked_first_and_a_changed_mask_is_seen(tmp_path, monkeypatc
 
     def read():
         folders = tmp_path / "crops", tmp_path / "masks"
-        return read_learned_features(*folders, ["a.png"], "aliked", tmp_path, side=100, keypoints=50, device=CPU)[0]
+        return read_learned_features(*folders, ["a", "gone"], "aliked", tmp_path, side=100, keypoints=50, device=CPU)[
+            "a"
+        ]
 
     first = read()
     assert len(first) == 50 and asked == [SPARE * 50]

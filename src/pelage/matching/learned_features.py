@@ -8,7 +8,8 @@ outline makes none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from pelage.common.errors import PelageError
 from pelage.common.files import sha256_file
 from pelage.common.memo import Memo
 from pelage.common.params import choose
+from pelage.common.tables import crop_file
 from pelage.matching.features import read_features
 from pelage.matching.superpoint import SuperPoint
 
@@ -60,6 +62,14 @@ class LearnedFeatures:
 
     def __len__(self) -> int:
         return len(self.xy)
+
+
+def features_digest(features: LearnedFeatures) -> bytes:
+    """Return a hash of everything that a matcher sees of a crop."""
+    digest = hashlib.sha256(repr(features.size).encode())
+    for array in (features.xy, features.descriptors):
+        digest.update(repr(array.shape).encode() + array.tobytes())
+    return digest.digest()
 
 
 def load_detector(kind: str, folder: Path, keypoints: int, device: torch.device) -> Detector:
@@ -153,19 +163,19 @@ def extract(
 def read_learned_features(
     crops: Path,
     masks: Path,
-    names: Sequence[str],
+    crop_ids: Iterable[str],
     kind: str,
     weights: Path,
     side: int,
     keypoints: int,
     device: torch.device,
-) -> list[LearnedFeatures]:
+) -> dict[str, LearnedFeatures]:
     """Extract the features of crops in files, or recall them from the memo.
 
     Args:
         crops: Folder of crops.
         masks: Folder of masks with the same names.
-        names: File names that are in both.
+        crop_ids: Whose features are wanted; those without a crop have none.
         kind, weights, device: As in `load_detector`.
         side, keypoints: As in `extract`.
     """
@@ -173,4 +183,7 @@ def read_learned_features(
     settings = {"side": side, "keypoints": keypoints}
     about = {**settings, "kind": kind, "weights": sha256_file(weights / WEIGHTS[kind]), "device": device.type}
     find = partial(extract, detector=detector, **settings, device=device)
-    return read_features(LearnedFeatures, find, Memo("learned_features", VERSION, about), crops, masks, names)
+    there = [crop_id for crop_id in sorted(crop_ids) if (crops / crop_file(crop_id)).exists()]
+    files = [crop_file(crop_id) for crop_id in there]
+    found = read_features(LearnedFeatures, find, Memo("learned_features", VERSION, about), crops, masks, files)
+    return dict(zip(there, found, strict=True))

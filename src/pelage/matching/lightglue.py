@@ -9,10 +9,11 @@ nothing is padded, and what a pair finds does not depend on its neighbours in th
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -68,6 +69,11 @@ class Effort:
     adaptive: bool
     give_up: int
     half: bool
+
+    @classmethod
+    def of(cls, wanted: Mapping[str, Any]) -> Effort:
+        """Return what the settings of a rematcher ask for."""
+        return cls(**{field.name: wanted[field.name] for field in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -164,15 +170,25 @@ def _start(
     network: LightGlue, places: list[int], sides: tuple[list[LearnedFeatures], ...], counts: tuple[int, int]
 ) -> _Batch:
     device = next(network.parameters()).device
-    points, encodings, keypoints = [], [], []
-    for side, count in zip(sides, counts, strict=True):
-        descriptors = np.stack([features.descriptors[:count] for features in side]).astype(np.float32)
-        # the centre is 0 and the longer side reaches from -1 to 1
-        where = [(features.xy[:count] - np.array(features.size) / 2) / (max(features.size) / 2) for features in side]
-        points.append(network.input_proj(torch.from_numpy(descriptors).to(device)))
-        encodings.append(network.posenc(torch.from_numpy(np.stack(where).astype(np.float32)).to(device)))
-        keypoints.append(torch.arange(count, device=device).expand(len(side), -1))
-    return _Batch(torch.tensor(places, device=device), tuple(points), tuple(encodings), tuple(keypoints), sum(counts))
+    points, encodings = zip(*map(partial(first_points, network), sides, counts), strict=True)
+    keypoints = tuple(torch.arange(count, device=device).expand(len(places), -1) for count in counts)
+    return _Batch(torch.tensor(places, device=device), points, encodings, keypoints, sum(counts))
+
+
+def first_points(network: LightGlue, side: Sequence[LearnedFeatures], count: int) -> tuple[Tensor, Tensor]:
+    """Return what the first layer is given of B crops: points `(B, count, D)` and the encodings of their positions.
+
+    Args:
+        network: As `load_lightglue` returns it; the device is its own.
+        side: Features with at least `count` keypoints.
+        count: Keypoints that take part, the strongest ones.
+    """
+    device = next(network.parameters()).device
+    descriptors = np.stack([features.descriptors[:count] for features in side]).astype(np.float32)
+    # the centre is 0 and the longer side reaches from -1 to 1
+    where = [(features.xy[:count] - np.array(features.size) / 2) / (max(features.size) / 2) for features in side]
+    points = network.input_proj(torch.from_numpy(descriptors).to(device))
+    return points, network.posenc(torch.from_numpy(np.stack(where).astype(np.float32)).to(device))
 
 
 def _run(network: LightGlue, batch: _Batch, layer: int, effort: Effort) -> Iterator[tuple[int, PairMatches]]:

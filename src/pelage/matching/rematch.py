@@ -6,26 +6,28 @@ overlooks the other often has. Pairs that neither lists have no score, which `fu
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from pelage.common.files import sha256_file
 from pelage.common.memo import Memo
 from pelage.common.parallel import parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
 from pelage.matching.fusion import PAIR, drop_opposite
-from pelage.matching.learned_features import LearnedFeatures
-from pelage.matching.lightglue import Effort, PairMatches, count_matches, magsac_inliers, match_pairs
+from pelage.matching.learned_features import LearnedFeatures, features_digest
+from pelage.matching.lightglue import VERSION, Effort, PairMatches, count_matches, magsac_inliers, match_pairs
 from pelage.matching.local_ranking import EXPLAINED, matches_table, placed
 from pelage.matching.rankings import join_rankings, rank_pairs
 
 if TYPE_CHECKING:
+    import torch
     from kornia.feature import LightGlue
 
 PAIRS_AT_ONCE = 1024
@@ -81,9 +83,7 @@ def rematch(
         confidence: Above which a match counts.
         effort: As in `match_pairs`.
         depth: Most rows a query.
-        memo: Of matches; it depends on all settings of features and network.
-        workers: Blocks that are matched at a time; 1 on a GPU. The results do not depend on it while torch itself has
-            one thread.
+        memo, workers: As in `match_all`.
 
     Returns:
         The table of `rankings_table`, and that of `matches_table` for the first candidates of each query.
@@ -93,29 +93,54 @@ def rematch(
     unique = pairs[["query", "candidate"]].drop_duplicates(ignore_index=True)
     scores: list[float] = []
     sure: dict[str, list[tuple[float, str, np.ndarray]]] = {}
-    blocks = [unique.iloc[start : start + PAIRS_AT_ONCE] for start in range(0, len(unique), PAIRS_AT_ONCE)]
-
-    def sides(block: pd.DataFrame) -> list[list[LearnedFeatures]]:
-        return [[features[name] for name in block[column]] for column in ("query", "candidate")]
-
-    def matched(block: pd.DataFrame) -> list[PairMatches]:
-        return _recalled(memo, sides(block), lambda: match_pairs(network, *sides(block), effort))
-
-    done = track(parallel_map(matched, blocks, workers), "match", len(blocks))
-    for block, matches in zip(blocks, done, strict=True):
-        for pair, query, candidate, found in zip(block.itertuples(), *sides(block), matches, strict=True):
-            if score == "inliers":
-                found = found.only(magsac_inliers(query, candidate, found))
-            scores.append(count_matches(found, confidence))
-            found = found.only(found.confidence > confidence)
-            ends = placed(query, candidate, found.query, found.candidate, found.confidence)
-            best = sorted([*sure.get(pair.query, ()), (-scores[-1], pair.candidate, ends)], key=lambda entry: entry[:2])
-            sure[pair.query] = best[:KEPT]
+    found_all = match_all(unique, features, network, effort, memo, workers)
+    for pair, found in zip(unique.itertuples(), found_all, strict=True):
+        query, candidate = features[pair.query], features[pair.candidate]
+        if score == "inliers":
+            found = found.only(magsac_inliers(query, candidate, found))
+        scores.append(count_matches(found, confidence))
+        found = found.only(found.confidence > confidence)
+        ends = placed(query, candidate, found.query, found.candidate, found.confidence)
+        best = sorted([*sure.get(pair.query, ()), (-scores[-1], pair.candidate, ends)], key=lambda entry: entry[:2])
+        sure[pair.query] = best[:KEPT]
     scored = pairs.merge(unique.assign(score=scores), on=["query", "candidate"])
     rankings = join_rankings([rank_pairs(scored, depth)])
     kept = {(query, candidate): ends for query, best in sure.items() for _, candidate, ends in best}
     first = rankings.loc[rankings["rank"] <= EXPLAINED, PAIR].itertuples(index=False, name=None)
     return rankings, matches_table([(*pair, kept[pair[1:]]) for pair in first if len(kept.get(pair[1:], ()))])
+
+
+def matches_memo(effort: Effort, weights: Path, device: torch.device) -> Memo:
+    """Return the memo of what LightGlue with `weights` finds; the features of a pair are a part of its keys."""
+    return Memo("lightglue", VERSION, {**asdict(effort), "weights": sha256_file(weights), "device": device.type})
+
+
+def match_all(
+    pairs: pd.DataFrame,
+    features: Mapping[str, LearnedFeatures],
+    network: LightGlue,
+    effort: Effort,
+    memo: Memo,
+    workers: int,
+) -> Iterator[PairMatches]:
+    """Yield the matches of each pair.
+
+    Args:
+        pairs: `query` and `candidate`, each with features.
+        features: By crop id.
+        network, effort: As in `match_pairs`.
+        memo: Of matches; it depends on all settings of features and network.
+        workers: Blocks that are matched at a time; 1 on a GPU. The results do not depend on it while torch itself has
+            one thread.
+    """
+    blocks = [pairs.iloc[start : start + PAIRS_AT_ONCE] for start in range(0, len(pairs), PAIRS_AT_ONCE)]
+
+    def matched(block: pd.DataFrame) -> list[PairMatches]:
+        sides = [[features[name] for name in block[column]] for column in ("query", "candidate")]
+        return _recalled(memo, sides, lambda: match_pairs(network, *sides, effort))
+
+    for matches in track(parallel_map(matched, blocks, workers), "match", len(blocks)):
+        yield from matches
 
 
 def _recalled(
@@ -126,7 +151,7 @@ def _recalled(
     Whole blocks, because in half precision the last digits depend on which pairs are batched together. So a run that
     was killed, or whose shortlist grew, goes on where it ended, with the bytes of one that was not.
     """
-    key = memo.key(*(_digest(features) for side in sides for features in side))
+    key = memo.key(*(features_digest(features) for side in sides for features in side))
     stored = memo.get(key)
     if stored is not None:
         return _unpacked(stored)
@@ -143,10 +168,3 @@ def _unpacked(data: bytes) -> list[PairMatches]:
     with np.load(BytesIO(data)) as stored:
         ends = np.cumsum(stored["counts"])[:-1]
         return [PairMatches(*found) for found in zip(*(np.split(stored[name], ends) for name in COLUMNS), strict=True)]
-
-
-def _digest(features: LearnedFeatures) -> bytes:
-    digest = hashlib.sha256(repr(features.size).encode())
-    for array in (features.xy, features.descriptors):
-        digest.update(repr(array.shape).encode() + array.tobytes())
-    return digest.digest()

@@ -27,6 +27,18 @@ DEFAULTS = {
     "give_up": 5,  # pairs with fewer confident matches after two layers stop there: twice as fast; 0: none
     "half": True,  # half precision: twice as fast where the processor has it (AVX512-BF16, any GPU), slower elsewhere
     "batch": 8,  # pairs at a time; a GPU takes more
+    "tuning": {},  # how LightGlue goes on learning from training individuals; see TUNING
+}
+
+TUNING = {
+    "epochs": 0,  # 0: not at all
+    "pairs": 2000,  # most pairs of the same animal; there come as many of different ones
+    "keypoints": 256,  # most keypoints of a crop that are learnt from
+    "batch": 16,  # pairs of a step
+    "lr": 5e-5,  # largest learning rate; it rises for a tenth of the steps and falls as a cosine
+    "weight_decay": 0.0001,
+    "candidates": 10,  # of each validation query, compared after each epoch to keep the best one
+    "seed": 1,
 }
 
 NEEDED = {
@@ -66,6 +78,13 @@ def read_rematcher(params: Mapping[str, Any], name: str) -> dict[str, Any]:
     wanted = merged(DEFAULTS, entry(params["rematchers"], name, "rematchers"), where)
     choose(wanted["features"], NEEDED, f"{where}.features")
     choose(wanted["score"], ("matches", "inliers"), f"{where}.score")
+    wanted["tuning"] = merged(TUNING, wanted["tuning"], f"{where}.tuning")
+    for field in ("epochs", "pairs", "keypoints", "batch", "candidates"):
+        value, least = wanted["tuning"][field], 0 if field == "epochs" else 1
+        if type(value) is not int or value < least:
+            raise PelageError(
+                f"params.yaml: {where}.tuning.{field} is {value!r}; it must be a whole number from {least}."
+            )
     sources = {"local": params["matchers"], "global": params["variants"]}
     if name in {*params["matchers"], *params["variants"], *NAMED}:
         raise PelageError(f"params.yaml: {where} has the name of another method: rename it, or their rankings collide.")

@@ -29,10 +29,10 @@ SOURCES = ("common", "losses", "model", "split", "training")
 LIBRARIES = ("torch", "timm", "pytorch-metric-learning", "opencv-python", "numpy")
 
 
-def fingerprint(*depends: Any) -> str:
-    """Return 16 hex digits that change with any of `depends` (JSON), this package's code, and the libraries."""
+def fingerprint(*depends: Any, rooms: Iterable[str] = SOURCES) -> str:
+    """Return 16 hex digits that change with any of `depends` (JSON), the code of `rooms`, and the libraries."""
     root = Path(pelage.__file__).parent
-    code = [sha256_file(path) for room in SOURCES for path in sorted((root / room).glob("*.py"))]
+    code = [sha256_file(path) for room in rooms for path in sorted((root / room).glob("*.py"))]
     versions = [version(name) for name in LIBRARIES]
     return sha256_bytes(json.dumps([depends, code, versions], sort_keys=True).encode())[:16]
 

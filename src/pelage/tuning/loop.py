@@ -1,0 +1,160 @@
+"""The loop of tuning: epochs of pairs, the validation shortlists matched after each, the best weights kept."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pelage.common.errors import PelageError
+from pelage.common.progress import track
+from pelage.common.seeds import generator
+from pelage.matching.lightglue import first_points, rounded_count
+from pelage.training.checkpoint import Checkpoint
+from pelage.training.schedule import cosine
+from pelage.tuning.correspondences import UNKNOWN
+from pelage.tuning.loss import matching_loss
+from pelage.tuning.pairs import LearntPair
+
+if TYPE_CHECKING:
+    from kornia.feature import LightGlue
+
+WARMUP = 0.1
+CLIP_NORM = 1.0
+
+Judge = Callable[["LightGlue"], Mapping[str, float]]
+"""What a network is worth on the validation subset: at least `mrr`; empty if there is nothing to ask."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The result.
+
+    Attributes:
+        state: Tensors of the network after the best epoch.
+        history: A row an epoch, from 0, the network as it was: `epoch`, `loss` (None there), and what the judge says.
+        best_epoch: Epoch of `state`.
+    """
+
+    state: Mapping[str, Tensor]
+    history: list[dict[str, Any]]
+    best_epoch: int
+
+
+def tune(
+    network: LightGlue,
+    pairs: Sequence[LearntPair],
+    judge: Judge,
+    settings: Mapping[str, Any],
+    half: bool,
+    checkpoint: Checkpoint,
+) -> Tuned:
+    """Have a network go on learning, from where `checkpoint` ends if that holds a state.
+
+    Everything random in an epoch follows from the seed and its number, so that a killed tuning ends with the bytes of
+    one that was left alone. Without validation queries the last epoch is taken for the best.
+
+    Args:
+        network: As `load_lightglue` returns it; it is changed.
+        pairs: What is learnt from.
+        judge: Says what the network is worth.
+        settings: As `TUNING` of `pelage.matching.rematchers`.
+        half: Multiply matrices in bfloat16.
+        checkpoint: Entered.
+
+    Raises:
+        PelageError: The loss is no number any more.
+    """
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=settings["weight_decay"])
+    state = checkpoint.load()
+    if state is None:
+        history = [{"epoch": 0, "loss": None, **judge(network)}]
+        best = {"epoch": 0, "model": copy.deepcopy(network.state_dict())}
+    else:
+        history, best = state["history"], state["best"]
+        network.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        print(f"tuning goes on after epoch {len(history) - 1}")
+    while len(history) <= settings["epochs"]:
+        loss = _learn(network, optimizer, pairs, settings, half, len(history))
+        history.append({"epoch": len(history), "loss": round(loss, 6), **judge(network)})
+        if history[-1].get("mrr", np.inf) >= max(row.get("mrr", -np.inf) for row in history[:-1]):
+            best = {"epoch": len(history) - 1, "model": copy.deepcopy(network.state_dict())}
+        checkpoint.save(
+            {"history": history, "best": best, "model": network.state_dict(), "optimizer": optimizer.state_dict()}
+        )
+    return Tuned({name: value.cpu() for name, value in best["model"].items()}, history, best["epoch"])
+
+
+def _learn(
+    network: LightGlue,
+    optimizer: torch.optim.Optimizer,
+    pairs: Sequence[LearntPair],
+    settings: Mapping[str, Any],
+    half: bool,
+    epoch: int,
+) -> float:
+    """Learn for one epoch, from 1; return the mean loss of the pairs."""
+    order = generator(settings["seed"], "tuning", epoch).permutation(len(pairs))
+    size = settings["batch"]
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    steps = settings["epochs"] * len(batches)
+    total = 0.0
+    for number, batch in enumerate(track(batches, f"tuning epoch {epoch}")):
+        rate = settings["lr"] * cosine((epoch - 1) * len(batches) + number, steps, WARMUP)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad()
+        value = 0.0
+        for alike in _by_counts([pairs[place] for place in batch]):
+            losses = loss_of(network, alike, half)
+            (losses.sum() / len(batch)).backward()
+            value += losses.sum().item()
+        if not np.isfinite(value):
+            raise PelageError(
+                f"Tuning, epoch {epoch}: the loss of batch {number + 1} is {value}. In params.yaml lower tuning.lr "
+                "of the rematcher, or set half to false."
+            )
+        torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM)
+        optimizer.step()
+        total += value
+    return total / len(pairs)
+
+
+def loss_of(network: LightGlue, pairs: Sequence[LearntPair], half: bool) -> Tensor:
+    """Return the loss of pairs with equal (rounded) numbers of keypoints, `(B,)`."""
+    sides = [[getattr(pair, side) for pair in pairs] for side in ("query", "candidate")]
+    counts = [rounded_count(len(side[0])) for side in sides]
+    points, encodings = zip(*map(partial(first_points, network), sides, counts), strict=True)
+    layers = []
+    device = points[0].device
+    for layer in network.transformers:
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            points = tuple(side.float() for side in layer(*points, *encodings))
+        layers.append(points)
+    query = _known([pair.truth.query for pair in pairs], *counts)
+    candidate = _known([pair.truth.candidate for pair in pairs], *reversed(counts))
+    return matching_loss(network, layers, query.to(device), candidate.to(device))
+
+
+def _by_counts(pairs: Sequence[LearntPair]) -> Iterator[list[LearntPair]]:
+    """Yield the pairs with equal (rounded) numbers of keypoints together."""
+    groups = defaultdict(list)
+    for pair in pairs:
+        groups[rounded_count(len(pair.query)), rounded_count(len(pair.candidate))].append(pair)
+    for counts in sorted(groups):
+        if all(counts):
+            yield groups[counts]
+
+
+def _known(partners: Sequence[np.ndarray], count: int, others: int) -> Tensor:
+    """Return what is known of the first `count` keypoints `(B, count)`; partners from `others` on take no part."""
+    known = np.stack([partner[:count] for partner in partners])
+    return torch.from_numpy(np.where(known >= others, UNKNOWN, known))

@@ -1,0 +1,95 @@
+"""Tune REMATCHER: its fetched weights, training crops -> data/tuned_weights/REMATCHER/, metrics/tune/."""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import _path  # noqa: F401
+from safetensors.torch import save
+
+from pelage.common.files import cache_root, fresh_folder, sha256_file, write_bytes, write_json
+from pelage.common.parallel import cores
+from pelage.common.params import read_params
+from pelage.common.stage import run_stage
+from pelage.common.tables import read_parquet
+from pelage.matching.learned_features import features_digest, read_learned_features
+from pelage.matching.lightglue import WEIGHTS, Effort, load_lightglue
+from pelage.matching.rankings import ranking_files
+from pelage.matching.rematch import match_all, matches_memo, shortlist
+from pelage.matching.rematchers import read_rematcher
+from pelage.model.compute import prepare
+from pelage.split.protocols import read_split
+from pelage.training.checkpoint import Checkpoint, fingerprint, joint_digest
+from pelage.tuning.judge import judge
+from pelage.tuning.loop import Tuned, tune
+from pelage.tuning.pairs import learnt_pairs
+
+ROOMS = ("common", "matching", "model", "split", "training", "tuning")
+SPLIT = Path("data/split.csv")
+
+
+def main() -> None:
+    """Have LightGlue learn from photos of training individuals, if `tuning.epochs` says so.
+
+    Kept are the weights of the epoch after which validation queries are answered best; those that were fetched if no
+    epoch is better, or none is wanted.
+    """
+    name = sys.argv[1]
+    params = read_params()
+    wanted = read_rematcher(params, name)
+    fetched = Path("data/match_weights") / name
+    files = {file.name: file.read_bytes() for file in sorted(fetched.iterdir())}
+    metrics = dict.fromkeys(["pairs", "pairs_of_same_animal", "best_epoch", "top1_before", "mrr_before", "top1", "mrr"])
+    if wanted["tuning"]["epochs"]:
+        tuned, told = _tuned(params, name, wanted, fetched)
+        if tuned.best_epoch:
+            files[WEIGHTS[wanted["features"]]] = save(dict(tuned.state))
+        metrics |= told
+    with fresh_folder(Path("data/tuned_weights") / name) as folder:
+        for file, content in files.items():
+            write_bytes(folder / file, content)
+    write_json(Path(f"metrics/tune/{name}.json"), metrics)
+    print(f"tune {name}: " + ", ".join(f"{key} {value}" for key, value in metrics.items() if value is not None))
+
+
+def _tuned(params: dict[str, Any], name: str, wanted: dict[str, Any], fetched: Path) -> tuple[Tuned, dict[str, Any]]:
+    """Return what was learnt, and its metrics."""
+    settings, kind, compute = wanted["tuning"], wanted["features"], params["compute"]
+    device = prepare(compute["device"], threads=1)  # crops and pairs share the cores instead
+    split = read_split(SPLIT)
+    rows = split[(split["part"] == wanted["part"]) & (split["subset"] == "train")]
+    split = split.set_index("crop_id")
+    source = ranking_files(wanted["local"])[0]
+    ranking = read_parquet(source)
+    ranking = ranking[ranking["protocol"] == "validation"]
+    asked = shortlist([ranking], [settings["candidates"]], split["orientation"] if wanted["same_side"] else None)
+    crops, masks = (Path(folder) / wanted["part"] for folder in ("data/views/crop", "data/masks"))
+    sizes = {"side": wanted["side"], "keypoints": wanted["keypoints"]}
+    every = {*rows["crop_id"], *asked["query"], *asked["candidate"]}
+    features = read_learned_features(crops, masks, every, kind, fetched, **sizes, device=device)
+
+    network, effort = load_lightglue(kind, fetched, device), Effort.of(wanted)
+    memo = matches_memo(effort, fetched / WEIGHTS[kind], device)
+    workers = cores() if device.type == "cpu" else 1
+    matcher = partial(match_all, features=features, network=network, effort=effort, memo=memo, workers=workers)
+    pairs = learnt_pairs(rows, features, matcher, settings, wanted["confidence"])
+
+    prepare(compute["device"], compute["threads"])
+    files = [sha256_file(path) for path in (SPLIT, source, fetched / WEIGHTS[kind])]
+    seen = joint_digest(features_digest(features[crop_id]).hex() for crop_id in sorted(features))
+    state = fingerprint(wanted, compute["threads"], device.type, files, seen, rooms=ROOMS)
+    ask = partial(judge, pairs=asked, features=features, identity=split["identity"], effort=effort)
+    with Checkpoint(cache_root() / "checkpoints" / name / state) as checkpoint:
+        tuned = tune(
+            network, pairs, partial(ask, confidence=wanted["confidence"]), settings, wanted["half"], checkpoint
+        )
+    before, best = tuned.history[0], tuned.history[tuned.best_epoch]
+    told = {"pairs": len(pairs), "pairs_of_same_animal": sum(pair.same for pair in pairs)}
+    told |= {"best_epoch": tuned.best_epoch}
+    told |= {f"{key}_before": before.get(key) for key in ("top1", "mrr")}
+    return tuned, told | {key: best.get(key) for key in ("top1", "mrr")}
+
+
+if __name__ == "__main__":
+    run_stage(main)
