@@ -20,6 +20,7 @@ from pelage.common.errors import PelageError
 from pelage.common.params import choose
 from pelage.common.tables import read_parquet, require_columns
 from pelage.matching.expansion import expand_queries
+from pelage.matching.names import AGGREGATES, aggregate_names
 from pelage.matching.rankings import join_rankings, rank_pairs, rankings_table
 from pelage.matching.rerank import k_reciprocal, nearest
 from pelage.matching.vector_index import KINDS, kind_for, nearest_places
@@ -43,6 +44,8 @@ class SearchRules:
         rerank_depth: Candidates that are re-ranked.
         rerank_mean: Nearest points whose neighbourhoods are averaged (k2).
         rerank_mix: Share of the cosine distance in the new one.
+        aggregate: `max`, `mean` or `nsum`: how the photos of an individual speak together, see `names`.
+        neighbours: First candidates whose photos do.
     """
 
     depth: int
@@ -54,6 +57,8 @@ class SearchRules:
     rerank_depth: int = 100
     rerank_mean: int = 6
     rerank_mix: float = 0.3
+    aggregate: str = "max"
+    neighbours: int = 20
 
 
 def read_rules(params: Mapping[str, Any]) -> SearchRules:
@@ -64,8 +69,11 @@ def read_rules(params: Mapping[str, Any]) -> SearchRules:
     """
     rules = SearchRules(**params["search"])
     choose(rules.index, ("auto", *KINDS), "search.index")
+    choose(rules.aggregate, AGGREGATES, "search.aggregate")
     if min(rules.depth, rules.expansion, rules.rerank) < 0:
         raise PelageError("params.yaml: search.depth, search.expansion and search.rerank must be numbers from 0 on.")
+    if rules.aggregate != "max" and not 0 < rules.neighbours <= (rules.rerank_depth if rules.rerank else rules.depth):
+        raise PelageError("params.yaml: search.neighbours must be from 1 to the number of candidates that are ranked.")
     if rules.rerank and rules.rerank_depth <= max(rules.rerank, rules.rerank_mean):
         raise PelageError("params.yaml: search.rerank_depth must be more than search.rerank and search.rerank_mean.")
     return rules
@@ -111,6 +119,7 @@ def search(embeddings: pd.DataFrame, sets: Mapping[str, ProtocolSet], rules: Sea
     Returns:
         The table of `rankings_table`. Scores are cosines rounded to six digits, so that equal points tie. With
         re-ranking they are 2 less the new distance for what was re-ranked, and the cosine less 2 for the others.
+        Individuals' photos may speak together, see `aggregate_names`.
     """
     ids = embeddings["crop_id"]
     points = np.stack(embeddings["embedding"].to_list()).astype(np.float32) if len(ids) else np.empty((0, 1))
@@ -140,7 +149,9 @@ def search(embeddings: pd.DataFrame, sets: Mapping[str, ProtocolSet], rules: Sea
                 scores[row, listed[row, column]] = 2 - distance[row, column]
             scores = np.round(scores, 6)
             tables.append(rankings_table(protocol, rows["crop_id"], gallery["crop_id"], scores, permitted, rules.depth))
-    return join_rankings(tables)
+    identity = pd.concat([chosen.gallery.set_index("crop_id")["identity"] for chosen in sets.values()])
+    identity = identity[~identity.index.duplicated()]
+    return aggregate_names(join_rankings(tables), identity, rules.aggregate, rules.neighbours)
 
 
 def _first(scores: np.ndarray, count: int) -> np.ndarray:
