@@ -19,7 +19,7 @@ from pelage.common.params import read_params
 from pelage.common.tables import read_parquet
 from pelage.evaluation.judging import ask, judge
 from pelage.evaluation.scoring import score_protocol
-from pelage.matching.fusion import PAIR, drop_opposite, fuse, read_methods
+from pelage.matching.fusion import PAIR, fuse, read_methods, read_rankings
 from pelage.matching.rankings import rank_pairs, ranking_files
 from pelage.matching.rematch import shortlist
 from pelage.matching.rematchers import read_rematcher
@@ -40,9 +40,8 @@ def main() -> None:
     rows, sets = split.set_index("crop_id"), protocol_sets(split, part)
     question = ask(arguments.protocol, sets[arguments.protocol])
     local = read_parquet(ranking_files(wanted["local"])[0])
-    rematched = read_parquet(ranking_files(arguments.rematcher)[0])
-    others = {method: read_parquet(ranking_files(method)[0]) for method in methods if method != arguments.rematcher}
-    others |= {method: drop_opposite(others[method], rows["orientation"]) for method in one_sided if method in others}
+    rankings = read_rankings(methods, one_sided, rows["orientation"])
+    rematched = rankings[arguments.rematcher]
     fusion = params["fusion"]
 
     def scored(rankings: pd.DataFrame) -> dict[str, float]:
@@ -62,7 +61,7 @@ def main() -> None:
         if depth <= wanted["local_shortlist"]:
             cut = rank_pairs(rematched.astype(dict.fromkeys(PAIR, str)).merge(pairs, on=PAIR), len(rematched))
             choices = fusion["shortlist"], fusion["calibration"], fusion["photos"]
-            fused, *_ = fuse({**others, arguments.rematcher: cut}, rows["identity"], *choices)
+            fused, *_ = fuse({**rankings, arguments.rematcher: cut}, rows["identity"], *choices)
             result[str(depth)] |= {arguments.rematcher: scored(cut), "fused": scored(rank_pairs(fused, len(fused)))}
         print(depth, result[str(depth)])
     write_json(arguments.out, {"protocol": arguments.protocol, "list_of": wanted["local"], "depths": result})

@@ -8,7 +8,7 @@ import numpy as np
 from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
-from pelage.common.tables import read_parquet, write_parquet, write_table
+from pelage.common.tables import write_parquet, write_table
 from pelage.evaluation.bootstrap import encounter_draws, interval, resampled_means
 from pelage.evaluation.reliability import (
     expected_calibration_error,
@@ -18,12 +18,12 @@ from pelage.evaluation.reliability import (
 )
 from pelage.matching.fusion import (
     RECIPROCAL_RANK,
-    drop_opposite,
     fuse,
     query_weights,
     read_methods,
+    read_rankings,
 )
-from pelage.matching.rankings import rank_pairs, ranking_files
+from pelage.matching.rankings import rank_pairs
 from pelage.split.protocols import protocol_sets, read_split
 
 
@@ -31,16 +31,14 @@ def main() -> None:
     """Calibrate methods on validation pairs, rank by their pooled probabilities, and see what these are worth.
 
     The probabilities are fitted on the first candidates of validation queries, and so is the threshold; the false
-    matches at that threshold are counted among the new animals of the open protocol. Of a network that was trained with
-    several seeds the lowest one is taken.
+    matches at that threshold are counted among the new animals of the open protocol.
     """
     params = read_params()
     wanted = params["fusion"]
     part, methods, one_sided = read_methods(params)
     split = read_split(Path("data/split.csv"))
     sets, rows = protocol_sets(split, part), split.set_index("crop_id")
-    rankings = {method: read_parquet(ranking_files(method)[0]) for method in methods}
-    rankings |= {method: drop_opposite(rankings[method], rows["orientation"]) for method in one_sided}
+    rankings = read_rankings(methods, one_sided, rows["orientation"])
     choices = wanted["shortlist"], wanted["calibration"], wanted["photos"]
     pairs, fusion, held_out = fuse(rankings, rows["identity"], *choices)
 

@@ -90,7 +90,7 @@ def test_explained_pairs_say_who_when_and_how_sure(survey, ranking, monkeypatch)
     lines = [tile.lines for row in seen for tile in row]
     assert len(seen) == ranking["query"].nunique() and len(lines) == 2 * len(seen), "0 shows all queries"
     (told,) = [line for line in lines if "1 matches" in line[0]]
-    assert "score 9.00, same animal with 88%" in told[0]
+    assert "score 9.00, same animal: 88%" in told[0]
     known = survey["split"].set_index("crop_id")
     for line, crop_id in zip(told[1:], pair, strict=True):
         assert known.at[crop_id, "encounter"] in line and known.at[crop_id, "date"][:10] in line
@@ -98,7 +98,7 @@ def test_explained_pairs_say_who_when_and_how_sure(survey, ranking, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("probability", "text"), [(1.0, "over 99%"), (0.9951, "over 99%"), (0.99, "99%"), (0.01, "1%"), (0.004, "under 1%")]
+    ("probability", "text"), [(1.0, "> 99%"), (0.9951, "> 99%"), (0.99, "99%"), (0.01, "1%"), (0.004, "< 1%")]
 )
 def test_nothing_is_certain(probability, text):
     assert sheets.percent(probability) == text

@@ -20,7 +20,9 @@ from scipy.special import expit, logit
 
 from pelage.common.errors import PelageError
 from pelage.common.params import entry
+from pelage.common.tables import read_parquet
 from pelage.matching.calibration import Curve, fit_curve, folds_by
+from pelage.matching.rankings import ranking_files
 from pelage.split.protocols import OPPOSITE
 
 PAIR = ["protocol", "query", "candidate"]
@@ -261,6 +263,17 @@ def join_scores(rankings: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     scores = pd.DataFrame({method: joined[f"{method} score"].astype(float) for method in rankings})
     scores["nearest"] = joined[[f"{method} rank" for method in rankings]].min(axis=1)
     return scores.reset_index()
+
+
+def read_rankings(methods: Sequence[str], one_sided: Sequence[str], side: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+    """Return the rankings of methods that are fused, of a network with several seeds the lowest one.
+
+    Args:
+        methods, one_sided: As `read_methods` returns them.
+        side: Orientation by crop id; `one_sided` methods lose the rows of opposite flanks.
+    """
+    tables = {method: read_parquet(ranking_files(method)[0]) for method in methods}
+    return tables | {method: drop_opposite(tables[method], side) for method in one_sided}
 
 
 def drop_opposite(rankings: pd.DataFrame, side: Mapping[str, str]) -> pd.DataFrame:

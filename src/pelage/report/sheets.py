@@ -273,7 +273,7 @@ def explained_sheet(
             hit = candidate["identity"] == query["identity"]
             sign, colour = ("✓", RIGHT) if hit else ("✗", WRONG)
             told = f"{len(found)} matches, score {answer.score:.2f}"
-            told += f", same animal with {percent(probability[pair])}" if pair in probability else ""
+            told += f", same animal: {percent(probability[pair])}" if pair in probability else ""
             lines = (
                 f"{named(query)}  {sign}  {named(candidate)}: {told}",
                 f"{place_and_time(query)} · {query['encounter']}",
@@ -285,10 +285,10 @@ def explained_sheet(
 
 
 def percent(probability: float) -> str:
-    """Return a probability in words that claim no certainty, such as `over 99%`."""
+    """Return a probability in words that claim no certainty, such as `> 99%`."""
     if probability > 0.99:
-        return "over 99%"
-    return "under 1%" if probability < 0.01 else f"{probability:.0%}"
+        return "> 99%"
+    return "< 1%" if probability < 0.01 else f"{probability:.0%}"
 
 
 def joined_by_lines(
