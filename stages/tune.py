@@ -27,6 +27,8 @@ from pelage.tuning.pairs import learnt_pairs
 
 ROOMS = ("common", "matching", "model", "split", "training", "tuning")
 SPLIT = Path("data/split.csv")
+REMATCHING = ("local_shortlist", "global", "global_shortlist", "score")
+"""Settings that a rematch reads and tuning does not."""
 
 
 def main() -> None:
@@ -78,7 +80,8 @@ def _tuned(params: dict[str, Any], name: str, wanted: dict[str, Any], fetched: P
     prepare(compute["device"], compute["threads"])
     files = [sha256_file(path) for path in (SPLIT, source, fetched / WEIGHTS[kind])]
     seen = joint_digest(features_digest(features[crop_id]).hex() for crop_id in sorted(features))
-    state = fingerprint(wanted, compute["threads"], device.type, files, seen, rooms=ROOMS)
+    decisive = {field: value for field, value in wanted.items() if field not in REMATCHING}
+    state = fingerprint(decisive, compute["threads"], device.type, files, seen, rooms=ROOMS)
     ask = partial(judge, pairs=asked, features=features, identity=split["identity"], effort=effort)
     with Checkpoint(cache_root() / "checkpoints" / name / state) as checkpoint:
         tuned = tune(

@@ -79,17 +79,19 @@ def tune(
         best = {"epoch": 0, "model": copy.deepcopy(network.state_dict())}
     else:
         history, best = state["history"], state["best"]
-        network.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
         print(f"tuning goes on after epoch {len(history) - 1}")
+        if "learner" in state:
+            network.load_state_dict(state["learner"]["model"])
+            optimizer.load_state_dict(state["learner"]["optimizer"])
     while len(history) <= settings["epochs"]:
         loss = _learn(network, optimizer, pairs, settings, half, len(history))
         history.append({"epoch": len(history), "loss": round(loss, 6), **judge(network)})
         if history[-1].get("mrr", np.inf) >= max(row.get("mrr", -np.inf) for row in history[:-1]):
             best = {"epoch": len(history) - 1, "model": copy.deepcopy(network.state_dict())}
-        checkpoint.save(
-            {"history": history, "best": best, "model": network.state_dict(), "optimizer": optimizer.state_dict()}
-        )
+        state = {"history": history, "best": best}
+        if len(history) <= settings["epochs"]:
+            state["learner"] = {"model": network.state_dict(), "optimizer": optimizer.state_dict()}
+        checkpoint.save(state)
     return Tuned({name: value.cpu() for name, value in best["model"].items()}, history, best["epoch"])
 
 
