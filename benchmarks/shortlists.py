@@ -3,8 +3,9 @@
     PYTHONPATH=src python benchmarks/shortlists.py --rematcher aliked_lightglue --protocol closed
 
 It reads what a run left in `data/`, cuts the rematcher's pairs to the first candidates of the list they came from, and
-ranks and fuses anew, the fusion learnt from validation pairs of the same depth. `recall` is the share of queries whose
-individual is on the list: no rematcher gets above it. Depths beyond the run's own have a recall only.
+ranks and fuses anew, the fusion learnt from validation pairs of the same depth. Pairs of the protocol beyond the run's
+own depth are matched here (a killed run goes on where it ended); validation pairs are not. `recall` is the share of
+queries whose individual is on the list: no rematcher gets above it.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from pelage.evaluation.judging import ask, judge
 from pelage.evaluation.scoring import score_protocol
 from pelage.matching.fusion import PAIR, fuse, read_methods, read_rankings
 from pelage.matching.rankings import rank_pairs, ranking_files
-from pelage.matching.rematch import shortlist
+from pelage.matching.rematch import matching_tools, rematch, shortlist
 from pelage.matching.rematchers import read_rematcher
+from pelage.model.compute import prepare
 from pelage.split.protocols import protocol_sets, read_split
 
 
@@ -43,6 +45,20 @@ def main() -> None:
     rankings = read_rankings(methods, one_sided, rows["orientation"])
     rematched = rankings[arguments.rematcher]
     fusion = params["fusion"]
+    side = rows["orientation"] if wanted["same_side"] else None
+
+    deepest = shortlist([local], [max(arguments.depths)], side)
+    known = rematched.astype(dict.fromkeys(PAIR, str))[PAIR].assign(known=True)
+    deepest = deepest[deepest["protocol"] == arguments.protocol].merge(known, on=PAIR, how="left")
+    beyond = deepest.loc[deepest["known"].isna(), PAIR]
+    if len(beyond):
+        crops, masks = (Path(folder) / part for folder in ("data/views/crop", "data/masks"))
+        weights = Path("data/tuned_weights") / arguments.rematcher
+        device = prepare(params["compute"]["device"], threads=1)
+        tools = matching_tools(wanted, {*beyond["query"], *beyond["candidate"]}, crops, masks, weights, device)
+        scoring = {"score": wanted["score"], "confidence": wanted["confidence"], "depth": len(beyond)}
+        further, _ = rematch(beyond, **tools, **scoring)
+        rematched = pd.concat([table.astype(dict.fromkeys(PAIR, str)) for table in (rematched, further)])
 
     def scored(rankings: pd.DataFrame) -> dict[str, float]:
         own = rankings[rankings["protocol"] == arguments.protocol]
@@ -53,16 +69,15 @@ def main() -> None:
 
     result = {}
     for depth in arguments.depths:
-        pairs = shortlist([local], [depth], rows["orientation"] if wanted["same_side"] else None)
+        pairs = shortlist([local], [depth], side)
         own = pairs[pairs["protocol"] == arguments.protocol]
         same = own["query"].map(rows["identity"]) == own["candidate"].map(rows["identity"])
         found = same.groupby(own["query"]).any().sum() / (question.total > 0).sum()
         result[str(depth)] = {"recall": round(float(found), 4), "pairs": len(own)}
-        if depth <= wanted["local_shortlist"]:
-            cut = rank_pairs(rematched.astype(dict.fromkeys(PAIR, str)).merge(pairs, on=PAIR), len(rematched))
-            choices = fusion["shortlist"], fusion["calibration"], fusion["photos"]
-            fused, *_ = fuse({**rankings, arguments.rematcher: cut}, rows["identity"], *choices)
-            result[str(depth)] |= {arguments.rematcher: scored(cut), "fused": scored(rank_pairs(fused, len(fused)))}
+        cut = rank_pairs(rematched.astype(dict.fromkeys(PAIR, str)).merge(pairs, on=PAIR), len(rematched))
+        choices = fusion["shortlist"], fusion["calibration"], fusion["photos"]
+        fused, *_ = fuse({**rankings, arguments.rematcher: cut}, rows["identity"], *choices)
+        result[str(depth)] |= {arguments.rematcher: scored(cut), "fused": scored(rank_pairs(fused, len(fused)))}
         print(depth, result[str(depth)])
     write_json(arguments.out, {"protocol": arguments.protocol, "list_of": wanted["local"], "depths": result})
 

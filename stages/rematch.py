@@ -7,14 +7,11 @@ from pathlib import Path
 import _path  # noqa: F401
 
 from pelage.common.files import write_json
-from pelage.common.parallel import cores
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet, write_parquet
-from pelage.matching.learned_features import read_learned_features
-from pelage.matching.lightglue import WEIGHTS, Effort, load_lightglue
 from pelage.matching.rankings import ranking_files
-from pelage.matching.rematch import matches_memo, rematch, shortlist
+from pelage.matching.rematch import matching_tools, rematch, shortlist
 from pelage.matching.rematchers import read_rematcher
 from pelage.model.compute import prepare
 from pelage.split.protocols import read_split
@@ -36,23 +33,17 @@ def main() -> None:
 
     crops, masks = (Path(folder) / wanted["part"] for folder in ("data/views/crop", "data/masks"))
     asked = {*pairs["query"], *pairs["candidate"]}
-    weights = Path("data/tuned_weights") / name
-    settings = {"side": wanted["side"], "keypoints": wanted["keypoints"]}
-    features = read_learned_features(crops, masks, asked, wanted["features"], weights, **settings, device=device)
-    network = load_lightglue(wanted["features"], weights, device)
+    tools = matching_tools(wanted, asked, crops, masks, Path("data/tuned_weights") / name, device)
     start = time.perf_counter()
-    effort = Effort.of(wanted)
-    memo = matches_memo(effort, weights / WEIGHTS[wanted["features"]], device)
     scoring = {"score": wanted["score"], "confidence": wanted["confidence"], "depth": params["search"]["depth"]}
-    workers = cores() if device.type == "cpu" else 1
-    rankings, matches = rematch(pairs, features, network, **scoring, effort=effort, memo=memo, workers=workers)
+    rankings, matches = rematch(pairs, **tools, **scoring)
     seconds = time.perf_counter() - start
 
     write_parquet(Path(f"data/rankings/{name}.parquet"), rankings)
     write_parquet(Path(f"data/matches/{name}.parquet"), matches)
     unique = len(pairs[["query", "candidate"]].drop_duplicates())
     first = rankings[rankings["rank"] == 1].groupby("protocol", sort=False)["score"].mean()
-    counts = [len(found) for found in features.values()]
+    counts = [len(found) for found in tools["features"].values()]
     metrics = {
         "crops": len(counts),
         "crops_without_keypoints": counts.count(0),

@@ -9,14 +9,13 @@ import _path  # noqa: F401
 from safetensors.torch import save
 
 from pelage.common.files import cache_root, fresh_folder, sha256_file, write_bytes, write_json
-from pelage.common.parallel import cores
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet
-from pelage.matching.learned_features import features_digest, read_learned_features
-from pelage.matching.lightglue import WEIGHTS, Effort, load_lightglue
+from pelage.matching.learned_features import features_digest
+from pelage.matching.lightglue import WEIGHTS
 from pelage.matching.rankings import ranking_files
-from pelage.matching.rematch import match_all, matches_memo, shortlist
+from pelage.matching.rematch import match_all, matching_tools, shortlist
 from pelage.matching.rematchers import read_rematcher
 from pelage.model.compute import prepare
 from pelage.split.protocols import read_split
@@ -67,15 +66,10 @@ def _tuned(params: dict[str, Any], name: str, wanted: dict[str, Any], fetched: P
     ranking = ranking[ranking["protocol"] == "validation"]
     asked = shortlist([ranking], [settings["candidates"]], split["orientation"] if wanted["same_side"] else None)
     crops, masks = (Path(folder) / wanted["part"] for folder in ("data/views/crop", "data/masks"))
-    sizes = {"side": wanted["side"], "keypoints": wanted["keypoints"]}
     every = {*rows["crop_id"], *asked["query"], *asked["candidate"]}
-    features = read_learned_features(crops, masks, every, kind, fetched, **sizes, device=device)
-
-    network, effort = load_lightglue(kind, fetched, device), Effort.of(wanted)
-    memo = matches_memo(effort, fetched / WEIGHTS[kind], device)
-    workers = cores() if device.type == "cpu" else 1
-    matcher = partial(match_all, features=features, network=network, effort=effort, memo=memo, workers=workers)
-    pairs = learnt_pairs(rows, features, matcher, settings, wanted["confidence"])
+    tools = matching_tools(wanted, every, crops, masks, fetched, device)
+    features, network, effort = (tools[tool] for tool in ("features", "network", "effort"))
+    pairs = learnt_pairs(rows, features, partial(match_all, **tools), settings, wanted["confidence"])
 
     prepare(compute["device"], compute["threads"])
     files = [sha256_file(path) for path in (SPLIT, source, fetched / WEIGHTS[kind])]

@@ -6,23 +6,32 @@ overlooks the other often has. Pairs that neither lists have no score, which `fu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from pelage.common.files import sha256_file
 from pelage.common.memo import Memo
-from pelage.common.parallel import parallel_map
+from pelage.common.parallel import cores, parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
 from pelage.matching.fusion import PAIR, drop_opposite
-from pelage.matching.learned_features import LearnedFeatures, features_digest
-from pelage.matching.lightglue import VERSION, Effort, PairMatches, count_matches, magsac_inliers, match_pairs
+from pelage.matching.learned_features import LearnedFeatures, features_digest, read_learned_features
+from pelage.matching.lightglue import (
+    VERSION,
+    WEIGHTS,
+    Effort,
+    PairMatches,
+    count_matches,
+    load_lightglue,
+    magsac_inliers,
+    match_pairs,
+)
 from pelage.matching.local_ranking import EXPLAINED, matches_table, placed
 from pelage.matching.rankings import join_rankings, rank_pairs
 
@@ -110,9 +119,30 @@ def rematch(
     return rankings, matches_table([(*pair, kept[pair[1:]]) for pair in first if len(kept.get(pair[1:], ()))])
 
 
-def matches_memo(effort: Effort, weights: Path, device: torch.device) -> Memo:
-    """Return the memo of what LightGlue with `weights` finds; the features of a pair are a part of its keys."""
-    return Memo("lightglue", VERSION, {**asdict(effort), "weights": sha256_file(weights), "device": device.type})
+def matching_tools(
+    wanted: Mapping[str, Any], crop_ids: Iterable[str], crops: Path, masks: Path, weights: Path, device: torch.device
+) -> dict[str, Any]:
+    """Return `features`, `network`, `effort`, `memo` and `workers` for `match_all` and `rematch`.
+
+    Torch should have one thread: crops and pairs share the cores instead.
+
+    Args:
+        wanted: As `read_rematcher` returns it.
+        crop_ids: Whose features are wanted; those without a crop have none.
+        crops, masks: Folders with files of the same names.
+        weights: Folder of the detector's and LightGlue's weights.
+        device: Where to compute.
+    """
+    kind, effort = wanted["features"], Effort.of(wanted)
+    sizes = {"side": wanted["side"], "keypoints": wanted["keypoints"]}
+    about = {**asdict(effort), "weights": sha256_file(weights / WEIGHTS[kind]), "device": device.type}
+    return {
+        "features": read_learned_features(crops, masks, crop_ids, kind, weights, **sizes, device=device),
+        "network": load_lightglue(kind, weights, device),
+        "effort": effort,
+        "memo": Memo("lightglue", VERSION, about),
+        "workers": cores() if device.type == "cpu" else 1,
+    }
 
 
 def match_all(
