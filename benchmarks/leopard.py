@@ -57,7 +57,7 @@ def main() -> None:
         features = dict(zip(rows["crop_id"], method.features(crops, masks, files), strict=True))
         rankings[name], _, matches[name] = rank(features, {PROTOCOL: question.rules}, len(rows), False, method.score)
     pairs = join_scores(rankings)
-    pairs["score"] = reciprocal_rank(pairs, dict.fromkeys(METHODS, 1.0))
+    pairs["score"] = reciprocal_rank(pairs, list(METHODS))
     rankings["fused"] = rank_pairs(pairs, len(rows))
 
     able = question.total > 0
