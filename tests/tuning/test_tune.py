@@ -166,7 +166,7 @@ def test_a_killed_tuning_ends_with_the_same_numbers(drawn, tmp_path, moment):
     whole = run(tmp_path / "whole", 9)
     with pytest.raises(Killed):
         run(tmp_path / "killed", moment)
-    again = run(tmp_path / "killed", 9)
+    again = run(tmp_path / "killed", 3 - moment)  # three epochs are judged, none of them twice
     finished = run(tmp_path / "killed", 0)  # nobody is asked: it comes from the checkpoint
     for result in (again, finished):
         assert result.history == whole.history and result.best_epoch == whole.best_epoch == 2

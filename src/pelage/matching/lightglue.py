@@ -191,11 +191,30 @@ def first_points(network: LightGlue, side: Sequence[LearnedFeatures], count: int
     return points, network.posenc(torch.from_numpy(np.stack(where).astype(np.float32)).to(device))
 
 
+def next_points(
+    network: LightGlue,
+    layer: int,
+    points: tuple[Tensor, Tensor],
+    encodings: tuple[Tensor, Tensor],
+    half: torch.dtype | None,
+) -> tuple[Tensor, Tensor]:
+    """Return the points of both crops after `layer`, float32.
+
+    Args:
+        network: As `load_lightglue` returns it.
+        layer: From 0.
+        points, encodings: What comes into it, as `first_points` returns both for one crop.
+        half: Type in which matrices are multiplied, None for float32.
+    """
+    with torch.autocast(points[0].device.type, half, enabled=half is not None):
+        query, candidate = network.transformers[layer](*points, *encodings)
+    return query.float(), candidate.float()
+
+
 def _run(network: LightGlue, batch: _Batch, layer: int, effort: Effort) -> Iterator[tuple[int, PairMatches]]:
     """Yield the matches of each pair of `batch`, from `layer` on."""
-    device = batch.pairs.device.type
-    with torch.autocast(device, torch.float16 if device == "cuda" else torch.bfloat16, enabled=effort.half):
-        points = tuple(side.float() for side in network.transformers[layer](*batch.points, *batch.encodings))
+    half = torch.float16 if batch.pairs.is_cuda else torch.bfloat16
+    points = next_points(network, layer, batch.points, batch.encodings, half if effort.half else None)
     batch = replace(batch, points=points)
     if layer == len(network.transformers) - 1:
         yield from _finish(network, batch, layer)

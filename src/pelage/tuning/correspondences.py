@@ -72,9 +72,8 @@ def of_same_animal(query: LearnedFeatures, candidate: LearnedFeatures, found: Pa
     nearest, nearest_back = apart.argmin(axis=1), apart.argmin(axis=0)
     mutual = np.flatnonzero((nearest_back[nearest] == np.arange(len(query))) & (apart.min(axis=1) <= SAME))
     taken, taken_back = set(found.query.tolist()), set(found.candidate.tolist())
-    free = [
-        (one, two) for one, two in zip(mutual, nearest[mutual], strict=True) if {one} - taken and {two} - taken_back
-    ]
+    pairs = zip(mutual.tolist(), nearest[mutual].tolist(), strict=True)
+    free = [(one, two) for one, two in pairs if one not in taken and two not in taken_back]
     for one, two in [*zip(found.query, found.candidate, strict=True), *free]:
         partner[one], partner_back[two] = two, one
     return Correspondences(partner, partner_back)

@@ -16,7 +16,7 @@ from torch import Tensor
 from pelage.common.errors import PelageError
 from pelage.common.progress import track
 from pelage.common.seeds import generator
-from pelage.matching.lightglue import first_points, rounded_count
+from pelage.matching.lightglue import first_points, next_points, rounded_count
 from pelage.training.checkpoint import Checkpoint
 from pelage.training.schedule import cosine
 from pelage.tuning.correspondences import UNKNOWN
@@ -75,14 +75,15 @@ def tune(
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=settings["weight_decay"])
     state = checkpoint.load()
     if state is None:
-        history = [{"epoch": 0, "loss": None, **judge(network)}]
         best = {"epoch": 0, "model": copy.deepcopy(network.state_dict())}
+        state = {"history": [{"epoch": 0, "loss": None, **judge(network)}], "best": best}
+        checkpoint.save(state)
     else:
-        history, best = state["history"], state["best"]
-        print(f"tuning goes on after epoch {len(history) - 1}")
+        print(f"tuning goes on after epoch {len(state['history']) - 1}")
         if "learner" in state:
             network.load_state_dict(state["learner"]["model"])
             optimizer.load_state_dict(state["learner"]["optimizer"])
+    history, best = state["history"], state["best"]
     while len(history) <= settings["epochs"]:
         loss = _learn(network, optimizer, pairs, settings, half, len(history))
         history.append({"epoch": len(history), "loss": round(loss, 6), **judge(network)})
@@ -136,11 +137,10 @@ def loss_of(network: LightGlue, pairs: Sequence[LearntPair], half: bool) -> Tens
     counts = [rounded_count(len(side[0])) for side in sides]
     points, encodings = zip(*map(partial(first_points, network), sides, counts), strict=True)
     layers = []
-    device = points[0].device
-    for layer in network.transformers:
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            points = tuple(side.float() for side in layer(*points, *encodings))
+    for layer in range(len(network.transformers)):
+        points = next_points(network, layer, points, encodings, torch.bfloat16 if half else None)
         layers.append(points)
+    device = points[0].device
     query = _known([pair.truth.query for pair in pairs], *counts)
     candidate = _known([pair.truth.candidate for pair in pairs], *reversed(counts))
     return matching_loss(network, layers, query.to(device), candidate.to(device))
