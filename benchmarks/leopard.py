@@ -23,10 +23,10 @@ from pelage.evaluation.bootstrap import encounter_draws, interval, resampled_mea
 from pelage.evaluation.judging import ask, judge
 from pelage.evaluation.scoring import query_rates
 from pelage.matching.fusion import join_scores, reciprocal_rank
-from pelage.matching.hotspotter import HotSpotter
-from pelage.matching.local_ranking import rank
+from pelage.matching.local.hotspotter import HotSpotter
+from pelage.matching.local.ranking import rank
+from pelage.matching.local.sift_lnbnn import SiftLnbnn
 from pelage.matching.rankings import rank_pairs
-from pelage.matching.sift_lnbnn import SiftLnbnn
 from pelage.report.sheets import explained_sheet
 from pelage.split.protocols import ProtocolSet, read_split
 

@@ -22,9 +22,9 @@ import torch
 
 from pelage.common.files import write_json
 from pelage.common.images import read_image, to_rgb
-from pelage.matching.learned_features import SPARE, LearnedFeatures, extract, load_detector
-from pelage.matching.lightglue import Effort, PairMatches, load_lightglue, match_pairs, rounded_count
-from pelage.matching.rematchers import DEFAULTS
+from pelage.matching.learned.features import SPARE, LearnedFeatures, extract, load_detector
+from pelage.matching.learned.lightglue import Effort, PairMatches, load_lightglue, match_pairs, rounded_count
+from pelage.matching.learned.rematchers import DEFAULTS
 from pelage.model.compute import prepare
 
 CONFIDENCE = 0.5

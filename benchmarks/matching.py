@@ -28,13 +28,13 @@ from pelage.common.files import write_json
 from pelage.common.images import read_image, to_rgb
 from pelage.common.parallel import cores
 from pelage.common.tables import crop_file
-from pelage.matching.affine_verification import Rules, verify
-from pelage.matching.hessian_affine import AffineFeatures
-from pelage.matching.hotspotter import HotSpotter
-from pelage.matching.inverted_index import approximate_search
-from pelage.matching.lnbnn import build_index, nearest_rows
-from pelage.matching.local_ranking import score_by_side
-from pelage.matching.sift_lnbnn import SiftLnbnn
+from pelage.matching.local.affine_verification import Rules, verify
+from pelage.matching.local.hessian_affine import AffineFeatures
+from pelage.matching.local.hotspotter import HotSpotter
+from pelage.matching.local.inverted_index import approximate_search
+from pelage.matching.local.lnbnn import build_index, nearest_rows
+from pelage.matching.local.ranking import score_by_side
+from pelage.matching.local.sift_lnbnn import SiftLnbnn
 from pelage.split.protocols import OPPOSITE, allowed, protocol_sets, read_split
 
 FAST = HotSpotter(**HotSpotter.presets["fast"])

@@ -18,9 +18,9 @@ import faiss
 import numpy as np
 
 from pelage.common.files import write_json
-from pelage.matching.inverted_index import approximate_search
-from pelage.matching.lnbnn import Index, nearest_rows
-from pelage.matching.vector_index import KINDS, nearest_places
+from pelage.matching.local.inverted_index import approximate_search
+from pelage.matching.local.lnbnn import Index, nearest_rows
+from pelage.matching.search.vector_index import KINDS, nearest_places
 
 
 def embeddings(count: int, dim: int = 128, photos: int = 10) -> np.ndarray:

@@ -20,10 +20,10 @@ from pelage.common.params import read_params
 from pelage.common.tables import read_parquet
 from pelage.evaluation.judging import ask, judge
 from pelage.evaluation.scoring import score_protocol
-from pelage.matching.fusion import PAIR, fuse, read_methods, read_rankings
-from pelage.matching.rankings import rank_pairs, ranking_files
-from pelage.matching.rematch import matching_tools, rematch, shortlist
-from pelage.matching.rematchers import read_rematcher
+from pelage.matching.fusion import fuse, read_methods, read_rankings
+from pelage.matching.learned.rematch import matching_tools, rematch, shortlist
+from pelage.matching.learned.rematchers import read_rematcher
+from pelage.matching.rankings import PAIR, rank_pairs, ranking_files
 from pelage.model.compute import prepare
 from pelage.split.protocols import protocol_sets, read_split
 

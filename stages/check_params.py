@@ -8,10 +8,10 @@ from pelage.common.files import write_text
 from pelage.common.params import choose, entry, read_params
 from pelage.common.stage import run_stage
 from pelage.insight.settings import check_settings
-from pelage.matching.cosine import read_rules
 from pelage.matching.fusion import read_methods
-from pelage.matching.matchers import read_matcher
-from pelage.matching.rematchers import read_rematcher
+from pelage.matching.learned.rematchers import read_rematcher
+from pelage.matching.local.matchers import read_matcher
+from pelage.matching.search.cosine import read_rules
 from pelage.training.variant import read_variant
 
 

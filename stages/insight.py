@@ -14,7 +14,7 @@ from pelage.insight.attention import choose_pairs, explain_pairs
 from pelage.insight.inversion import class_centroids, invert_classes
 from pelage.insight.settings import check_settings
 from pelage.insight.summary import summary
-from pelage.matching.cosine import read_embeddings
+from pelage.matching.search.cosine import read_embeddings
 from pelage.model.compute import prepare
 from pelage.model.crops import read_crops, read_masks
 from pelage.model.embedder import load_model

@@ -10,9 +10,9 @@ from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import crop_file, write_parquet
-from pelage.matching.distributed import scored_by
-from pelage.matching.local_ranking import rank
-from pelage.matching.matchers import read_matcher
+from pelage.matching.local.distributed import scored_by
+from pelage.matching.local.matchers import read_matcher
+from pelage.matching.local.ranking import rank
 from pelage.split.protocols import protocol_sets, read_split
 
 

@@ -1,4 +1,4 @@
-"""Match weights REMATCHER: src/pelage/matching/weights.yaml -> data/match_weights/REMATCHER/, checksums verified."""
+"""Match weights REMATCHER: its entries of matching/learned/weights.yaml -> data/match_weights/, checksums verified."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import _path  # noqa: F401
 from pelage.common.files import fresh_folder, write_bytes
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
-from pelage.matching.rematchers import needed_weights, read_rematcher
+from pelage.matching.learned.rematchers import needed_weights, read_rematcher
 from pelage.model.weights import provide_weights
 
 

@@ -8,8 +8,8 @@ from pelage.common.files import write_json
 from pelage.common.params import choose, read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import write_parquet, write_table
-from pelage.matching.cosine import SearchRules, search
 from pelage.matching.rankings import empty_rankings
+from pelage.matching.search.cosine import SearchRules, search
 from pelage.model.crops import VIEWS, present
 from pelage.split.protocols import protocol_sets, read_split
 from pelage.study.mlp import embed, learn, read_grid, read_inputs

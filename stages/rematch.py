@@ -10,9 +10,9 @@ from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet, write_parquet
+from pelage.matching.learned.rematch import matching_tools, rematch, shortlist
+from pelage.matching.learned.rematchers import read_rematcher
 from pelage.matching.rankings import ranking_files
-from pelage.matching.rematch import matching_tools, rematch, shortlist
-from pelage.matching.rematchers import read_rematcher
 from pelage.model.compute import prepare
 from pelage.split.protocols import read_split
 

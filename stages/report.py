@@ -11,7 +11,7 @@ from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet, read_table, write_table
 from pelage.matching.fusion import RECIPROCAL_RANK
-from pelage.matching.local_ranking import matches_table
+from pelage.matching.matches import matches_table
 from pelage.matching.rankings import FUSED, ranking_files
 from pelage.report import figures, insight_sheets, page, sheets
 from pelage.report.tables import best_local, leader, leaderboard, list_methods, markdown, read_metrics

@@ -9,7 +9,7 @@ from pelage.common.files import fresh_folder, seed_files
 from pelage.common.params import entry, read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import write_parquet
-from pelage.matching.cosine import read_embeddings, read_rules, search
+from pelage.matching.search.cosine import read_embeddings, read_rules, search
 from pelage.split.protocols import protocol_sets, read_split
 
 

@@ -12,11 +12,11 @@ from pelage.common.files import cache_root, fresh_folder, sha256_file, write_byt
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet
-from pelage.matching.learned_features import features_digest
-from pelage.matching.lightglue import WEIGHTS
+from pelage.matching.learned.features import features_digest
+from pelage.matching.learned.lightglue import WEIGHTS
+from pelage.matching.learned.rematch import match_all, matching_tools, shortlist
+from pelage.matching.learned.rematchers import read_rematcher
 from pelage.matching.rankings import ranking_files
-from pelage.matching.rematch import match_all, matching_tools, shortlist
-from pelage.matching.rematchers import read_rematcher
 from pelage.model.compute import prepare
 from pelage.split.protocols import read_split
 from pelage.training.checkpoint import Checkpoint, fingerprint, joint_digest
@@ -24,7 +24,7 @@ from pelage.tuning.judge import judge
 from pelage.tuning.loop import Tuned, tune
 from pelage.tuning.pairs import learnt_pairs
 
-ROOMS = ("common", "matching", "model", "split", "training", "tuning")
+ROOMS = ("common", "matching", "matching/learned", "model", "split", "training", "tuning")
 SPLIT = Path("data/split.csv")
 REMATCHING = ("local_shortlist", "global", "global_shortlist", "score")
 """Settings that a rematch reads and tuning does not."""

@@ -15,7 +15,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pelage.common.params import read_yaml
-from pelage.matching.matchers import read_matcher
+from pelage.matching.local.matchers import read_matcher
 
 ROOT = Path(__file__).resolve().parents[1]
 DVC = read_yaml(ROOT / "dvc.yaml")

@@ -14,7 +14,7 @@ from pelage.common.errors import PelageError
 from pelage.common.params import read_yaml
 from pelage.losses.registry import create_loss
 from pelage.matching.fusion import read_methods
-from pelage.matching.matchers import read_matcher
+from pelage.matching.local.matchers import read_matcher
 from pelage.model.embedder import Embedder
 from pelage.training.settings import check_settings
 from pelage.training.variant import read_variant

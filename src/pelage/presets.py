@@ -26,8 +26,8 @@ from ruamel.yaml.comments import CommentedSeq
 from pelage.common.errors import PelageError
 from pelage.common.files import cache_root, write_text
 from pelage.common.params import read_yaml
-from pelage.matching.matchers import read_matcher
-from pelage.matching.rematchers import read_rematcher
+from pelage.matching.learned.rematchers import read_rematcher
+from pelage.matching.local.matchers import read_matcher
 from pelage.training.variant import read_variant
 
 PARAMS, PRESETS = Path("params.yaml"), Path("presets")

@@ -28,7 +28,7 @@ def area_ratio(one, other):
 
 
 def literal_verify(query, candidate, first, second, vote, distance=0.1, area=2.0, turn=pi / 2, least=7):
-    """Return the matches `(M,)` bool that `pelage.matching.affine_verification.verify` has to return."""
+    """Return the matches `(M,)` bool that `pelage.matching.local.affine_verification.verify` has to return."""
     none = np.zeros(len(first), bool)
     limit = distance**2 * (candidate.size[0] ** 2 + candidate.size[1] ** 2)
     old = [region_matrix(query.xy[i], query.shape[i]) for i in first]

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from literal_verification import literal_verify
 
-from pelage.matching.affine_verification import Rules, fit_homography, verify
-from pelage.matching.hessian_affine import AffineFeatures
+from pelage.matching.local.affine_verification import Rules, fit_homography, verify
+from pelage.matching.local.hessian_affine import AffineFeatures
 
 GRID = np.array([[x, y] for y in (10, 30, 50) for x in (10, 40, 70)], float)
 
@@ -61,7 +61,7 @@ def test_the_literal_specification_accepts_and_rejects():
 def test_blocks_of_proposals_change_nothing(monkeypatch):
     inputs = scene(3, 60, 0.6)
     whole = verify(*inputs, Rules())
-    monkeypatch.setattr("pelage.matching.affine_verification.BLOCK", 150)
+    monkeypatch.setattr("pelage.matching.local.affine_verification.BLOCK", 150)
     assert whole.any() and (verify(*inputs, Rules()) == whole).all()
 
 

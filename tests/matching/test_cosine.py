@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 
 from pelage.common.errors import PelageError
-from pelage.matching import cosine
 from pelage.matching.rankings import empty_rankings
-from pelage.matching.vector_index import EXACT, GRAPH, kind_for
+from pelage.matching.search import cosine
+from pelage.matching.search.vector_index import EXACT, GRAPH, kind_for
 from pelage.split.protocols import ProtocolSet, protocol_sets
 
 

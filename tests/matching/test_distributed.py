@@ -10,10 +10,10 @@ import pytest
 from distributed import LocalCluster
 
 from pelage.common.errors import PelageError
-from pelage.matching import distributed
-from pelage.matching.distributed import scored_by
-from pelage.matching.local_features import LocalFeatures
-from pelage.matching.sift_lnbnn import SiftLnbnn
+from pelage.matching.local import distributed
+from pelage.matching.local.distributed import scored_by
+from pelage.matching.local.features import LocalFeatures
+from pelage.matching.local.sift_lnbnn import SiftLnbnn
 
 METHOD = SiftLnbnn()
 

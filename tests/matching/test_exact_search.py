@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pelage.matching import exact_search
-from pelage.matching.exact_search import ExactIndex, dot_products
+from pelage.matching.local.exact_search import ExactIndex, dot_products
 
 
 def brute_force(rows, queries, allowed, k):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pelage.matching.expansion import expand_queries
+from pelage.matching.search.expansion import expand_queries
 
 GALLERY = np.array([[0.6, 0.8], [0.8, -0.6], [-1.0, 0.0]])
 QUERY = np.array([[1.0, 0.0]])

@@ -14,7 +14,6 @@ from pelage.matching.fusion import (
     Fusion,
     add_up_photos,
     by_identity,
-    drop_opposite,
     fit_fusion,
     fit_pool,
     join_scores,
@@ -23,7 +22,7 @@ from pelage.matching.fusion import (
     read_methods,
     reciprocal_rank,
 )
-from pelage.matching.rankings import rank_pairs
+from pelage.matching.rankings import drop_opposite, rank_pairs
 
 
 def table(rows) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pytest
 
 from pelage.common.errors import PelageError
 from pelage.common.images import write_png
-from pelage.matching.hessian_affine import animal_weight, extract, load_pyhesaff, make_chip, read_affine_features
+from pelage.matching.local.hessian_affine import animal_weight, extract, load_pyhesaff, make_chip, read_affine_features
 
 SETTINGS = {"detector": "dog", "chip": "longest", "side": 160, "keypoints": 0, "foreground": True, "min_weight": 0.0}
 
@@ -109,7 +109,7 @@ def test_files_come_from_the_memo_the_second_time(tmp_path, monkeypatch, detecto
     settings = {**SETTINGS, "detector": detector}
     (first,) = read_affine_features(*place, **settings)
     with monkeypatch.context() as patched:
-        patched.setattr("pelage.matching.hessian_affine.DETECTORS", {})
+        patched.setattr("pelage.matching.local.hessian_affine.DETECTORS", {})
         (again,) = read_affine_features(*place, **settings)
     for name in ("xy", "shape", "weight", "descriptors", "size"):
         assert np.array_equal(getattr(first, name), getattr(again, name))

@@ -5,13 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import pelage.matching.hotspotter as hotspotter
+import pelage.matching.local.hotspotter as hotspotter
 from pelage.common.parallel import parallel_map
-from pelage.matching.hessian_affine import AffineFeatures
-from pelage.matching.hotspotter import HotSpotter, photo_scores, shortlist
-from pelage.matching.inverted_index import approximate_search
-from pelage.matching.lnbnn import Matches, build_index, nearest_rows
-from pelage.matching.local_ranking import rank
+from pelage.matching.local.hessian_affine import AffineFeatures
+from pelage.matching.local.hotspotter import HotSpotter, photo_scores, shortlist
+from pelage.matching.local.inverted_index import approximate_search
+from pelage.matching.local.lnbnn import Matches, build_index, nearest_rows
+from pelage.matching.local.ranking import rank
 from pelage.split.protocols import ProtocolSet
 
 PRESETS = {name: HotSpotter(**values) for name, values in HotSpotter.presets.items()}

@@ -6,8 +6,8 @@ import torch
 
 from pelage.common.errors import PelageError
 from pelage.common.images import write_png
-from pelage.matching import learned_features
-from pelage.matching.learned_features import SPARE, extract, load_detector, load_state, read_learned_features
+from pelage.matching.learned import features as learned_features
+from pelage.matching.learned.features import SPARE, extract, load_detector, load_state, read_learned_features
 
 CPU = torch.device("cpu")
 

@@ -9,9 +9,16 @@ import pytest
 import torch
 from kornia.feature import LightGlue
 
-from pelage.matching import lightglue
-from pelage.matching.learned_features import LearnedFeatures
-from pelage.matching.lightglue import Effort, PairMatches, count_matches, magsac_inliers, match_pairs, rounded_count
+from pelage.matching.learned import lightglue
+from pelage.matching.learned.features import LearnedFeatures
+from pelage.matching.learned.lightglue import (
+    Effort,
+    PairMatches,
+    count_matches,
+    magsac_inliers,
+    match_pairs,
+    rounded_count,
+)
 
 
 def crop(seed: int, count: int, dim: int = 128) -> LearnedFeatures:

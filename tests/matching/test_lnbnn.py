@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import pelage.matching.sift_lnbnn as sift_lnbnn
+import pelage.matching.local.sift_lnbnn as sift_lnbnn
 from pelage.common.parallel import parallel_map
-from pelage.matching.lnbnn import SCORES, build_index, lnbnn, match, nearest_rows
-from pelage.matching.local_features import LocalFeatures
-from pelage.matching.local_ranking import rank, score_by_side
-from pelage.matching.sift_lnbnn import SiftLnbnn, score_gallery
+from pelage.matching.local.features import LocalFeatures
+from pelage.matching.local.lnbnn import SCORES, build_index, lnbnn, match, nearest_rows
+from pelage.matching.local.ranking import rank, score_by_side
+from pelage.matching.local.sift_lnbnn import SiftLnbnn, score_gallery
 from pelage.split.protocols import ProtocolSet
 
 SETTINGS = {"neighbours": 4, "shortlist": 10, "min_inliers": 4}

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pelage.common.images import write_png
-from pelage.matching.local_features import DETECTORS, extract, read_local_features, root_sift
+from pelage.matching.local.features import DETECTORS, extract, read_local_features, root_sift
 
 SETTINGS = {"side": 160, "keypoints": 100, "contrast": 0.02, "upright": True}
 
@@ -122,7 +122,7 @@ def test_files_come_from_the_memo_the_second_time_and_a_changed_mask_is_seen(tmp
     plain = [extract(image, full(image), **SETTINGS) for image in images.values()]
     assert all(map(same, first, plain))
     with monkeypatch.context() as patched:
-        patched.setattr("pelage.matching.local_features.DETECTORS", {})
+        patched.setattr("pelage.matching.local.features.DETECTORS", {})
         assert all(map(same, features(), first))
     half = full(images["0.png"])
     half[:, 80:] = 0

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from pelage.common.errors import PelageError
-from pelage.matching.hotspotter import DogSift, HotSpotter
-from pelage.matching.local_features import LocalFeatures
-from pelage.matching.matchers import KINDS, read_matcher
-from pelage.matching.ratio_test import RatioTest, passing
+from pelage.matching.local.features import LocalFeatures
+from pelage.matching.local.hotspotter import DogSift, HotSpotter
+from pelage.matching.local.matchers import KINDS, read_matcher
+from pelage.matching.local.ratio_test import RatioTest, passing
 
 
 def passed(query, candidate, ratio):

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from pelage.common.errors import PelageError
-from pelage.matching.names import AGGREGATES, aggregate_names
 from pelage.matching.rankings import rankings_table
+from pelage.matching.search.names import AGGREGATES, aggregate_names
 
 IDENTITY = {"a1": "a", "b1": "b", "b2": "b", "b3": "b", "c1": "c"}
 

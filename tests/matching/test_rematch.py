@@ -11,12 +11,12 @@ from kornia.feature import LightGlue
 
 from pelage.common.errors import PelageError
 from pelage.common.memo import Memo
-from pelage.matching import rematch as module
-from pelage.matching.learned_features import LearnedFeatures
-from pelage.matching.lightglue import Effort, PairMatches
+from pelage.matching.learned import rematch as module
+from pelage.matching.learned.features import LearnedFeatures
+from pelage.matching.learned.lightglue import Effort, PairMatches
+from pelage.matching.learned.rematch import rematch, shortlist
+from pelage.matching.learned.rematchers import needed_weights, read_rematcher
 from pelage.matching.rankings import rankings_table
-from pelage.matching.rematch import rematch, shortlist
-from pelage.matching.rematchers import needed_weights, read_rematcher
 
 PARAMS = {
     "variants": {"net": {"part": "flank"}, "muzzle": {"part": "face"}},

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pelage.matching.rerank import k_reciprocal, nearest
+from pelage.matching.search.rerank import k_reciprocal, nearest
 
 
 def unit(rng, count, dim=8) -> np.ndarray:

@@ -7,9 +7,9 @@ from safetensors.torch import save_file
 from scipy.ndimage import map_coordinates
 
 from pelage.common.errors import PelageError
-from pelage.matching.learned_features import WEIGHTS, extract, load_detector
-from pelage.matching.lightglue import Effort, load_lightglue, match_pairs
-from pelage.matching.superpoint import SuperPoint, sampled
+from pelage.matching.learned.features import WEIGHTS, extract, load_detector
+from pelage.matching.learned.lightglue import Effort, load_lightglue, match_pairs
+from pelage.matching.learned.superpoint import SuperPoint, sampled
 
 CPU = torch.device("cpu")
 

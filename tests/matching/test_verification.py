@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pelage.matching.local_features import LocalFeatures
-from pelage.matching.verification import inliers
+from pelage.matching.local.features import LocalFeatures
+from pelage.matching.local.verification import inliers
 
 SQUARE = np.array([[20, 20], [60, 20], [20, 50], [60, 50]], float)
 

@@ -17,7 +17,7 @@ from pelage.common.errors import PelageError
 from pelage.common.images import write_png
 from pelage.common.params import read_params
 from pelage.common.tables import crop_file, read_parquet, write_table
-from pelage.matching.cosine import read_embeddings
+from pelage.matching.search.cosine import read_embeddings
 from pelage.model import export
 from pelage.model.embedder import Embedder, save_model
 from pelage.model.embeddings import augmented, embed_images, write_embeddings

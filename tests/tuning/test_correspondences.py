@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pelage.matching.learned_features import LearnedFeatures
-from pelage.matching.lightglue import PairMatches
+from pelage.matching.learned.features import LearnedFeatures
+from pelage.matching.learned.lightglue import PairMatches
 from pelage.tuning.correspondences import NONE, UNKNOWN, of_different_animals, of_same_animal
 
 SIZE = (600, 400)

@@ -10,8 +10,8 @@ import torch
 from kornia.feature import LightGlue
 
 from pelage.common.errors import PelageError
-from pelage.matching.learned_features import LearnedFeatures
-from pelage.matching.lightglue import Effort, PairMatches, match_pairs
+from pelage.matching.learned.features import LearnedFeatures
+from pelage.matching.learned.lightglue import Effort, PairMatches, match_pairs
 from pelage.training.checkpoint import Checkpoint
 from pelage.tuning import judge as judging
 from pelage.tuning.judge import judge

@@ -22,10 +22,8 @@ from pelage.common.errors import PelageError
 from pelage.common.params import entry
 from pelage.common.tables import read_parquet
 from pelage.matching.calibration import Curve, fit_curve, folds_by
-from pelage.matching.rankings import ranking_files
-from pelage.split.protocols import OPPOSITE
+from pelage.matching.rankings import PAIR, drop_opposite, ranking_files
 
-PAIR = ["protocol", "query", "candidate"]
 LEAST_INDIVIDUALS = 5
 """Individuals with pairs of the same animal from which on probabilities are fitted; fewer say nothing of others."""
 
@@ -274,17 +272,6 @@ def read_rankings(methods: Sequence[str], one_sided: Sequence[str], side: Mappin
     """
     tables = {method: read_parquet(ranking_files(method)[0]) for method in methods}
     return tables | {method: drop_opposite(tables[method], side) for method in one_sided}
-
-
-def drop_opposite(rankings: pd.DataFrame, side: Mapping[str, str]) -> pd.DataFrame:
-    """Return the rows whose two crops do not show opposite flanks: those carry different patterns.
-
-    Args:
-        rankings: A table with `query` and `candidate`.
-        side: Orientation by crop id; all but `left` and `right` go with any.
-    """
-    asked, answering = (rankings[column].astype(str).map(side) for column in ("query", "candidate"))
-    return rankings[(asked.map(OPPOSITE) != answering).to_numpy()]
 
 
 def query_weights(pairs: pd.DataFrame) -> np.ndarray:

@@ -6,15 +6,17 @@ ordered by the candidate's id, so that a ranking never depends on the order of a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pelage.common.files import seed_files
+from pelage.split.protocols import OPPOSITE
 
-RANKING_COLUMNS = ["protocol", "query", "candidate", "rank", "score"]
+PAIR = ["protocol", "query", "candidate"]
+RANKING_COLUMNS = [*PAIR, "rank", "score"]
 BASELINE = "sift_lnbnn"
 """The method that all others are compared with, query by query."""
 
@@ -107,6 +109,17 @@ def join_rankings(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return the tables of several protocols as one, of the right types also when none has a row."""
     filled = [table for table in tables if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else empty_rankings()
+
+
+def drop_opposite(rankings: pd.DataFrame, side: Mapping[str, str]) -> pd.DataFrame:
+    """Return the rows whose two crops do not show opposite flanks: those carry different patterns.
+
+    Args:
+        rankings: A table with `query` and `candidate`.
+        side: Orientation by crop id; all but `left` and `right` go with any.
+    """
+    asked, answering = (rankings[column].astype(str).map(side) for column in ("query", "candidate"))
+    return rankings[(asked.map(OPPOSITE) != answering).to_numpy()]
 
 
 def _typed(columns: dict | pd.DataFrame) -> pd.DataFrame:

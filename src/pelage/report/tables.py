@@ -18,7 +18,7 @@ import pandas as pd
 
 from pelage.common.errors import PelageError
 from pelage.common.params import merged
-from pelage.matching.matchers import read_matcher
+from pelage.matching.local.matchers import read_matcher
 from pelage.matching.rankings import BASELINE, FUSED
 
 KINDS = {

@@ -117,7 +117,7 @@ def spelled(hidden: Sequence[int]) -> str:
 
 
 def embed(network: Network, crop_ids: Sequence[str], inputs: np.ndarray) -> pd.DataFrame:
-    """Return `crop_id` and `embedding` of crops, as `pelage.matching.cosine.search` takes them."""
+    """Return `crop_id` and `embedding` of crops, as `pelage.matching.search.cosine.search` takes them."""
     with threadpool_limits(1):
         points = embeddings(network, inputs)
     return pd.DataFrame({"crop_id": list(crop_ids), "embedding": list(points)})

@@ -20,7 +20,7 @@ from pelage.common.memo import Memo
 from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
 from pelage.common.tables import crop_file
-from pelage.matching.local_features import scaled_grey
+from pelage.matching.local.features import scaled_grey
 
 KINDS = {"orb": cv2.NORM_HAMMING, "sift": cv2.NORM_L2, "brisk": cv2.NORM_HAMMING}
 """Kinds of keypoints, and the distance of their descriptors."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pelage.matching.learned_features import LearnedFeatures
-from pelage.matching.lightglue import PairMatches, magsac_inliers
+from pelage.matching.learned.features import LearnedFeatures
+from pelage.matching.learned.lightglue import PairMatches, magsac_inliers
 
 NONE, UNKNOWN = -1, -2
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pelage.matching.learned_features import LearnedFeatures
-from pelage.matching.lightglue import Effort, count_matches, match_pairs
+from pelage.matching.learned.features import LearnedFeatures
+from pelage.matching.learned.lightglue import Effort, count_matches, match_pairs
 
 if TYPE_CHECKING:
     from kornia.feature import LightGlue

@@ -16,7 +16,7 @@ from torch import Tensor
 from pelage.common.errors import PelageError
 from pelage.common.progress import track
 from pelage.common.seeds import generator
-from pelage.matching.lightglue import first_points, next_points, rounded_count
+from pelage.matching.learned.lightglue import first_points, next_points, rounded_count
 from pelage.training.checkpoint import Checkpoint
 from pelage.training.schedule import cosine
 from pelage.tuning.correspondences import UNKNOWN
@@ -65,7 +65,7 @@ def tune(
         network: As `load_lightglue` returns it; it is changed.
         pairs: What is learnt from.
         judge: Says what the network is worth.
-        settings: As `TUNING` of `pelage.matching.rematchers`.
+        settings: As `TUNING` of `pelage.matching.learned.rematchers`.
         half: Multiply matrices in bfloat16.
         checkpoint: Entered.
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from pelage.common.errors import PelageError
 from pelage.common.seeds import generator
-from pelage.matching.learned_features import LearnedFeatures
-from pelage.matching.lightglue import PairMatches, count_matches
+from pelage.matching.learned.features import LearnedFeatures
+from pelage.matching.learned.lightglue import PairMatches, count_matches
 from pelage.split.protocols import allowed
 from pelage.tuning.correspondences import Correspondences, of_different_animals, of_same_animal
 
@@ -57,7 +57,7 @@ def learnt_pairs(
         rows: Of the split table, all of which may be learnt from.
         features: By crop id; crops without take no part.
         matcher: The network as it is before.
-        settings: `pairs`, `keypoints` and `seed` as in `TUNING` of `pelage.matching.rematchers`.
+        settings: `pairs`, `keypoints` and `seed` as in `TUNING` of `pelage.matching.learned.rematchers`.
         confidence: Above which a match counts.
 
     Raises:

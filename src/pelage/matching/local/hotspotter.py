@@ -24,11 +24,12 @@ import numpy as np
 
 from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
-from pelage.matching.affine_verification import Rules, verify
-from pelage.matching.hessian_affine import AffineFeatures, read_affine_features
-from pelage.matching.inverted_index import approximate_search
-from pelage.matching.lnbnn import SCORES, Matches, build_index, match, nearest_rows
-from pelage.matching.local_ranking import Scores, leading, placed
+from pelage.matching.local.affine_verification import Rules, verify
+from pelage.matching.local.hessian_affine import AffineFeatures, read_affine_features
+from pelage.matching.local.inverted_index import approximate_search
+from pelage.matching.local.lnbnn import SCORES, Matches, build_index, match, nearest_rows
+from pelage.matching.local.ranking import Scores, leading
+from pelage.matching.matches import placed
 
 CHOICES = {
     "chip": ("longest", "area"),
@@ -117,7 +118,7 @@ class HotSpotter:
         permitted: np.ndarray,
         identity: np.ndarray,
     ) -> Scores:
-        """Score every gallery crop for every query (see `pelage.matching.local_ranking.Score`)."""
+        """Score every gallery crop for every query (see `pelage.matching.local.ranking.Score`)."""
         index = build_index(gallery)
         nearest = nearest_rows if self.search == "exact" else approximate_search(index, self.probes)
         alone = self.aggregate == "csum"

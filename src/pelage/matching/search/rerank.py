@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from pelage.matching.vector_index import nearest_places
+from pelage.matching.search.vector_index import nearest_places
 
 
 def nearest(points: np.ndarray, depth: int) -> np.ndarray:

@@ -20,9 +20,8 @@ from pelage.common.memo import Memo
 from pelage.common.parallel import cores, parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
-from pelage.matching.fusion import PAIR, drop_opposite
-from pelage.matching.learned_features import LearnedFeatures, features_digest, read_learned_features
-from pelage.matching.lightglue import (
+from pelage.matching.learned.features import LearnedFeatures, features_digest, read_learned_features
+from pelage.matching.learned.lightglue import (
     VERSION,
     WEIGHTS,
     Effort,
@@ -32,8 +31,8 @@ from pelage.matching.lightglue import (
     magsac_inliers,
     match_pairs,
 )
-from pelage.matching.local_ranking import EXPLAINED, matches_table, placed
-from pelage.matching.rankings import join_rankings, rank_pairs
+from pelage.matching.matches import EXPLAINED, matches_table, placed
+from pelage.matching.rankings import PAIR, drop_opposite, join_rankings, rank_pairs
 
 if TYPE_CHECKING:
     import torch

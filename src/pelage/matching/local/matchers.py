@@ -4,11 +4,11 @@ An entry names a part of the animal, a kind, and whatever differs from the kind'
 dataclass: its fields are the parameters, with their defaults, and
 
     features(crops, masks, files) -> features of each crop, computed once and memoised (`pelage.matching.features`)
-    score(queries, gallery, permitted, identity) -> Scores of all pairs (`pelage.matching.local_ranking.Score`)
+    score(queries, gallery, permitted, identity) -> Scores of all pairs (`pelage.matching.local.ranking.Score`)
 
 are all that it has to do; whether it scores all pairs or a shortlist is its own affair. `detail` are a few words for
 the leaderboard; it may have `presets` (values of fields by name) and `choices` (the values that a field may have).
-Flanks, protocols and the table of rankings are the same for all kinds (`pelage.matching.local_ranking.rank`).
+Flanks, protocols and the table of rankings are the same for all kinds (`pelage.matching.local.ranking.rank`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 
 from pelage.common.errors import PelageError
 from pelage.common.params import choose, entry, merged
-from pelage.matching.hotspotter import DogSift, HotSpotter
+from pelage.matching.local.hotspotter import DogSift, HotSpotter
+from pelage.matching.local.ratio_test import RatioTest
+from pelage.matching.local.sift_lnbnn import SiftLnbnn
 from pelage.matching.rankings import NAMED
-from pelage.matching.ratio_test import RatioTest
-from pelage.matching.sift_lnbnn import SiftLnbnn
 
 KINDS: dict[str, type] = {
     "sift_lnbnn": SiftLnbnn,

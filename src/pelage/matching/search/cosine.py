@@ -19,11 +19,11 @@ from safetensors import SafetensorError, safe_open
 from pelage.common.errors import PelageError
 from pelage.common.params import choose
 from pelage.common.tables import read_parquet, require_columns
-from pelage.matching.expansion import expand_queries
-from pelage.matching.names import AGGREGATES, aggregate_names
 from pelage.matching.rankings import join_rankings, rank_pairs, rankings_table
-from pelage.matching.rerank import k_reciprocal, nearest
-from pelage.matching.vector_index import KINDS, kind_for, nearest_places
+from pelage.matching.search.expansion import expand_queries
+from pelage.matching.search.names import AGGREGATES, aggregate_names
+from pelage.matching.search.rerank import k_reciprocal, nearest
+from pelage.matching.search.vector_index import KINDS, kind_for, nearest_places
 from pelage.split.protocols import ProtocolSet, allowed
 
 BLOCK = 1024

@@ -16,8 +16,9 @@ import numpy as np
 
 from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
-from pelage.matching.local_features import DETECTORS, LocalFeatures, read_local_features
-from pelage.matching.local_ranking import Scores, leading, placed
+from pelage.matching.local.features import DETECTORS, LocalFeatures, read_local_features
+from pelage.matching.local.ranking import Scores, leading
+from pelage.matching.matches import placed
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class RatioTest:
     def score(
         self, queries: Sequence[LocalFeatures], gallery: Sequence[LocalFeatures], permitted: np.ndarray, _: np.ndarray
     ) -> Scores:
-        """Score every permitted pair (see `pelage.matching.local_ranking.Score`); what passes counts as verified."""
+        """Score every permitted pair (see `pelage.matching.local.ranking.Score`); what passes counts as verified."""
         verified = np.zeros(permitted.shape, int)
         score = np.zeros(permitted.shape)
         agreed = {}

@@ -15,10 +15,11 @@ import numpy as np
 
 from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
-from pelage.matching.lnbnn import build_index, match
-from pelage.matching.local_features import LocalFeatures, read_local_features
-from pelage.matching.local_ranking import Scores, leading, placed
-from pelage.matching.verification import inliers
+from pelage.matching.local.features import LocalFeatures, read_local_features
+from pelage.matching.local.lnbnn import build_index, match
+from pelage.matching.local.ranking import Scores, leading
+from pelage.matching.local.verification import inliers
+from pelage.matching.matches import placed
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class SiftLnbnn:
     def score(
         self, queries: Sequence[LocalFeatures], gallery: Sequence[LocalFeatures], permitted: np.ndarray, _: np.ndarray
     ) -> Scores:
-        """Score every gallery crop for every query (see `pelage.matching.local_ranking.Score`)."""
+        """Score every gallery crop for every query (see `pelage.matching.local.ranking.Score`)."""
         return score_gallery(queries, gallery, permitted, self.neighbours, self.shortlist, self.min_inliers)
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pelage.matching.hessian_affine import AffineFeatures
-from pelage.matching.local_features import DESCRIPTOR_DIM, DESCRIPTOR_NORM, LocalFeatures
+from pelage.matching.local.features import DESCRIPTOR_DIM, DESCRIPTOR_NORM, LocalFeatures
+from pelage.matching.local.hessian_affine import AffineFeatures
 
 if TYPE_CHECKING:
-    from pelage.matching.exact_search import ExactIndex
+    from pelage.matching.local.exact_search import ExactIndex
 
 Features = LocalFeatures | AffineFeatures
 
@@ -41,7 +41,7 @@ class Index:
     @cached_property
     def exact(self) -> ExactIndex:
         """The descriptors, laid out for exact search."""
-        from pelage.matching.exact_search import ExactIndex  # here: it imports torch, which takes seconds
+        from pelage.matching.local.exact_search import ExactIndex  # here: it imports torch, which takes seconds
 
         return ExactIndex(self.descriptors)
 

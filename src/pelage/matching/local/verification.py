@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pelage.matching.local_features import LocalFeatures
+from pelage.matching.local.features import LocalFeatures
 
 
 def inliers(

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pelage.matching.learned_features import LearnedFeatures, load_state, read_state
+from pelage.matching.learned.features import LearnedFeatures, load_state, read_state
 
 if TYPE_CHECKING:
     from kornia.feature import LightGlue

@@ -12,8 +12,8 @@ from functools import partial
 import faiss
 import numpy as np
 
-from pelage.matching.lnbnn import Index, Nearest, nearest_rows
-from pelage.matching.local_features import DESCRIPTOR_DIM
+from pelage.matching.local.features import DESCRIPTOR_DIM
+from pelage.matching.local.lnbnn import Index, Nearest, nearest_rows
 
 SMALL = 20_000
 """Rows up to which all are compared."""

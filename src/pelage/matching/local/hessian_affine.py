@@ -19,7 +19,7 @@ import numpy as np
 from pelage.common.errors import PelageError
 from pelage.common.memo import Memo
 from pelage.matching.features import read_features
-from pelage.matching.local_features import DESCRIPTOR_DIM
+from pelage.matching.local.features import DESCRIPTOR_DIM
 
 PATCH = 41
 """Pixels of a region's normalised patch."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pelage.matching.hessian_affine import AffineFeatures
+from pelage.matching.local.hessian_affine import AffineFeatures
 
 BLOCK = 2**20
 """Pairs of a proposal and a match that are tested at a time."""

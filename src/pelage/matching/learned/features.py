@@ -26,7 +26,7 @@ from pelage.common.memo import Memo
 from pelage.common.params import choose
 from pelage.common.tables import crop_file
 from pelage.matching.features import read_features
-from pelage.matching.superpoint import SuperPoint
+from pelage.matching.learned.superpoint import SuperPoint
 
 VERSION = 1
 """Raised whenever `extract` computes something else."""

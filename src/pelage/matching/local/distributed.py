@@ -16,7 +16,7 @@ from pelage.common.errors import PelageError
 from pelage.common.parallel import cores
 from pelage.common.params import choose
 from pelage.common.progress import track
-from pelage.matching.local_ranking import Score, Scores
+from pelage.matching.local.ranking import Score, Scores
 
 if TYPE_CHECKING:
     from distributed import Client
