@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pelage.matching import exact_search
+from pelage.matching.local import exact_search
 from pelage.matching.local.exact_search import ExactIndex, dot_products
 
 
