@@ -1,4 +1,4 @@
-"""Split: data/clean.csv and data/detections.csv -> data/split.csv, metrics/split.json."""
+"""Split: data/clean.csv, data/animals.csv, data/detections.csv -> data/split.csv, metrics/split.json."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from pelage.common.params import choose, entry, read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_table, write_table
 from pelage.split.assign import (
+    ANIMAL_COLUMNS,
     DETECTION_COLUMNS,
     DETECTION_NUMBERS,
     PHOTO_COLUMNS,
@@ -27,7 +28,9 @@ def main() -> None:
     bits = params["check_leakage"]["near_duplicate_bits"]
     photos = read_table(Path("data/clean.csv"), required=PHOTO_COLUMNS)
     detections = read_table(Path("data/detections.csv"), numbers=DETECTION_NUMBERS, required=DETECTION_COLUMNS)
-    crops = crop_table(photos, detections)
+    animals = read_table(Path("data/animals.csv"), required=ANIMAL_COLUMNS)
+    keep = choose(wanted["shared"], ("drop", "keep"), "split.shared") == "keep"
+    crops = crop_table(photos, animals, detections, keep)
     if source == "drawn":
         shares = {name: wanted[name] for name in ("novel", "val_novel", "val", "test")}
         split = drawn_split(crops, bits, wanted["seed"], **shares)

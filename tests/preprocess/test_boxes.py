@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pelage.preprocess.boxes import clip_box, cut, iou, pad_box, whole_box
+from pelage.preprocess.boxes import clip_box, covered, cut, iou, pad_box, pair_boxes, whole_box
 
 BOX = st.tuples(st.integers(-50, 150), st.integers(-50, 150), st.integers(1, 120), st.integers(1, 120))
 
@@ -40,3 +40,15 @@ def test_cut_takes_rows_and_columns():
     image = np.arange(12).reshape(3, 4)
     assert cut(image, (1, 0, 2, 2)).tolist() == [[1, 2], [5, 6]]
     assert cut(image, whole_box(image)).tolist() == image.tolist()
+
+
+def test_each_box_is_paired_once_for_the_most_overlap():
+    found = [(0, 0, 10, 10), (2, 0, 10, 10)]
+    assert [(i, j) for i, j, _ in pair_boxes(found, [(2, 0, 10, 10), (0, 0, 10, 10)])] == [(0, 1), (1, 0)]
+    assert pair_boxes(found, [(100, 100, 5, 5)]) == []
+    assert pair_boxes([], [(0, 0, 1, 1)]) == []
+
+
+def test_covered_by_hand():
+    a, b = np.array([[0, 0, 10, 10], [0, 0, 0, 5]]), np.array([[5, 0, 100, 100], [0, 0, 10, 2]])
+    assert covered(a, b) == pytest.approx(np.array([[0.5, 0.2], [0, 0]]))

@@ -11,13 +11,15 @@ from pelage.common.errors import PelageError
 from pelage.common.files import sha256_file
 from pelage.common.images import write_png
 from pelage.preprocess import detect as module
+from pelage.preprocess.animals import Claim
 from pelage.preprocess.boxes import pad_box
 from pelage.preprocess.detect import (
+    ANIMAL_COLUMNS,
     COLUMNS,
     Settings,
+    animal_tables,
     combine,
     detect,
-    detection_table,
     find_animals,
     read_settings,
     undetected_table,
@@ -37,9 +39,6 @@ class Brightness:
     sha256 = "b" * 64
     calls = 0
 
-    def __init__(self, model):
-        pass
-
     def __call__(self, image):
         Brightness.calls += 1
         return cv2.resize(image, (320, 320)).mean(2).astype(np.float32) / 255
@@ -49,6 +48,7 @@ class Faceless:
     """Stands in for the face detectors; `box` is what they find in an animal's surroundings."""
 
     box = None
+    sha256 = "f" * 64
 
     def __call__(self, image):
         return Face(self.box, 0.7) if self.box else None
@@ -57,7 +57,6 @@ class Faceless:
 @pytest.fixture
 def survey(tmp_path, monkeypatch):
     """Four photos: one animal walking right, two blobs, none, and a file that is no image."""
-    monkeypatch.setattr(module, "Saliency", Brightness)
     monkeypatch.setattr(module, "FaceFinder", Faceless)
     monkeypatch.setenv("PELAGE_CACHE", str(tmp_path / "cache"))
     one, two = np.zeros((240, 400, 3), np.uint8), np.zeros((300, 300, 3), np.uint8)
@@ -71,21 +70,36 @@ def survey(tmp_path, monkeypatch):
     (tmp_path / "zz.png").write_bytes(b"not an image")
     names = ["none.png", "one.png", "two.png", "zz.png"]
     table = pd.DataFrame({"image_id": [name[:-4] for name in names], "path": names})
-    table[["camera", "encounter", "orientation", "bbox"]] = ["c", "e", "unknown", ""]
+    table[["camera", "place", "encounter"]] = ["c", "s", "e"]
     table["sha256"] = [sha256_file(tmp_path / name) for name in names]
     return tmp_path, table
 
 
-def run(survey, settings=SETTINGS, **columns):
+def look(survey, settings=SETTINGS, claims=None):
+    """Return animals, detections, refused names and rejected photos; `claims` are keywords of a claim by image_id."""
     root, table = survey
-    table = table.assign(**columns)
-    sightings = detect(table, root, settings, root / "u2netp.onnx")
-    return detection_table(table, sightings), undetected_table(table, sightings)
+    said = {image_id: [Claim(image_id, **fields)] for image_id, fields in (claims or {}).items()}
+    sightings = detect(table, said, root, settings, Brightness())
+    return *animal_tables(table, sightings, said, 0.08), undetected_table(table, sightings)
+
+
+def run(survey, settings=SETTINGS, claims=None):
+    """Return detections with the boxes of their animals, and rejected photos."""
+    animals, found, _, rejected = look(survey, settings, claims)
+    boxes = animals[["image_id", "animal", "x", "y", "w", "h"]]
+    names = {name: f"animal_{name}" for name in "xywh"}
+    return found.merge(boxes.rename(columns=names), on=["image_id", "animal"]), rejected
 
 
 def test_saliency_tables(survey):
     found, rejected = run(survey)
-    assert list(found) == COLUMNS
+    animals, detections, refused, _ = look(survey)
+    assert list(animals) == ANIMAL_COLUMNS and list(detections) == COLUMNS and refused.empty
+    assert animals[["image_id", "animal", "found_by", "claimed"]].to_numpy().tolist() == [
+        ["one", 0, "saliency", "nobody"],
+        ["two", 0, "saliency", "nobody"],
+        ["two", 1, "saliency", "nobody"],
+    ]
     assert found["crop_id"].tolist() == ["one#0", "two#0", "two#1"]
     assert found["animal"].tolist() == [0, 0, 1]
     assert found["orientation"].tolist() == ["right", "unknown", "unknown"]
@@ -106,10 +120,59 @@ def test_slow_part_is_remembered(survey):
     assert all(a.equals(b) for a, b in zip(first, second, strict=True))
 
 
+def test_a_corrected_name_costs_nothing_and_a_told_side_one_look(survey, monkeypatch):
+    looks = []
+    read = module.read_photo
+    monkeypatch.setattr(module, "read_photo", lambda root, photo: looks.append(photo.image_id) or read(root, photo))
+    first = look(survey)
+    assert sorted(looks) == ["none", "one", "two", "zz"]
+    looks.clear()
+    again = look(survey, claims={"one": {"identity": "L1"}})
+    assert looks == ["one", "zz"]  # what was claimed is new; what is unreadable is not remembered
+    looks.clear()
+    renamed = look(survey, claims={"one": {"identity": "L2"}})
+    assert looks == ["zz"]
+    assert again[1].equals(first[1]) and renamed[1].equals(first[1])
+    assert [table[0]["identity"].tolist()[0] for table in (first, again, renamed)] == ["unknown", "L1", "L2"]
+
+
 def test_the_table_knows_best(survey):
-    found, rejected = run(survey, orientation=["", "left", "front", ""])
-    assert found[["image_id", "orientation"]].to_numpy().tolist() == [["one", "left"]]
+    found, rejected = run(survey, claims={"one": {"orientation": "left"}})
+    assert found[["image_id", "orientation"]].to_numpy().tolist()[0] == ["one", "left"]
+    box = (10.0, 140.0, 115.0, 75.0)
+    found, _ = run(survey, claims={"two": {"orientation": "left", "box": box}})
+    assert found["orientation"].tolist() == ["right", "left", "unknown"]  # only that of the box
+    found, rejected = run(survey, claims={"one": {"orientation": "front"}})
+    assert found["image_id"].tolist() == ["two", "two"]
     assert rejected["reason"].tolist() == ["no animal", "no part", "unreadable"]
+
+
+def test_an_animal_that_shows_no_part_is_still_an_animal(survey):
+    animals, found, _, rejected = look(survey, claims={"one": {"orientation": "front", "identity": "L1"}})
+    assert animals["image_id"].tolist() == ["one", "two", "two"] and "one" not in set(found["image_id"])
+    assert animals["identity"].tolist() == ["L1", "unknown", "unknown"]
+    assert rejected["reason"].tolist() == ["no animal", "no part", "unreadable"]
+
+
+def test_a_box_of_the_table_is_an_animal_although_the_detector_missed_it(survey):
+    claims = {"none": {"identity": "L1", "box": (5.0, 5.0, 30.0, 20.0)}}
+    animals, *_ = look(survey, claims=claims)
+    assert animals.iloc[0][["image_id", "x", "w", "score", "found_by", "identity", "claimed"]].tolist() == [
+        "none", 5, 30, 1.0, "claim", "L1", "box",
+    ]  # fmt: skip
+
+
+def test_one_name_on_a_photo_of_two_names_neither(survey):
+    animals, _, refused, _ = look(survey, claims={"two": {"identity": "L1"}})
+    assert animals["identity"].tolist() == ["unknown"] * 3
+    assert animals["claimed"].tolist() == ["nobody", "several_animals", "several_animals"]
+    assert refused[["image_id", "reason"]].to_numpy().tolist() == [["two", "several_animals"]]
+
+
+def test_no_sighting_holds_pixels(survey):
+    root, table = survey
+    sightings = detect(table, {}, root, SETTINGS, Brightness())
+    assert all(animal.mask is None for sighting in sightings for animal in [*sighting.animals, *sighting.alone])
 
 
 def test_a_face_is_a_part_of_its_animal_and_tells_what_comes_to_the_camera(survey, monkeypatch):
@@ -135,7 +198,8 @@ def test_a_face_is_a_part_of_its_animal_and_tells_what_comes_to_the_camera(surve
 
 def test_whole_photos_take_the_tables_orientation(survey):
     settings = read_settings(PARAMS, {"boxes": "whole", "part": "face", "parts": ["face"]}, ["flank", "face"])
-    found, rejected = run(survey, settings, orientation=["left", "right", "unknown", ""])
+    claims = {"none": {"orientation": "left"}, "one": {"orientation": "right"}}
+    found, rejected = run(survey, settings, claims)
     assert found[["image_id", "part", "x", "y", "w", "h", "score", "orientation"]].to_numpy().tolist() == [
         ["none", "face", 0, 0, 60, 50, 1.0, "left"],
         ["one", "face", 0, 0, 400, 240, 1.0, "right"],
@@ -144,15 +208,15 @@ def test_whole_photos_take_the_tables_orientation(survey):
     assert rejected["image_id"].tolist() == ["zz"]
 
 
-def test_columns_are_clipped_and_bad_ones_rejected(survey):
+def test_columns_are_clipped_and_what_lies_outside_is_told(survey):
     settings = read_settings(PARAMS, {"boxes": "columns", "part": "flank", "parts": ["flank"]}, ["flank", "face"])
-    found, rejected = run(survey, settings, bbox=["1 2 three 4", "-5 60 500 90.4", "", ""])
+    claims = {"one": {"box": (-5.0, 60.0, 500.0, 90.4)}, "two": {"box": (500.0, 0.0, 10.0, 10.0), "identity": "L1"}}
+    _, found, refused, rejected = look(survey, settings, claims)
     assert found[["image_id", "x", "y", "w", "h"]].to_numpy().tolist() == [["one", 0, 60, 400, 90]]
     assert found["orientation"].tolist() == ["right"]  # from the silhouette within the box
-    assert rejected["reason"].tolist() == ["unreadable", "no animal", "unreadable"]
-    assert "'1 2 three 4'" in rejected["detail"][0]
-    for text in ("1 2 3", "500 0 10 10", "0 0 0 0", "nan 0 1 1", "0 0 inf 5"):
-        assert len(run(survey, settings, bbox=["", text, "", ""])[0]) == 0
+    assert rejected["reason"].tolist() == ["no animal", "no animal", "unreadable"]
+    assert "The table has no box" in rejected["detail"][0] and "outside" in rejected["detail"][1]
+    assert refused[["image_id", "reason"]].to_numpy().tolist() == [["two", "no_animal"]]
 
 
 def test_megadetector_boxes(survey, monkeypatch):
@@ -190,10 +254,14 @@ def test_background_is_learnt_per_camera_and_raises_what_is_half_salient(survey)
             image[100:200, 60:140] = 200
         name = f"p{number:02}.png"
         write_png(root / name, image)
-        table.append((name[:-4], name, "cam", str(number), "unknown", "", sha256_file(root / name)))
-    table = pd.DataFrame(table, columns=[*survey[1].columns])
+        table.append((name[:-4], name, "cam", "s", str(number), sha256_file(root / name), 320, 320))
+    table = pd.DataFrame(table, columns=[*survey[1].columns, "width", "height"])
     wider = Settings("saliency", None, ("flank",), 0.5, 0.5, 0.01, 8, "", 0.6)
-    sighting = detect(table, root, wider, root / "u2netp.onnx")[-1]
+    sightings = detect(table, {}, root, wider, Brightness())
+    assert detect(table, {}, root, wider, Brightness()) == sightings
+    elsewhere = table.assign(place=[str(number % 2) for number in range(11)])  # two cameras of one name, 5 and 6 photos
+    assert detect(elsewhere, {}, root, wider, Brightness())[-1].animals == sightings[-1].alone
+    sighting = sightings[-1]
     assert sighting.alone[0].box[2] < 90
     assert abs(sighting.animals[0].box[0] - 60) <= 3 and abs(sighting.animals[0].box[2] - 200) <= 6
 

@@ -1,10 +1,12 @@
 """Detection score: every number by hand on four photos, and nulls where there is no truth."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from pelage.common.images import write_png
 from pelage.preprocess.detect import Animal, Sighting
-from pelage.preprocess.detection_score import detection_metrics, pair_boxes
+from pelage.preprocess.detection_score import detection_metrics, name_metrics, shared_metrics
 
 TRUTH = pd.DataFrame(
     [
@@ -20,19 +22,20 @@ PHOTOS = pd.DataFrame({"image_id": ["a", "b", "c", "d"]})
 
 
 def sightings():
-    left, front = Animal((0, 0, 100, 50), 0.9), Animal((200, 0, 40, 40), 0.8)
-    wrong = Animal((10, 10, 80, 50), 0.7)
-    ghost = Animal((0, 0, 5, 5), 0.6)
+    left, front = Animal((0, 0, 100, 50), 0.9, "saliency"), Animal((200, 0, 40, 40), 0.8, "saliency")
+    wrong = Animal((10, 10, 80, 50), 0.7, "saliency")
+    ghost = Animal((0, 0, 5, 5), 0.6, "saliency")
     face = ("face", 0, 0, 20, 10, 0.5, "left", 0)
     return [
         Sighting(
+            (300, 200),
             [left, front],
             ["left", "unknown"],
             [("flank", 0, 0, 100, 50, 0.9, "left", 0), face, ("flank", 200, 0, 40, 40, 0.8, "unknown", 1)],
             [left],
         ),
-        Sighting([wrong], ["left"], [("flank", 10, 10, 80, 50, 0.7, "left", 0)], [wrong]),
-        Sighting([ghost], ["unknown"], [("flank", 0, 0, 5, 5, 0.6, "unknown", 0)], []),
+        Sighting((300, 200), [wrong], ["left"], [("flank", 10, 10, 80, 50, 0.7, "left", 0)], [wrong]),
+        Sighting((300, 200), [ghost], ["unknown"], [("flank", 0, 0, 5, 5, 0.6, "unknown", 0)], []),
         Sighting(reason="no animal"),
     ]
 
@@ -69,8 +72,43 @@ def test_without_truth_the_same_keys_and_nulls():
     assert {key: counted[key] for key in list(scored)[:6]} == {key: scored[key] for key in list(scored)[:6]}
 
 
-def test_each_box_is_paired_once_for_the_most_overlap():
-    found = [(0, 0, 10, 10), (2, 0, 10, 10)]
-    assert [(i, j) for i, j, _ in pair_boxes(found, [(2, 0, 10, 10), (0, 0, 10, 10)])] == [(0, 1), (1, 0)]
-    assert pair_boxes(found, [(100, 100, 5, 5)]) == []
-    assert pair_boxes([], [(0, 0, 1, 1)]) == []
+def animals_of(*rows):
+    columns = ["image_id", "animal", "x", "y", "w", "h", "identity", "claimed", "shared"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_names_by_hand():
+    animals = animals_of(
+        ("a", 0, 0, 0, 100, 50, "L1", "box", False),
+        ("a", 1, 200, 0, 40, 80, "L2", "alone", True),
+        ("b", 0, 10, 10, 100, 50, "unknown", "several_animals", False),
+        ("d", 0, 50, 50, 10, 10, "L3", "alone", False),
+    )
+    truth = TRUTH.assign(identity=["L1", "L9", "L1", "L3", "L4"])
+    found = name_metrics(animals, truth)
+    assert found["claimed"] == {
+        "box": 1, "alone": 2, "nobody": 0, "several_animals": 1, "several_names": 0, "conflict": 0,
+    }  # fmt: skip
+    assert found["animals_shared"] == 1
+    assert found["named_right"] == 0.5  # of the two named ones that are where a true animal is
+    assert name_metrics(animals, truth.iloc[:0])["named_right"] is None
+
+
+def test_shared_crops_by_hand(tmp_path):
+    """Two true animals side by side: two crops of the first hold a tenth of the second, one of the second only it."""
+    for number, columns in enumerate([slice(0, 100), slice(100, 200)]):
+        mask = np.zeros((100, 300), np.uint8)
+        mask[:, columns] = 255
+        write_png(tmp_path / f"{number}.png", mask)
+    boxes = [(0, 0, 100, 100), (100, 0, 100, 100)]
+    truth = pd.DataFrame(
+        [("p", *box, f"{n}.png") for n, box in enumerate(boxes)], columns=["image_id", *"xywh", "mask"]
+    )
+    animals = animals_of(*[("p", n, *box, "unknown", "nobody", False) for n, box in enumerate(boxes)])
+    crops = [("p", 0, 0, 0, 111, 100, True), ("p", 1, 120, 0, 80, 100, True), ("p", 0, 40, 0, 70, 100, False)]
+    detections = pd.DataFrame(crops, columns=["image_id", "animal", *"xywh", "shared"])
+    photos = pd.DataFrame({"image_id": ["p"], "width": [300], "height": [100]})
+    found = shared_metrics(detections, animals, photos, truth, tmp_path, 0.0)
+    assert found == {"crops_shared": 2, "crops_shared_by_truth": 2, "crops_shared_found": 0.5}
+    blind = shared_metrics(detections, animals, photos, truth.iloc[:0], tmp_path, 0.0)
+    assert blind == {"crops_shared": 2, "crops_shared_by_truth": None, "crops_shared_found": None}

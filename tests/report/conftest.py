@@ -12,7 +12,7 @@ from pelage.common.tables import crop_file
 
 @pytest.fixture(scope="session")
 def survey(tmp_path_factory):
-    """Folder with photos and views, and the tables split, clean, detections and truth."""
+    """Folder with photos and views, and the tables split, clean, animals, detections and truth."""
     folder = tmp_path_factory.mktemp("survey")
     rows, boxes = [], []
     for index in range(16):
@@ -29,14 +29,16 @@ def survey(tmp_path_factory):
                 "date": f"2026-01-{index + 1:02d}T10:00:00" if index % 5 else "", "known": identity != "cat 3",
                 "orientation": ["left", "unknown", ""][index % 3], "gallery": subset == "train",
             })  # fmt: skip
-            boxes.append({"image_id": image_id, "animal": 0, "x": 5.0, "y": 5.0, "w": 40.0, "h": 20.0, "part": part,
-                          "animal_x": 2.0, "animal_y": 2.0, "animal_w": 50.0, "animal_h": 30.0})  # fmt: skip
+            box = {"x": 5.0, "y": 5.0, "w": 40.0, "h": 20.0}
+            boxes.append({"image_id": image_id, "animal": 0, **box, "part": part})
         write_png(folder / "photos" / f"{index}.png", np.full((60, 80, 3), 8 * index, np.uint8))
     split, detections = pd.DataFrame(rows), pd.DataFrame(boxes)
     clean = split.drop_duplicates("image_id").reset_index(drop=True)
     clean = clean.assign(path=[f"{index}.png" for index in range(16)])
+    animals = detections.drop_duplicates("image_id").assign(x=2.0, y=2.0, w=50.0, h=30.0)
     truth = detections.drop_duplicates("image_id").assign(face_x=np.nan, face_y=1.0, face_w=1.0, face_h=1.0)
-    return {"folder": folder, "split": split, "clean": clean, "detections": detections, "truth": truth}
+    tables = {"split": split, "clean": clean, "animals": animals, "detections": detections, "truth": truth}
+    return {"folder": folder, **tables}
 
 
 @pytest.fixture(scope="session")

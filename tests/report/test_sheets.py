@@ -121,23 +121,23 @@ def test_nothing_to_explain(survey, ranking):
 
 def test_detections(survey):
     photos = survey["folder"] / "photos"
-    tables = survey["clean"], survey["detections"], survey["truth"]
+    tables = survey["clean"], survey["animals"], survey["detections"], survey["truth"]
     png = detections_sheet(photos, *tables, 4, 1)
     assert shows(png, FOUND)
-    untold = detections_sheet(photos, *tables[:2], survey["truth"].iloc[:0], 4, 1)
+    untold = detections_sheet(photos, *tables[:3], survey["truth"].iloc[:0], 4, 1)
     assert shows(untold, FOUND)
     assert not shows(untold, TRUE)
-    none = survey["detections"].iloc[:0]
-    assert shows(detections_sheet(photos, survey["clean"], none, survey["truth"], 4, 1), TRUE)
+    none = survey["animals"].iloc[:0], survey["detections"].iloc[:0]
+    assert shows(detections_sheet(photos, survey["clean"], *none, survey["truth"], 4, 1), TRUE)
     assert len(detections_sheet(photos / "gone", *tables, 4, 1))
 
 
 def test_a_missed_animal_and_two_animals_come_first(survey, monkeypatch):
     seen = []
     monkeypatch.setattr(sheets, "compose", lambda rows, *_: (seen.append(rows), Image.new("RGB", (9, 9)))[1])
-    found = survey["detections"][survey["detections"]["image_id"] != "photo 07"]
+    found = survey["animals"][survey["animals"]["image_id"] != "photo 07"]
     found = pd.concat([found, pd.DataFrame([{**found.iloc[0], "image_id": "photo 02", "animal": 1}])])
-    detections_sheet(survey["folder"] / "photos", survey["clean"], found, survey["truth"], 4, 1)
+    detections_sheet(survey["folder"] / "photos", survey["clean"], found, survey["detections"], survey["truth"], 4, 1)
     assert [tile.lines[0] for tile in seen[0][0]][:2] == ["photo 02", "photo 07"]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 Box = tuple[int, int, int, int]
 
@@ -33,11 +36,33 @@ def cut(image: np.ndarray, box: Box) -> np.ndarray:
     return image[y : y + h, x : x + w]
 
 
-def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return intersection over union of boxes `(N, 4)` and `(M, 4)` as `(N, M)` in 0..1."""
+def overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the area that boxes `(N, 4)` and `(M, 4)` share, as `(N, M)` in square pixels."""
     a, b = np.asarray(a, float).reshape(-1, 1, 4), np.asarray(b, float).reshape(1, -1, 4)
     low = np.maximum(a[..., :2], b[..., :2])
     high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
-    overlap = np.prod(np.clip(high - low, 0, None), axis=-1)
-    union = np.prod(a[..., 2:], axis=-1) + np.prod(b[..., 2:], axis=-1) - overlap
-    return np.divide(overlap, union, out=np.zeros_like(union), where=union > 0)
+    return np.prod(np.clip(high - low, 0, None), axis=-1)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return intersection over union of boxes `(N, 4)` and `(M, 4)` as `(N, M)` in 0..1."""
+    both = overlap(a, b)
+    union = _areas(a)[:, None] + _areas(b)[None] - both
+    return np.divide(both, union, out=np.zeros_like(union), where=union > 0)
+
+
+def covered(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return which share of each of the boxes `(N, 4)` lies in each of `(M, 4)`, as `(N, M)` in 0..1."""
+    both, areas = overlap(a, b), np.broadcast_to(_areas(a)[:, None], (len(a), len(b)))
+    return np.divide(both, areas, out=np.zeros_like(both), where=areas > 0)
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return np.prod(np.asarray(boxes, float).reshape(-1, 4)[:, 2:], axis=-1)
+
+
+def pair_boxes(found: Sequence[Box], true: Sequence[Box]) -> list[tuple[int, int, float]]:
+    """Return `(index of found, index of true, IoU)` of the pairs overlapping most in total, each box in at most one."""
+    overlaps = iou(np.array(found), np.array(true))
+    pairs = zip(*linear_sum_assignment(-overlaps), strict=True)
+    return [(int(i), int(j), float(overlaps[i, j])) for i, j in pairs if overlaps[i, j] > 0]

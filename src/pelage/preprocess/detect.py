@@ -8,8 +8,9 @@ from a face detector (`face.py`), unless the table tells.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +19,32 @@ import numpy as np
 import pandas as pd
 
 from pelage.common.errors import PelageError
-from pelage.common.files import inside
+from pelage.common.files import inside, sha256_bytes
 from pelage.common.images import decode_image, encode_png, read_image, to_rgb
 from pelage.common.memo import Memo
 from pelage.common.parallel import parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
 from pelage.common.tables import UNKNOWN, rejected_table
+from pelage.preprocess.animals import Claim, claimed_boxes, name_animals, owners, shared_boxes, told_orientations
 from pelage.preprocess.background_model import LIGHTS, Background, departure, learn_background, light, thumbnail
 from pelage.preprocess.boxes import Box, clip_box, cut, pad_box, whole_box
 from pelage.preprocess.face import Face, FaceFinder
 from pelage.preprocess.megadetector import MegaDetector
 from pelage.preprocess.orientation import Silhouette, judge_side, measure_silhouette, shows_flank
-from pelage.preprocess.saliency import Saliency, resize_map
+from pelage.preprocess.saliency import resize_map
 
 BACKENDS = ("saliency", "megadetector", "columns", "whole")
 PARTS = ("flank", "face")
-COLUMNS = [
-    "crop_id", "image_id", "part", "x", "y", "w", "h", "score", "orientation",
-    "animal", "animal_x", "animal_y", "animal_w", "animal_h",
+ANIMAL_COLUMNS = [
+    "image_id", "animal", "x", "y", "w", "h", "score", "found_by", "species", "orientation", "identity", "claimed",
+    "shared",
 ]  # fmt: skip
+COLUMNS = ["crop_id", "image_id", "part", "x", "y", "w", "h", "score", "orientation", "animal", "shared"]
 BACKGROUND_PHOTOS = 120  # of one camera, evenly over its photos: enough for a median, few enough for memory
+VERSION = 1
+"""Raised by hand whenever something else would be seen in the same photo."""
+
 FRAGMENT = 0.2  # share of the largest component's area below which a component is no animal of its own
 MARGIN = 0.1  # share of a box's longer side that is added before a silhouette or a face is looked for
 
@@ -60,30 +66,49 @@ class Settings:
 
 @dataclass(frozen=True)
 class Animal:
-    """One animal of a photo: its box, how sure it is (0..1), and its silhouette `(h, w)` bool if the backend tells."""
+    """One animal of a photo: its box, how sure it is (0..1), and its silhouette `(h, w)` bool if the backend tells.
+
+    `found_by` is the backend, or `claim` for a box that the source has and the backend has not.
+    """
 
     box: Box
     score: float
+    found_by: str
     mask: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """What one photo shows.
+    """What one photo shows. It holds no pixels, so that those of a large survey fit into memory.
 
     Attributes:
+        size: Width and height of the photo, pixels.
         animals: Animals, surest first, and the `orientations` that they were judged to have.
         rows: `(part, x, y, w, h, score, orientation, animal)` of each part that is wanted and seen.
         alone: What saliency finds without the camera's background (to measure what that brings).
         reason: Why there are no rows (`detail` says more), else empty.
     """
 
+    size: tuple[int, int] = (0, 0)
     animals: Sequence[Animal] = ()
     orientations: Sequence[str] = ()
     rows: Sequence[tuple] = ()
     alone: Sequence[Animal] = ()
     reason: str = ""
     detail: str = ""
+
+    def to_json(self) -> bytes:
+        """Return all of it as JSON."""
+        animals, alone = ([(one.box, one.score, one.found_by) for one in kind] for kind in (self.animals, self.alone))
+        fields = [self.size, animals, self.orientations, self.rows, alone, self.reason, self.detail]
+        return json.dumps(fields).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Sighting:
+        """Return what `to_json` wrote."""
+        size, animals, orientations, rows, alone, reason, detail = json.loads(data)
+        kinds = ([Animal(tuple(box), score, by) for box, score, by in kind] for kind in (animals, alone))
+        return cls(tuple(size), next(kinds), orientations, [tuple(row) for row in rows], next(kinds), reason, detail)
 
 
 def read_settings(detect: Mapping[str, Any], dataset: Mapping[str, Any], parts: Sequence[str]) -> Settings:
@@ -111,44 +136,133 @@ def read_settings(detect: Mapping[str, Any], dataset: Mapping[str, Any], parts: 
     )
 
 
-def detect(photos: pd.DataFrame, root: Path, settings: Settings, model: Path) -> list[Sighting]:
+def detect(
+    photos: pd.DataFrame,
+    claims: Mapping[str, Sequence[Claim]],
+    root: Path,
+    settings: Settings,
+    saliency: Callable[[np.ndarray], np.ndarray],
+) -> list[Sighting]:
     """Look at each photo of a table of clean photos.
+
+    What a photo shows is remembered by its content, the settings, what is claimed of it and its camera's background,
+    so that new photos and corrected names cost only themselves.
 
     Args:
         photos: Rows of `clean.csv`.
+        claims: What the source says of the animals of each photo, by image_id.
         root: Folder that the table's paths start from.
         settings: See `Settings`.
-        model: ONNX file of U^2-Net.
+        saliency: U^2-Net (`pelage.preprocess.saliency.Saliency`); its `sha256` is part of what is remembered.
 
     Returns:
         One `Sighting` a row, in the order of the table.
     """
-    detector = Detector(root, settings, model)
-    if settings.backend == "saliency" and settings.median_background_from:
-        detector.learn_backgrounds(photos)
-    rows = list(photos.itertuples(index=False))
+    detector = Detector(root, settings, saliency, claims)
     workers = 1 if settings.backend == "megadetector" else None  # torch has its own threads
-    return list(track(parallel_map(detector, rows, workers), "detect", len(rows)))
+    sightings: list[Sighting] = [Sighting()] * len(photos)
+
+    def look() -> Iterator[tuple[int, Sighting]]:
+        for taken in _by_camera(photos, settings):  # one camera's backgrounds in memory at a time
+            camera = Camera(photos.iloc[taken], settings)
+            rows = list(photos.iloc[taken].itertuples(index=False))
+            known = [detector.recall(photo, camera) for photo in rows]
+            new = [i for i, sighting in enumerate(known) if sighting is None]
+            if new:
+                camera.learn(detector)
+            found = parallel_map(partial(detector, camera=camera), (rows[i] for i in new), workers)
+            yield from ((taken[i], sighting) for i, sighting in enumerate(known) if sighting is not None)
+            yield from zip((taken[i] for i in new), found, strict=True)
+
+    for position, sighting in track(look(), "detect", len(photos)):
+        sightings[position] = sighting
+    return sightings
 
 
-def detection_table(photos: pd.DataFrame, sightings: Sequence[Sighting]) -> pd.DataFrame:
-    """Return `detections.csv`: one row a part of an animal, numbered within its photo, and the box of that animal.
+def _by_camera(photos: pd.DataFrame, settings: Settings) -> list[np.ndarray]:
+    """Return the positions of each camera's photos; all together where backgrounds are not asked for."""
+    if settings.backend != "saliency" or not settings.median_background_from:
+        return [np.arange(len(photos))]
+    return list(photos.groupby(["place", "camera"], sort=True).indices.values())
 
-    The flank is the trunk alone: head, tail and lower legs move from photo to photo and bring background along.
+
+class Camera:
+    """What one camera sees when nothing is there: a background a light, learnt when photos of it are new.
+
+    Two cameras of one name at two places are two.
+
+    Args:
+        photos: Its photos, rows of `clean.csv`.
+        settings: A background takes `median_background_from` photos, and a camera that has a name.
     """
-    rows = [
-        (f"{image_id}#{number}", image_id, part, *box, score, orientation, animal, *sighting.animals[animal].box)
-        for image_id, sighting in zip(photos["image_id"], sightings, strict=True)
-        for number, (part, *box, score, orientation, animal) in enumerate(sighting.rows)
-    ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+
+    def __init__(self, photos: pd.DataFrame, settings: Settings) -> None:
+        self._least = settings.median_background_from
+        self.backgrounds: dict[str, Background] = {}
+        self.fingerprint = ""
+        few = len(photos) < max(self._least, 1)
+        if settings.backend == "saliency" and self._least and not few and (photos["camera"] != "").all():
+            even = np.linspace(0, len(photos) - 1, BACKGROUND_PHOTOS).round().astype(int)
+            self._taken = photos.iloc[np.unique(even)]
+            self._bursts = pd.factorize(self._taken["encounter"])[0].tolist()
+            self.fingerprint = sha256_bytes(json.dumps([self._taken["sha256"].tolist(), self._bursts]).encode())
+
+    def learn(self, detector: Detector) -> None:
+        """Work out the backgrounds of those lights that have photos enough."""
+        if not self.fingerprint:
+            return
+        looks = list(parallel_map(detector.glance, self._taken.itertuples(index=False)))
+        pairs = zip(looks, self._bursts, strict=True)
+        seen = [(light(look[0]), (*look, burst)) for look, burst in pairs if look is not None]
+        for kind in LIGHTS:
+            alike = [row for its, row in seen if its == kind]
+            if len(alike) >= self._least:
+                self.backgrounds[kind] = learn_background(*zip(*alike, strict=True))
+
+
+def animal_tables(
+    photos: pd.DataFrame, sightings: Sequence[Sighting], claims: Mapping[str, Sequence[Claim]], padding: float
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return `animals.csv`, `detections.csv` and the table of names that were claimed and not given.
+
+    Animals are all that were found; detections their parts, numbered within the photo. The flank is the trunk alone:
+    head, tail and lower legs move from photo to photo and bring background along.
+
+    Args:
+        photos: N rows of `clean.csv`.
+        sightings: What `detect` returned for them.
+        claims: As in `detect`.
+        padding: Room around a crop (`crop.padding`), for which crops show another animal too.
+    """
+    animals, parts, refused = [], [], []
+    for image_id, path, sighting in zip(photos["image_id"], photos["path"], sightings, strict=True):
+        said = claims.get(image_id, ())
+        boxes = [animal.box for animal in sighting.animals]
+        namings, reasons = name_animals(said, boxes)
+        refused += [(image_id, path, reason, detail) for reason, detail in reasons]
+        if not boxes:
+            continue
+        part_boxes = [(row[7], row[1:5]) for row in sighting.rows]
+        shared = shared_boxes(boxes, [*part_boxes, *enumerate(boxes)], padding, sighting.size)
+        crowded = [naming.crowded for naming in namings]
+        for n, (animal, naming) in enumerate(zip(sighting.animals, namings, strict=True)):
+            told = (naming.species, sighting.orientations[n], naming.identity, naming.claimed)
+            both = shared[len(part_boxes) + n] or crowded[n]
+            animals.append((image_id, n, *animal.box, animal.score, animal.found_by, *told, both))
+        for n, (part, *box, score, side, animal) in enumerate(sighting.rows):
+            parts.append((f"{image_id}#{n}", image_id, part, *box, score, side, animal, shared[n] or crowded[animal]))
+    return (
+        pd.DataFrame(animals, columns=ANIMAL_COLUMNS),
+        pd.DataFrame(parts, columns=COLUMNS),
+        rejected_table(refused),
+    )
 
 
 def undetected_table(photos: pd.DataFrame, sightings: Sequence[Sighting]) -> pd.DataFrame:
     """Return the rejected table: photos without a row in `detections.csv`, and why."""
     return rejected_table(
-        (photo.image_id, photo.path, sighting.reason, sighting.detail)
-        for photo, sighting in zip(photos.itertuples(), sightings, strict=True)
+        (image_id, path, sighting.reason, sighting.detail)
+        for image_id, path, sighting in zip(photos["image_id"], photos["path"], sightings, strict=True)
         if sighting.reason
     )
 
@@ -177,7 +291,7 @@ def find_animals(evidence: np.ndarray, width: int, height: int, settings: Settin
         box = clip_box(x * width / side, y * height / side, w * width / side, h * height / side, width, height)
         if box is not None:
             mask = cv2.resize(component.astype(np.float32), box[2:], interpolation=cv2.INTER_LINEAR) >= 0.5
-            animals.append(Animal(box, score, mask))
+            animals.append(Animal(box, score, "saliency", mask))
     largest = max((int(animal.mask.sum()) for animal in animals), default=0)
     whole = [animal for animal in animals if animal.mask.sum() >= FRAGMENT * largest]
     return sorted(whole, key=lambda animal: (-animal.score, animal.box))
@@ -189,18 +303,29 @@ class Detector:
     Args:
         root: Folder that the table's paths start from.
         settings: See `Settings`.
-        model: ONNX file of U^2-Net.
+        saliency: U^2-Net, with its `sha256`.
+        claims: What the source says of the animals of each photo, by image_id.
     """
 
-    def __init__(self, root: Path, settings: Settings, model: Path) -> None:
-        self._root, self._settings = root, settings
-        self._backgrounds: dict[tuple[str, str], Background] = {}
-        self._saliency = Saliency(model)
-        self._saliency_memo = Memo("saliency", 1, self._saliency.sha256)
+    def __init__(
+        self,
+        root: Path,
+        settings: Settings,
+        saliency: Callable[[np.ndarray], np.ndarray],
+        claims: Mapping[str, Sequence[Claim]],
+    ) -> None:
+        self._root, self._settings, self._claims = root, settings, claims
+        self._saliency = saliency
+        self._saliency_memo = Memo("saliency", 1, saliency.sha256)
+        self._glance_memo = Memo("glance", 1, {"opencv": cv2.__version__})
         self._find_face = FaceFinder()
+        depends: dict[str, Any] = {"settings": asdict(settings), "saliency": saliency.sha256, "opencv": cv2.__version__}
+        depends["face"] = self._find_face.sha256
         if settings.backend == "megadetector":
             self._megadetector = MegaDetector(settings.megadetector_model)
+            depends["megadetector"] = self._megadetector.sha256
             self._megadetector_memo = Memo("megadetector", 1, self._megadetector.sha256)
+        self._memo = Memo("sighting", VERSION, depends)
         self._find = {
             "saliency": self._by_saliency,
             "megadetector": self._by_megadetector,
@@ -208,16 +333,51 @@ class Detector:
             "whole": self._by_whole,
         }[settings.backend]
 
-    def __call__(self, photo: Any) -> Sighting:
-        """Look at one photo, a row of `clean.csv` as a named tuple."""
+    def recall(self, photo: Any, camera: Camera) -> Sighting | None:
+        """Return what is remembered of a photo, a row of `clean.csv` as a named tuple, or None."""
+        known = self._memo.get(self._key(photo, camera))
+        return None if known is None else Sighting.from_json(known)
+
+    def __call__(self, photo: Any, camera: Camera) -> Sighting:
+        """Look at one photo, and remember what it shows."""
         try:
-            image = read_photo(self._root, photo)
-            animals, alone = self._find(image, photo)
+            sighting = self._look(read_photo(self._root, photo), photo, camera)
         except PelageError as error:
             return Sighting(reason="unreadable", detail=str(error))
+        self._memo.put(self._key(photo, camera), data := sighting.to_json())
+        return Sighting.from_json(data)
+
+    def _key(self, photo: Any, camera: Camera) -> str:
+        said = [(claim.box, claim.orientation) for claim in self._claims.get(photo.image_id, ())]
+        return self._memo.key(photo.sha256, json.dumps(said), camera.fingerprint)
+
+    def glance(self, photo: Any) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return a photo's thumbnail and saliency map, or None if it cannot be read."""
+        whole = json.dumps((0, 0, int(photo.width), int(photo.height)))
+        known = self._glance_memo.get(key := self._glance_memo.key(photo.sha256))
+        saliency = self._saliency_memo.get(self._saliency_memo.key(photo.sha256, whole))
+        if known is not None and saliency is not None:
+            return decode_image(known), decode_image(saliency).astype(np.float32) / 255
+        try:
+            image = read_photo(self._root, photo)
+        except PelageError:
+            return None
+        thumb = thumbnail(image)
+        self._glance_memo.put(key, encode_png(thumb))
+        return thumb, self._saliency_of(image, photo, whole_box(image))
+
+    def _look(self, image: np.ndarray, photo: Any, camera: Camera) -> Sighting:
+        size, claims = (image.shape[1], image.shape[0]), self._claims.get(photo.image_id, ())
+        animals, alone = self._find(image, photo, camera)
+        animals = [*animals, *self._missed(animals, claims, size)]
         if not animals:
-            return Sighting(alone=alone, reason="no animal", detail=f"{self._settings.backend} found no animal.")
-        parts = [self._parts(image, photo, animal) for animal in animals]
+            backend = self._settings.backend
+            detail = "The table has no box of it." if backend == "columns" else f"{backend} found no animal."
+            if any(claim.box for claim in claims):
+                detail = f"The box of the table lies outside the photo of {size[0]} x {size[1]} pixels."
+            return Sighting(size, alone=_without_masks(alone), reason="no animal", detail=detail)
+        told = told_orientations(claims, [animal.box for animal in animals])
+        parts = [self._parts(image, photo, *one) for one in zip(animals, told, strict=True)]
         rows = [
             (part, *box, score, orientation, number)
             for number, (orientation, shown) in enumerate(parts)
@@ -226,47 +386,22 @@ class Detector:
         orientations = [orientation for orientation, _ in parts]
         reason = "" if rows else "no part"
         detail = "" if rows else f"No animal of the photo shows its {' or '.join(self._settings.parts)}."
-        return Sighting(animals, orientations, rows, alone, reason, detail)
+        return Sighting(size, _without_masks(animals), orientations, rows, _without_masks(alone), reason, detail)
 
-    def learn_backgrounds(self, photos: pd.DataFrame) -> None:
-        """Learn the background of each camera and light that has at least `median_background_from` photos."""
+    def _missed(self, animals: Sequence[Animal], claims: Sequence[Claim], size: tuple[int, int]) -> list[Animal]:
+        """Return the animals that have a box in the table and that the backend has not found."""
+        owner = owners(claims, [animal.box for animal in animals])
+        missed = [claim for claim, its in zip(claims, owner, strict=True) if its is None]
+        boxes = [clip_box(*box, *size) for box in claimed_boxes(missed)]
+        return [Animal(box, 1.0, "claim") for box in boxes if box is not None]
 
-        def look(photo: Any) -> tuple[np.ndarray, np.ndarray] | None:
-            try:
-                image = read_photo(self._root, photo)
-            except PelageError:
-                return None
-            return thumbnail(image), self._saliency_of(image, photo, whole_box(image))
+    def _by_whole(self, image: np.ndarray, *_: Any) -> tuple[list[Animal], list[Animal]]:
+        return [Animal(whole_box(image), 1.0, "whole")], []
 
-        least = self._settings.median_background_from
-        cameras = [(str(camera), taken) for camera, taken in photos.groupby("camera", sort=True)]
-        for camera, taken in track(cameras, "backgrounds"):
-            if not camera or len(taken) < least:
-                continue
-            chosen = taken.iloc[np.unique(np.linspace(0, len(taken) - 1, BACKGROUND_PHOTOS).round().astype(int))]
-            looks = list(zip(chosen["encounter"], parallel_map(look, chosen.itertuples(index=False)), strict=True))
-            seen = [(light(look[0]), *look, burst) for burst, look in looks if look is not None]
-            for kind in LIGHTS:
-                alike = [row[1:] for row in seen if row[0] == kind]
-                if len(alike) >= least:
-                    self._backgrounds[camera, kind] = learn_background(*zip(*alike, strict=True))
+    def _by_columns(self, *_: Any) -> tuple[list[Animal], list[Animal]]:
+        return [], []  # those of the table are added to what any backend finds
 
-    def _by_whole(self, image: np.ndarray, photo: Any) -> tuple[list[Animal], list[Animal]]:
-        return [Animal(whole_box(image), 1.0)], []
-
-    def _by_columns(self, image: np.ndarray, photo: Any) -> tuple[list[Animal], list[Animal]]:
-        if not photo.bbox:
-            return [], []
-        try:
-            x, y, w, h = (float(value) for value in photo.bbox.split())
-            box = clip_box(x, y, w, h, image.shape[1], image.shape[0])
-        except (ValueError, OverflowError):
-            box = None
-        if box is None:
-            raise PelageError(f"its bbox {photo.bbox!r} is not `x y w h` in pixels of the photo.")
-        return [Animal(box, 1.0)], []
-
-    def _by_megadetector(self, image: np.ndarray, photo: Any) -> tuple[list[Animal], list[Animal]]:
+    def _by_megadetector(self, image: np.ndarray, photo: Any, *_: Any) -> tuple[list[Animal], list[Animal]]:
         key = self._megadetector_memo.key(photo.sha256)
         known = self._megadetector_memo.get(key)
         found = json.loads(known) if known is not None else self._megadetector(image)
@@ -274,14 +409,15 @@ class Detector:
             self._megadetector_memo.put(key, json.dumps(found).encode())
         boxes = [(clip_box(*box, image.shape[1], image.shape[0]), score) for *box, score in found]
         least = self._settings.megadetector_min_score
-        return [Animal(box, round(score, 4)) for box, score in boxes if box is not None and score >= least], []
+        sure = [(box, score) for box, score in boxes if box is not None and score >= least]
+        return [Animal(box, round(score, 4), "megadetector") for box, score in sure], []
 
-    def _by_saliency(self, image: np.ndarray, photo: Any) -> tuple[list[Animal], list[Animal]]:
+    def _by_saliency(self, image: np.ndarray, photo: Any, camera: Camera) -> tuple[list[Animal], list[Animal]]:
         height, width = image.shape[:2]
         saliency = self._saliency_of(image, photo, whole_box(image))
         alone = find_animals(saliency, width, height, self._settings)
         thumb = thumbnail(image)
-        background = self._backgrounds.get((photo.camera, light(thumb)))
+        background = camera.backgrounds.get(light(thumb))
         if background is None:
             return alone, alone
         evidence = combine(saliency, departure(thumb, background))
@@ -305,9 +441,11 @@ class Detector:
             mask = cut(saliency, (x - box[0], y - box[1], w, h)) >= self._settings.threshold
         return measure_silhouette(mask) if mask.any() else None
 
-    def _parts(self, image: np.ndarray, photo: Any, animal: Animal) -> tuple[str, list[tuple[str, Box, float]]]:
-        """Return the orientation of an animal, and the wanted parts that it shows, with box and score."""
-        wanted, told = self._settings.parts, photo.orientation or UNKNOWN
+    def _parts(
+        self, image: np.ndarray, photo: Any, animal: Animal, told: str
+    ) -> tuple[str, list[tuple[str, Box, float]]]:
+        """Return the orientation of an animal (`told`, or as it looks), and the wanted parts that it shows."""
+        wanted = self._settings.parts
         if self._settings.backend in ("whole", "columns"):
             part = self._settings.part
             if told == UNKNOWN and part == "flank":
@@ -334,6 +472,10 @@ class Detector:
         x, y, w, h = pad_box(animal.box, MARGIN, image.shape[1], image.shape[0])
         face = self._find_face(np.ascontiguousarray(cut(image, (x, y, w, h))))
         return face and Face((x + face.box[0], y + face.box[1], face.box[2], face.box[3]), face.score)
+
+
+def _without_masks(animals: Sequence[Animal]) -> list[Animal]:
+    return [replace(animal, mask=None) for animal in animals]
 
 
 def combine(saliency: np.ndarray, departure: np.ndarray) -> np.ndarray:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import linear_sum_assignment
 
-from pelage.preprocess.boxes import Box, iou
+from pelage.common.images import read_image
+from pelage.common.tables import UNKNOWN
+from pelage.preprocess.animals import name_counts
+from pelage.preprocess.boxes import cut, pad_box, pair_boxes
 from pelage.preprocess.detect import PARTS, Animal, Sighting
 
 HIT = 0.5
+BOX = ["x", "y", "w", "h"]
+HOLDS = 0.02
+"""Share of a crop that are pixels of another animal from which on it shows both."""
+
 FACE_HIT = 0.3
 """Overlap from which on a box has found an animal, or a face (whose true extent is a matter of taste)."""
-
-
-def pair_boxes(found: Sequence[Box], true: Sequence[Box]) -> list[tuple[int, int, float]]:
-    """Return `(index of found, index of true, IoU)` of the pairs overlapping most in total, each box in at most one."""
-    overlaps = iou(np.array(found), np.array(true))
-    pairs = zip(*linear_sum_assignment(-overlaps), strict=True)
-    return [(int(i), int(j), float(overlaps[i, j])) for i, j in pairs if overlaps[i, j] > 0]
 
 
 def detection_metrics(photos: pd.DataFrame, sightings: Sequence[Sighting], truth: pd.DataFrame) -> dict[str, Any]:
@@ -43,9 +43,11 @@ def detection_metrics(photos: pd.DataFrame, sightings: Sequence[Sighting], truth
         "detections": {part: parts[part] for part in PARTS},
         "flank_orientation": {side: orientations[side] for side in ("left", "right", "unknown")},
     }
-    rows = dict(list(truth.groupby("image_id")))
-    true = [rows.get(image_id, truth.iloc[:0]) for image_id in photos["image_id"]]
     known = len(truth) > 0
+    rows, none = dict(list(truth.groupby("image_id"))), truth.iloc[:0]
+    true = [rows.get(image_id, none) for image_id in photos["image_id"]]
+    if not known:  # nothing to pair, whatever the number of photos
+        sightings, true = (), ()
     with_background = box_metrics([sighting.animals for sighting in sightings], true, known)
     without = box_metrics([sighting.alone for sighting in sightings], true, known)
     without = {f"{name}_without_median": value for name, value in without.items()}
@@ -112,6 +114,67 @@ def face_metrics(sightings: Sequence[Sighting], true: Sequence[pd.DataFrame]) ->
     return {
         "face_recall": share(hits, true_count) if known else None,
         "face_precision": share(hits, found_count) if known else None,
+    }
+
+
+def name_metrics(animals: pd.DataFrame, truth: pd.DataFrame) -> dict[str, Any]:
+    """Return how many animals got their name in which way and, where the truth is known, how often it is the right one.
+
+    Args:
+        animals: Rows of `data/animals.csv`.
+        truth: Rows of `truth.csv`, numbers as floats.
+    """
+    counts = {"claimed": dict(name_counts(animals)), "animals_shared": int(animals["shared"].sum())}
+    named = animals[animals["identity"] != UNKNOWN]
+    rows = dict(list(truth.groupby("image_id")))
+    right = met = 0
+    for image_id, mine in named[named["image_id"].isin(rows.keys())].groupby("image_id", sort=False):
+        real = rows[image_id]
+        for i, j, overlap in pair_boxes(mine[BOX].to_numpy(float), real[BOX].to_numpy(float)):
+            met += overlap >= HIT
+            right += overlap >= HIT and mine["identity"].iloc[i] == real["identity"].iloc[j]
+    return {**counts, "named_right": share(right, met)}
+
+
+def shared_metrics(
+    detections: pd.DataFrame,
+    animals: pd.DataFrame,
+    photos: pd.DataFrame,
+    truth: pd.DataFrame,
+    masks: Path,
+    padding: float,
+) -> dict[str, Any]:
+    """Return how many crops are marked as showing another animal and, by the truth, how many do.
+
+    By the truth a crop is shared when `HOLDS` of it are pixels of an animal other than the one that it is of.
+
+    Args:
+        detections, animals, photos: Rows of `detections.csv`, `animals.csv` and `clean.csv`.
+        truth: Rows of `truth.csv`, numbers as floats.
+        masks: Folder of the true masks.
+        padding: `crop.padding`.
+    """
+    several = truth[truth["image_id"].duplicated(keep=False)]
+    sizes = photos.set_index("image_id")[["width", "height"]].astype(int)
+    boxes = dict(list(animals.groupby("image_id")))
+    rows = dict(list(several.groupby("image_id")))
+    shared, found = 0, 0
+    for image_id, mine in detections[detections["image_id"].isin(rows.keys())].groupby("image_id", sort=False):
+        real = rows[image_id]
+        true_masks = [read_image(masks / name) > 0 for name in real["mask"]]
+        own = {i: j for i, j, _ in pair_boxes(boxes[image_id][BOX].to_numpy(float), real[BOX].to_numpy(float))}
+        for crop in mine.itertuples():
+            window = pad_box((crop.x, crop.y, crop.w, crop.h), padding, *sizes.loc[image_id])
+            held = np.array([cut(mask, window).mean() for mask in true_masks])
+            held[own.get(crop.animal, int(held.argmax()))] = 0
+            if held.max() > HOLDS:
+                shared += 1
+                found += bool(crop.shared)
+    known = len(truth) > 0
+    return {
+        "crops_shared": int(detections["shared"].sum()),
+        "crops_shared_by_truth": shared if known else None,
+        "crops_shared_found": share(found, shared) if known else None,
     }
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from pelage.common.files import sha256_bytes
 from pelage.common.params import read_yaml
 from pelage.preprocess.boxes import Box, iou
 
@@ -51,11 +52,12 @@ class FaceFinder:
     """Both detectors as a function of an image; each thread has its own, since OpenCV's keep state.
 
     Args:
-        template: Weights and bias; those of `face.yaml` by default.
+        template: Weights and bias; those of `face.yaml` by default. `sha256` of it is kept for memo keys.
     """
 
     def __init__(self, template: np.ndarray | None = None) -> None:
         self._template = read_template() if template is None else template
+        self.sha256 = sha256_bytes(self._template.tobytes())
         self._local = threading.local()
 
     def __call__(self, image: np.ndarray) -> Face | None:

@@ -28,7 +28,6 @@ RIGHT, WRONG, QUERY = "#009e73", "#d55e00", "#1f2328"
 FOUND, TRUE = "#e69f00", "#56b4e9"
 EDGE_COLOUR = (0, 255, 208)
 BOX = dict.fromkeys(["x", "y", "w", "h"], float)
-ANIMAL = dict.fromkeys(["animal_x", "animal_y", "animal_w", "animal_h"], float)
 FACE = dict.fromkeys(["face_x", "face_y", "face_w", "face_h"], float)
 VIEWS = ("crop", "nobg", "crop_edge", "nobg_edge")
 WIDTH = 1100
@@ -331,39 +330,47 @@ def _match_tile(crops: Path, crop: Mapping[str, str], sign: str, colour: str, no
 
 
 def detections_sheet(
-    photos: Path, clean: pd.DataFrame, detections: pd.DataFrame, truth: pd.DataFrame, count: int, seed: int
+    photos: Path,
+    clean: pd.DataFrame,
+    animals: pd.DataFrame,
+    detections: pd.DataFrame,
+    truth: pd.DataFrame,
+    count: int,
+    seed: int,
 ) -> bytes:
     """Show photos with the animals and parts that were found and, where they are known, the true animals and faces.
 
     Args:
         photos: Folder that `clean["path"]` is relative to.
         clean: Rows of `data/clean.csv`.
+        animals: Rows of `data/animals.csv`, with numbers.
         detections: Rows of `data/detections.csv`, with numbers.
         truth: Rows of `data/truth/truth.csv`, with numbers; may be empty.
         count: Photos; one with several animals and one with an animal that was missed come first, if there are such.
         seed: Chooses the photos.
     """
     order = clean.iloc[generator(seed, "report", "detections").permutation(len(clean))]
-    animals = truth.groupby("image_id").size()
-    found = detections.groupby("image_id")["animal"].nunique()
-    true_count = order["image_id"].map(animals).fillna(0)
+    found = animals.groupby("image_id").size()
+    true_count = order["image_id"].map(truth.groupby("image_id").size()).fillna(0)
     found_count = order["image_id"].map(found).fillna(0)
     several = order[true_count.combine(found_count, max) > 1].head(1)
     missed = order[true_count > found_count].head(1)
     ordinary = order[found_count > 0]
     chosen = pd.concat([ordinary, several, missed]).drop_duplicates("image_id", keep="last")
     chosen = pd.concat([several, missed, chosen]).drop_duplicates("image_id").head(count)
-    tiles = [_detection_tile(photos, photo, detections, truth) for _, photo in chosen.iterrows()]
+    tiles = [_detection_tile(photos, photo, animals, detections, truth) for _, photo in chosen.iterrows()]
     rows = [tiles[start : start + 3] for start in range(0, len(tiles), 3)]
     titles = ["orange: animal and face found, thin: flank"] + (["blue: true animal and face"] if len(truth) else [])
     return to_png(compose(rows, PHOTO[1], titles))
 
 
-def _detection_tile(photos: Path, photo: pd.Series, detections: pd.DataFrame, truth: pd.DataFrame) -> Tile:
-    mine = detections[detections["image_id"] == photo["image_id"]]
+def _detection_tile(
+    photos: Path, photo: pd.Series, animals: pd.DataFrame, detections: pd.DataFrame, truth: pd.DataFrame
+) -> Tile:
+    found, mine = (table[table["image_id"] == photo["image_id"]] for table in (animals, detections))
     real = truth[truth["image_id"] == photo["image_id"]]
     image = picture(photos / photo["path"])
-    lines = (photo["image_id"], f"{mine['animal'].nunique()} found" + (f", {len(real)} there" if len(truth) else ""))
+    lines = (photo["image_id"], f"{len(found)} found" + (f", {len(real)} there" if len(truth) else ""))
     tile = Tile(image, (lines[0], f"{lines[1]} · {place_and_time(photo)}"))
     if image is None:
         return tile
@@ -374,7 +381,7 @@ def _detection_tile(photos: Path, photo: pd.Series, detections: pd.DataFrame, tr
     faces, flanks = mine[mine["part"] == "face"], mine[mine["part"] == "flank"]
     boxes = [(box, TRUE, 2) for box in real[[*BOX]].to_numpy(float)]
     boxes += [(box, TRUE, 2) for box in real[[*FACE]].dropna().to_numpy(float)]
-    boxes += [(box, FOUND, 2) for box in mine.drop_duplicates("animal")[[*ANIMAL]].to_numpy(float)]
+    boxes += [(box, FOUND, 2) for box in found[[*BOX]].to_numpy(float)]
     boxes += [(box, FOUND, 2) for box in faces[[*BOX]].to_numpy(float)]
     boxes += [(box, FOUND, 1) for box in flanks[[*BOX]].to_numpy(float)]
     for (x, y, w, h), colour, width in boxes:

@@ -17,21 +17,25 @@ from pelage.split.protocols import SPLIT_COLUMNS
 
 SUBSETS = ("train", "val", "test", "none")
 PHOTOS = "data/clean.csv"
-DETECTION_NUMBERS = {"w": float, "h": float}
-DETECTION_COLUMNS = ["crop_id", "image_id", "part", "orientation", "animal", "w", "h"]
-PHOTO_COLUMNS = ["image_id", "identity", "encounter", "camera", "station", "date", "sha256", "phash"]
-DOMINANT = 2.0  # how many times larger an animal has to be than the next one to be the one that the photo is named for
+DETECTION_NUMBERS = {"shared": bool}
+DETECTION_COLUMNS = ["crop_id", "image_id", "part", "orientation", "animal", "shared"]
+ANIMAL_COLUMNS = ["image_id", "animal", "identity"]
+PHOTO_COLUMNS = ["image_id", "encounter", "camera", "station", "date", "sha256", "phash"]
 
 
-def crop_table(photos: pd.DataFrame, detections: pd.DataFrame) -> pd.DataFrame:
-    """Join crops with their photos and give each its label, in `crop_id` order.
+def crop_table(
+    photos: pd.DataFrame, animals: pd.DataFrame, detections: pd.DataFrame, keep_shared: bool = False
+) -> pd.DataFrame:
+    """Join crops with their animals and photos and give each its label, in `crop_id` order.
 
     The label is what is learnt: `identity:orientation` for flanks (the two flanks of an animal carry different
-    patterns), `identity` for other parts. A photo has one identity: where it shows several animals, the largest has it
-    if its box is at least twice that of the next; the others, or all of them, are unknown.
+    patterns), `identity` for other parts. `used` tells which crops may train, answer or ask: those of named animals
+    that show no other animal.
 
     Args:
         photos: Rows of `data/clean.csv` (columns `PHOTO_COLUMNS`).
+        animals: Rows of `data/animals.csv` (columns `ANIMAL_COLUMNS`).
+        keep_shared: Crops that show another animal as well may be used, too.
         detections: Rows of `data/detections.csv` (columns `DETECTION_COLUMNS`); its orientation is the one that counts.
 
     Raises:
@@ -50,7 +54,14 @@ def crop_table(photos: pd.DataFrame, detections: pd.DataFrame) -> pd.DataFrame:
             "Run the stage detect again."
         )
     crops = detections[DETECTION_COLUMNS].merge(photos[PHOTO_COLUMNS], on="image_id", validate="many_to_one")
-    crops["identity"] = crops["identity"].where(_named(crops), UNKNOWN)
+    crops = crops.merge(animals[ANIMAL_COLUMNS], "left", on=["image_id", "animal"], validate="many_to_one")
+    if crops["identity"].isna().any():
+        row = crops[crops["identity"].isna()].iloc[0]
+        raise PelageError(
+            f"data/detections.csv: the animal {row['animal']} of the crop {row['crop_id']!r} is not in "
+            "data/animals.csv. Run the stage detect again."
+        )
+    crops["used"] = (crops["identity"] != UNKNOWN) & (keep_shared | ~crops["shared"])
     crops["label"] = crops["identity"].where(
         (crops["part"] != "flank") | (crops["identity"] == UNKNOWN), crops["identity"] + ":" + crops["orientation"]
     )
@@ -72,7 +83,7 @@ def drawn_split(crops: pd.DataFrame, bits: int, seed: int, **shares: float) -> p
     Raises:
         PelageError: There are fewer than two individuals, or none with two encounters.
     """
-    visits = _visits(crops[crops["identity"] != UNKNOWN], bits)
+    visits = _visits(crops[crops["used"]], bits)
     individuals = visits["identity"].nunique()
     if individuals < 2:
         raise PelageError(
@@ -121,7 +132,7 @@ def published_split(
             f"({int(wrong.sum())} rows have other values). Mend the source table, or set split.source to drawn."
         )
     values = crops["image_id"].map(photos.set_index("image_id")[column])
-    subset = values.where((crops["identity"] != UNKNOWN) & (values != ""))
+    subset = values.where(crops["used"] & (values != ""))
     train = crops[subset == "train"]
     individuals, asked = train["identity"].nunique(), int((subset == "test").sum())
     if individuals < 2 or asked == 0:
@@ -152,17 +163,6 @@ def split_metrics(split: pd.DataFrame) -> dict[str, int | float | None]:
     learnt = asked["label"].isin(rows["train"]["label"])
     metrics["test_labels_in_train"] = round(float(learnt.mean()), 4) if len(asked) else None
     return metrics
-
-
-def _named(crops: pd.DataFrame) -> pd.Series:
-    """Tell which crops show the animal that their photo is named for."""
-    area = (crops["w"] * crops["h"]).groupby([crops["image_id"], crops["animal"]]).max()
-    ordered = area.sort_values(ascending=False).groupby("image_id")
-    largest, next_one = ordered.nth(0).droplevel("animal"), ordered.nth(1).droplevel("animal")
-    needed = (DOMINANT * next_one).reindex(largest.index).fillna(0)
-    named = largest.where(largest >= needed)
-    own = pd.MultiIndex.from_frame(crops[["image_id", "animal"]])
-    return pd.Series(area.reindex(own).to_numpy() == crops["image_id"].map(named).to_numpy(), index=crops.index)
 
 
 def _visits(crops: pd.DataFrame, bits: int) -> pd.DataFrame:
