@@ -33,11 +33,12 @@ def main() -> None:
     stages = ["ingest", "clean", "detect", *per_part[len(parts) :], "split", "leakage", *ranked]
     metrics = {stage: read_metrics(Path(f"metrics/{stage}.json")) for stage in stages}
     seeds = read_metrics(Path("metrics/seeds.json"))
-    rejecting = ["clean", "detect", *per_part[: 2 * len(parts)]]
+    rejecting = ["ingest", "clean", "detect", "claims", *per_part[: 2 * len(parts)]]
     rejected = {stage: read_table(Path(f"data/rejected/{stage}.csv")) for stage in rejecting}
 
     clean, split = read_table(Path("data/clean.csv")), read_table(Path("data/split.csv"), SPLIT)
-    found = read_table(Path("data/detections.csv"), sheets.BOX | sheets.ANIMAL | {"animal": int})
+    animals, found = (read_table(Path(f"data/{name}.csv"), sheets.BOX) for name in ("animals", "detections"))
+    clocks = read_table(Path("data/clocks.csv"))
     truth = read_table(Path("data/truth/truth.csv"), sheets.BOX | sheets.FACE)
     histories = {name: read_table(Path(f"plots/training/{name}.csv"), figures.HISTORY) for name in networks}
     planes = {name: read_parquet(Path(f"data/umap/{name}.parquet")) for name in networks}
@@ -70,13 +71,15 @@ def main() -> None:
         "explained": sheets.explained_sheet(crops, *explained, split, count, seed),
         "attention": insight_sheets.attention_sheet(looked, pairs, maps, split, count, seed),
         "inversion": insight_sheets.inversion_sheet(looked, insight / "inverted", classes, split, count, seed),
-        "detections": sheets.detections_sheet(Path("data/photos"), clean, found, truth, count, seed),
+        "detections": sheets.detections_sheet(Path("data/photos"), clean, animals, found, truth, count, seed),
     }
     for name, png in pictures.items():
         write_bytes(Path(f"plots/{name}.png"), png)
     pictures["umap"] = figures.umap_figure(planes, split)
     words = page.describe_run(params, first, local, clean, rejected["clean"], found, metrics["insight"])
-    html = page.render(params["ingest"]["dataset"], table, methods, pictures, metrics, rejected, split, words, seeds)
+    html = page.render(
+        params["ingest"]["dataset"], table, methods, pictures, metrics, rejected, split, words, seeds, clocks
+    )
     with fresh_folder(Path("data/report")) as folder:
         write_text(folder / "index.html", html)
         write_text(folder / "leaderboard.md", markdown(table))

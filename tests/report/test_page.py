@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pelage.common.tables import rejected_table
-from pelage.report.page import describe_run, facts, rejected_counts, render, split_counts, table_block
+from pelage.report.page import describe_run, duration, facts, rejected_counts, render, split_counts, table_block
 from pelage.report.tables import Method, blocks, leaderboard
 
 EVIL = "<script>alert('x')</script>"
@@ -58,13 +58,19 @@ class Tags(HTMLParser):
         assert self.stack.pop() == tag
 
 
+CLOCKS = pd.DataFrame(
+    [(EVIL, "B", "late", "later", "-3600.0", "4.0", "1021"), ("S2", "A", "late", "later", "12.0", "0.0", "7")],
+    columns=["station", "camera", "since", "until", "offset_s", "drift_s_per_day", "visits"],
+)
+
+
 @pytest.fixture
 def page(survey):
     score = {"queries": 10, "queries_with_match": 10, "gallery": 9, "top1": 0.5, "top1_low": 0.4, "top1_high": 0.6}
     methods = [Method("net_a", "network", "flank", "crop", EVIL), Method(EVIL, "network", "face", "crop", "")]
     table = leaderboard({"net_a": {"closed": score}, EVIL: {"closed": {"queries": 0, "gallery": 0}}}, methods)
     stages = {
-        "ingest": {"photos": 12000},
+        "ingest": {"photos": 12000, "files": {"photo": 12000, "unlisted": 1234, "video": 0, EVIL: 1}},
         "detect": {"side": {EVIL: 0.5}, "iou": None},
         "train/net_a": {"trained": True},
     }
@@ -78,7 +84,7 @@ def page(survey):
     split = survey["split"].assign(identity=EVIL)
     words = describe_run(PARAMS, SHOWN, "sift", survey["clean"], rejected["clean"], survey["detections"], INSIGHT)
     seeds = {EVIL: {"closed": {"1": {"top1": 0.5, "auroc": None}, "20": {"top1": 0.25, "auroc": None}}}}
-    return render(f"demo {EVIL}", table, methods, PICTURES, stages, rejected, split, words, seeds)
+    return render(f"demo {EVIL}", table, methods, PICTURES, stages, rejected, split, words, seeds, CLOCKS)
 
 
 def test_nothing_is_loaded_from_elsewhere(page):
@@ -108,6 +114,18 @@ def test_the_page_says_what_is_missing_and_counts_what_was_rejected(page):
     assert re.search(r"<td>too small</td><td class=\"n\">2</td>", page)
     assert "12,000" in page
     assert "photos of one station within 5 minutes" in page
+
+
+def test_what_lay_in_the_source_and_which_clocks_were_wrong_is_told(page):
+    assert '<td>unlisted</td><td class="n">1,234</td><td>photos that the table does not list' in page
+    assert "<td>video</td>" not in page
+    assert '<td class="n">-1.0 h</td><td class="n">+4.0 s a day</td><td class="n">1,021</td>' in page
+    assert '<td>S2 A</td><td>late to later</td><td class="n">+12 s</td><td class="n"></td>' in page
+
+
+def test_durations_are_in_units_that_people_read():
+    told = [duration(seconds) for seconds in (-59, 60, 7200.0, 86_400 * 27, -31_557_600 * 26.2)]
+    assert told == ["-59 s", "+1.0 min", "+2.0 h", "+27.0 days", "-26.2 years"]
 
 
 def test_the_page_has_no_date_of_its_own(page):
@@ -173,3 +191,7 @@ def test_a_run_is_described(source):
     assert words["matches"].startswith("Photos as net_a ranked them with the lowest of its seeds, flank")
     assert "published" in words["split"]
     assert ("add up to the cosine" in words["attention"]) == (source == "git")
+    both = [{"name": "catalogue", "source": source, "path": "p"}, {"name": "survey", "source": "folder", "path": "q"}]
+    params["datasets"]["demo"] = {"sources": both}
+    words = describe_run(params, SHOWN, None, pd.DataFrame(), rejected_table([]), pd.DataFrame({"image_id": []}), told)
+    assert words["source"] == "Photos of several sources: catalogue, survey."

@@ -66,6 +66,50 @@ def rejected_counts(tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, str, 
     ]
 
 
+FILES = {
+    "photo": "used",
+    "table": "read",
+    "unlisted": "photos that the table does not list: not used",
+    "missing": "photos that the table lists and that are not there",
+    "video": "videos: not used",
+    "unsupported": "HEIC, raw, GIF and other kinds that cannot be read: not used",
+    "link": "linked folders: not followed",
+    "broken_link": "links to nothing",
+    "thumbnail": "small copies that a system made: not used",
+    "system": "files and folders of a system, such as a recycle bin: not used",
+    "hidden": "hidden: not used",
+    "unnameable": "names that no table can hold: not used",
+    "other": "other files: not used",
+}
+
+
+def file_counts(counts: Mapping[str, int]) -> list[tuple[str, int, str]]:
+    """Return `(verdict, files, words)` of what lies below the source, those that are there."""
+    return [(verdict.replace("_", " "), n, FILES.get(verdict, "")) for verdict, n in counts.items() if n]
+
+
+def clock_rows(clocks: pd.DataFrame) -> list[dict[str, str]]:
+    """Return the corrections of clocks as text: camera, from when to when, by how much, how fast it drifts."""
+    return [
+        {
+            "camera": f"{row.station} {row.camera}",
+            "span": f"{row.since[:16]} to {row.until[:16]}".replace("T", " "),
+            "offset": duration(float(row.offset_s)),
+            "drift": f"{float(row.drift_s_per_day):+.1f} s a day" if float(row.drift_s_per_day) else "",
+            "visits": f"{int(row.visits):,}",
+        }
+        for row in clocks.itertuples()
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as text in a unit that people read: `+3,600 s` is `+1.0 h`."""
+    for unit, size in (("years", 31_557_600), ("days", 86_400), ("h", 3_600), ("min", 60)):
+        if abs(seconds) >= size:
+            return f"{seconds / size:+,.1f} {unit}"
+    return f"{seconds:+.0f} s"
+
+
 def split_counts(split: pd.DataFrame) -> list[dict[str, Any]]:
     """Count crops, individuals and encounters of each part and subset, and say what the subset is for."""
     told = split["subset"].where(
@@ -160,6 +204,7 @@ def describe_run(
         "git": f"Photos of {dataset.get('url')} at commit {str(dataset.get('commit'))[:12]}.",
         "camtrap_dp": f"Photos of the Camtrap Data Package {dataset.get('path')}.",
     }
+    several = [str(source.get("name")) for source in dataset.get("sources", ())]
     splits = {
         "drawn": "The split was drawn by encounter: no burst of photos stands on two sides, "
         "and no photo is compared with its own encounter.",
@@ -167,7 +212,7 @@ def describe_run(
         "what it leaks is counted below, and the closed and open protocols keep it as published.",
     }
     return {
-        "source": sources.get(dataset["source"], ""),
+        "source": sources.get(dataset.get("source"), f"Photos of several sources: {', '.join(several)}."),
         "split": splits[params["split"]["source"]],
         "photos": photos,
         "gap": f"{params['split']['burst_gap_s'] / 60:g}",
@@ -190,6 +235,7 @@ def render(
     split: pd.DataFrame,
     words: Mapping[str, str],
     seeds: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]],
+    clocks: pd.DataFrame,
 ) -> str:
     """Return the page.
 
@@ -205,6 +251,7 @@ def render(
         split: Rows of `data/split.csv`.
         words: Words about the run, as `describe_run` gives them.
         seeds: Metrics of single seeds, method -> protocol -> seed -> metric, of methods that were trained with several.
+        clocks: Rows of `data/clocks.csv`.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -224,6 +271,8 @@ def render(
         split=split_counts(split),
         words=words,
         seeds=seed_rows(seeds),
+        files=file_counts(stages["ingest"].get("files", {})),
+        clocks=clock_rows(clocks),
         thousands=thousands,
     )
 
