@@ -17,7 +17,7 @@ lint: .venv/installed
 	ruff check .
 	ruff format --check .
 
-# The numbers in README.md, from metrics/.
+# The numbers in README.md and docs/results.md, from metrics/.
 readme: .venv/installed
 	PYTHONPATH=src python -m pelage.report.readme
 
