@@ -1,0 +1,165 @@
+"""Damage: what is missing from the file of a photo, and what of it cannot have been written so.
+
+Decoders fill what is missing with grey, go on after nonsense and only warn. So a JPEG's segments are walked (ITU-T
+T.81, Annex B) and its scans are decoded once more at an eighth of their size, by a library that passes on what libjpeg
+warns of; a PNG's checksums are compared; of TIFF, BMP and WebP, Pillow, which is strict, tells where they end.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from io import BytesIO
+
+import simplejpeg
+from PIL import Image
+
+from pelage.common.image_header import FRAMES, jpeg_segments, png_chunks
+
+Image.MAX_IMAGE_PIXELS = None  # a photo of 200 megapixels is a photo
+
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""A JPEG marker that ends a scan: neither a stuffed byte nor a restart."""
+_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+_HARMLESS = (
+    "Unsupported color conversion",  # OpenCV has another way
+    "Unsupported JPEG data precision",
+    "Invalid SOS parameters for sequential JPEG",  # some cameras write them, and nobody uses them
+    "Inconsistent progression sequence",
+)
+_PIECE = 1 << 20
+
+
+def find_damage(data: bytes, kind: str) -> tuple[str, str] | None:
+    """Return what is wrong with the file of an image, or None.
+
+    Args:
+        data: The file's bytes.
+        kind: What `image_header.sniff` says of them.
+
+    Returns:
+        `truncated` (it ends before its last pixels) or `damaged` (it ends well, but something in it is not what was
+        written), and a sentence.
+    """
+    if kind == "jpeg":
+        whole = jpeg_is_complete(data)
+        damage = jpeg_damage(data) if whole else None
+    elif kind == "png":
+        whole, damage = _png_faults(data)
+    else:
+        whole, damage = _pillow_finds_all(data), None
+    if not whole:
+        return "truncated", f"The {kind.upper()} ends before its last pixels, after {len(data)} bytes."
+    return None if damage is None else ("damaged", damage)
+
+
+def jpeg_is_complete(data: bytes) -> bool:
+    """Return whether a JPEG goes on to its end-of-image marker.
+
+    The walk passes by the thumbnail in EXIF with its own end marker and allows for anything after the end. A file that
+    lacks nothing but the marker counts as complete if Pillow reads it.
+    """
+    if data.endswith(b"\xff\xd9"):
+        return True  # within a scan a byte FF is stuffed, so a cut can hardly leave this
+    at = 2
+    while at + 2 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xD9:
+            return True
+        if marker == 0xFF:
+            at += 1
+            continue
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == 0xDA:
+            found = _MARKER.search(data, at)
+            at = found.end() - 2 if found else len(data)
+    return _pillow_finds_all(data)
+
+
+def jpeg_damage(data: bytes) -> str | None:
+    """Return a sentence on the damage of a complete JPEG, or None.
+
+    A scan that was overwritten in part still decodes, for any bits are some codes. But they hardly ever make as many
+    blocks as were there, so data are left over before the end, or end too soon, or a code is none, and libjpeg says so.
+    That some padding stands before the end marker is no damage, nor is anything after it or outside the pixels. Zeros
+    in place of what was lost are looked for, too: they may fill up blocks without a word.
+    """
+    segments = list(jpeg_segments(data))
+    components = next((data[start + 5] for marker, start, _ in segments if marker in FRAMES), 0)
+    end, left = data.rfind(b"\xff\xd9"), 0
+    try:
+        simplejpeg.decode_jpeg(_pixels_only(data, segments), "CMYK" if components == 4 else "GRAY", min_factor=8)
+    except ValueError as error:
+        warning = str(error)
+        extraneous = _EXTRANEOUS.search(warning)
+        left = int(extraneous[1]) if extraneous else 0
+        harmless = len(set(data[end - left : end])) == 1 if extraneous else warning.startswith(_HARMLESS)
+        if not harmless and not (end < 0 and warning.startswith("Premature end of JPEG file")):
+            return f"The JPEG's data are damaged ({warning.removeprefix('Corrupt JPEG data: ')})."
+    empty = _zeros(data, segments, end - left if end > 0 else len(data))
+    return None if empty is None else f"The JPEG's data are damaged (from byte {empty} on they are zeros)."
+
+
+def _pixels_only(data: bytes, segments: list[tuple[int, int, int]]) -> bytes:
+    """Return a JPEG without its comments and application segments, of which libjpeg might warn first."""
+    kept = [data[start - 4 : end] for marker, start, end in segments if not 0xE0 <= marker <= 0xEF and marker != 0xFE]
+    return b"".join([b"\xff\xd8", *kept, data[segments[-1][2] :] if segments else b""])
+
+
+def _zeros(data: bytes, segments: list[tuple[int, int, int]], end: int) -> int | None:
+    """Return where, before `end`, a JPEG's scans hold zeros that mean no flat picture; None if they do not.
+
+    Zero bits are the first code of a table. Where that says that nothing follows in a block, they may be a clear sky;
+    where it is a coefficient, a block of zeros is one in which each coefficient is -1, which no encoder writes twice.
+    """
+    first: dict[int, int] = {}
+    progressive = False
+    while segments:
+        for marker, start, stop in segments:
+            progressive |= marker == 0xC2
+            while marker == 0xC4 and start + 17 < stop:
+                first[data[start]] = data[start + 17]
+                start += 17 + sum(data[start + 1 : start + 17])
+        marker, start, stop = segments[-1]
+        if marker != 0xDA:
+            return None
+        found = _MARKER.search(data, stop)
+        scan_end = min(found.start() if found else len(data), end)
+        tables = {0x10 | data[at] & 0x0F for at in range(start + 2, stop - 3, 2)}
+        lowest, highest = data[stop - 3], data[stop - 1] >> 4
+        if (not progressive or (lowest > 0 and not highest)) and any(first.get(table, 0) & 0x0F for table in tables):
+            run = data.find(bytes(64), stop, scan_end)
+            if run >= 0:
+                return run
+        segments = list(jpeg_segments(data, scan_end)) if scan_end < end else []
+    return None
+
+
+def _png_faults(data: bytes) -> tuple[bool, str | None]:
+    """Return whether a PNG's pixels are all there, and a sentence on the damage of its chunks, or None."""
+    inflate, whole, damage = zlib.decompressobj(), False, None
+    for name, start, end in png_chunks(data):
+        if name[0] & 0x20:  # what is no pixel
+            continue
+        if zlib.crc32(data[start - 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            damage = damage or f"The PNG is damaged: the checksum of {name.decode('latin1')} at byte {start} is wrong."
+        if name == b"IEND":
+            whole = True
+        elif name == b"IDAT" and damage is None and not inflate.eof:
+            try:
+                inflate.decompress(data[start:end], _PIECE)
+                while inflate.unconsumed_tail:
+                    inflate.decompress(inflate.unconsumed_tail, _PIECE)
+            except zlib.error as error:
+                damage = f"The PNG is damaged: {error}."
+    return whole or inflate.eof, damage
+
+
+def _pillow_finds_all(data: bytes) -> bool:
+    """Return False if Pillow, which is strict where OpenCV is not, misses the end of an image."""
+    try:
+        with Image.open(BytesIO(data)) as image:
+            image.load()
+    except Exception as error:  # what it cannot read for another reason (a rare compression) is left to OpenCV
+        return not re.search("truncated|broken", str(error), re.IGNORECASE)
+    return True
