@@ -98,7 +98,7 @@ def image_size(image: bytes | Path, name: str = "image") -> tuple[int, int]:
 
 
 def jpeg_segments(data: bytes | mmap.mmap, at: int = 2) -> Iterator[tuple[int, int, int]]:
-    """Yield `(marker, start, end)` of a JPEG's segments from byte `at` to the next scan's head or the end of the image.
+    """Yield `(marker, start, end)` of a JPEG's whole segments from byte `at` to the next scan's head or to the end.
 
     Start and end are those of the content. Bytes between segments are passed by, as decoders do.
     """
@@ -112,11 +112,13 @@ def jpeg_segments(data: bytes | mmap.mmap, at: int = 2) -> Iterator[tuple[int, i
             continue
         if marker == 0xD9:
             return
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        yield marker, at + 4, at + 2 + max(length, 2)
+        end = at + 2 + max(int.from_bytes(data[at + 2 : at + 4], "big"), 2)
+        if end > len(data):
+            return
+        yield marker, at + 4, end
         if marker == 0xDA:
             return
-        at += 2 + max(length, 2)
+        at = end
 
 
 def png_chunks(data: bytes | mmap.mmap) -> Iterator[tuple[bytes, int, int]]:

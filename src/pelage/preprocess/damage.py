@@ -43,7 +43,7 @@ def find_damage(data: bytes, kind: str) -> tuple[str, str] | None:
     """
     if kind == "jpeg":
         whole = jpeg_is_complete(data)
-        damage = jpeg_damage(data) if whole else None
+        damage = jpeg_damage(data) if whole and _has_end(data) else None
     elif kind == "png":
         whole, damage = _png_faults(data)
     else:
@@ -54,11 +54,12 @@ def find_damage(data: bytes, kind: str) -> tuple[str, str] | None:
 
 
 def jpeg_is_complete(data: bytes) -> bool:
-    """Return whether a JPEG goes on to its end-of-image marker.
+    """Return whether a JPEG goes on to its end-of-image marker, or lacks nothing but that."""
+    return _has_end(data) or jpeg_damage(data + b"\xff\xd9") is None
 
-    The walk passes by the thumbnail in EXIF with its own end marker and allows for anything after the end. A file that
-    lacks nothing but the marker counts as complete if Pillow reads it.
-    """
+
+def _has_end(data: bytes) -> bool:
+    """Return whether a JPEG has an end marker: not that of the thumbnail in EXIF, and whatever comes after it."""
     if data.endswith(b"\xff\xd9"):
         return True  # within a scan a byte FF is stuffed, so a cut can hardly leave this
     at = 2
@@ -73,11 +74,11 @@ def jpeg_is_complete(data: bytes) -> bool:
         if marker == 0xDA:
             found = _MARKER.search(data, at)
             at = found.end() - 2 if found else len(data)
-    return _pillow_finds_all(data)
+    return False
 
 
 def jpeg_damage(data: bytes) -> str | None:
-    """Return a sentence on the damage of a complete JPEG, or None.
+    """Return a sentence on the damage of a JPEG that has an end marker, or None.
 
     A scan that was overwritten in part still decodes, for any bits are some codes. But they hardly ever make as many
     blocks as were there, so data are left over before the end, or end too soon, or a code is none, and libjpeg says so.
@@ -85,19 +86,19 @@ def jpeg_damage(data: bytes) -> str | None:
     in place of what was lost are looked for, too: they may fill up blocks without a word.
     """
     segments = list(jpeg_segments(data))
-    components = next((data[start + 5] for marker, start, _ in segments if marker in FRAMES), 0)
+    components = next((data[start + 5 : end][:1] for marker, start, end in segments if marker in FRAMES), b"")
     end, left = data.rfind(b"\xff\xd9"), 0
     try:
-        simplejpeg.decode_jpeg(_pixels_only(data, segments), "CMYK" if components == 4 else "GRAY", min_factor=8)
+        simplejpeg.decode_jpeg(_pixels_only(data, segments), "CMYK" if components == b"\x04" else "GRAY", min_factor=8)
     except ValueError as error:
         warning = str(error)
         extraneous = _EXTRANEOUS.search(warning)
         left = int(extraneous[1]) if extraneous else 0
         harmless = len(set(data[end - left : end])) == 1 if extraneous else warning.startswith(_HARMLESS)
-        if not harmless and not (end < 0 and warning.startswith("Premature end of JPEG file")):
+        if not harmless:
             return f"The JPEG's data are damaged ({warning.removeprefix('Corrupt JPEG data: ')})."
-    empty = _zeros(data, segments, end - left if end > 0 else len(data))
-    return None if empty is None else f"The JPEG's data are damaged (from byte {empty} on they are zeros)."
+    lost = _lost(data, segments, end - left)
+    return None if lost is None else f"The JPEG's data are damaged ({lost})."
 
 
 def _pixels_only(data: bytes, segments: list[tuple[int, int, int]]) -> bytes:
@@ -106,33 +107,41 @@ def _pixels_only(data: bytes, segments: list[tuple[int, int, int]]) -> bytes:
     return b"".join([b"\xff\xd8", *kept, data[segments[-1][2] :] if segments else b""])
 
 
-def _zeros(data: bytes, segments: list[tuple[int, int, int]], end: int) -> int | None:
-    """Return where, before `end`, a JPEG's scans hold zeros that mean no flat picture; None if they do not.
+def _lost(data: bytes, segments: list[tuple[int, int, int]], end: int) -> str | None:
+    """Return what of a JPEG's scans, which go on to byte `end`, was never written by an encoder; None if all was.
 
-    Zero bits are the first code of a table. Where that says that nothing follows in a block, they may be a clear sky;
-    where it is a coefficient, a block of zeros is one in which each coefficient is -1, which no encoder writes twice.
+    Zero bits are the first code of a table. In a sequential scan it may say that nothing follows in a block, as in a
+    clear sky; if it is a coefficient, zeros are blocks in which each is -1, which nobody photographs. In a progressive
+    one that nothing follows is said once for many blocks, so zeros are never right (but in scans of averages and of
+    lower bits they may be); and what its scans leave out of a block's 64 coefficients is lost.
     """
     first: dict[int, int] = {}
-    progressive = False
+    missing: dict[int, set[int]] = {}
     while segments:
         for marker, start, stop in segments:
-            progressive |= marker == 0xC2
+            if marker == 0xC2:
+                missing = {data[at]: set(range(64)) for at in range(start + 6, stop - 2, 3)}
             while marker == 0xC4 and start + 17 < stop:
                 first[data[start]] = data[start + 17]
                 start += 17 + sum(data[start + 1 : start + 17])
         marker, start, stop = segments[-1]
-        if marker != 0xDA:
-            return None
+        if marker != 0xDA or stop - start < 4:
+            break
         found = _MARKER.search(data, stop)
         scan_end = min(found.start() if found else len(data), end)
-        tables = {0x10 | data[at] & 0x0F for at in range(start + 2, stop - 3, 2)}
-        lowest, highest = data[stop - 3], data[stop - 1] >> 4
-        if (not progressive or (lowest > 0 and not highest)) and any(first.get(table, 0) & 0x0F for table in tables):
-            run = data.find(bytes(64), stop, scan_end)
-            if run >= 0:
-                return run
+        lowest, highest, bits = data[stop - 3 : stop]
+        components = range(start + 1, stop - 4, 2)
+        if missing:
+            filled = lowest > 0 and bits < 0x10
+            for at in components if not bits & 0x0F else ():
+                missing.get(data[at], set()).difference_update(range(lowest, highest + 1))
+        else:
+            filled = any(first.get(0x10 | data[at + 1] & 0x0F, 0) & 0x0F for at in components)
+        run = data.find(bytes(64), stop, scan_end) if filled else -1
+        if run >= 0:
+            return f"from byte {run} on they are zeros"
         segments = list(jpeg_segments(data, scan_end)) if scan_end < end else []
-    return None
+    return "the last scans are missing" if any(missing.values()) else None
 
 
 def _png_faults(data: bytes) -> tuple[bool, str | None]:
