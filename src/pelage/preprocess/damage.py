@@ -8,6 +8,7 @@ warns of; a PNG's checksums are compared; of TIFF, BMP and WebP, Pillow, which i
 from __future__ import annotations
 
 import re
+import warnings
 import zlib
 from io import BytesIO
 
@@ -167,7 +168,7 @@ def _png_faults(data: bytes) -> tuple[bool, str | None]:
 def _pillow_finds_all(data: bytes) -> bool:
     """Return False if Pillow, which is strict where OpenCV is not, misses the end of an image."""
     try:
-        with Image.open(BytesIO(data)) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data)) as image:
             image.load()
     except Exception as error:  # what it cannot read for another reason (a rare compression) is left to OpenCV
         return not re.search("truncated|broken", str(error), re.IGNORECASE)
