@@ -19,6 +19,7 @@ from pelage.common.image_header import FRAMES, jpeg_segments, png_chunks
 
 Image.MAX_IMAGE_PIXELS = None  # a photo of 200 megapixels is a photo
 
+_EOI = b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """A JPEG marker that ends a scan: neither a stuffed byte nor a restart."""
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
@@ -43,8 +44,10 @@ def find_damage(data: bytes, kind: str) -> tuple[str, str] | None:
         written), and a sentence.
     """
     if kind == "jpeg":
-        whole = jpeg_is_complete(data)
-        damage = jpeg_damage(data) if whole and _has_end(data) else None
+        whole = _end(data) >= 0
+        damage = jpeg_damage(data if whole else data + _EOI)
+        if not whole:
+            whole, damage = damage is None, None  # it may lack nothing but the marker
     elif kind == "png":
         whole, damage = _png_faults(data)
     else:
@@ -54,28 +57,14 @@ def find_damage(data: bytes, kind: str) -> tuple[str, str] | None:
     return None if damage is None else ("damaged", damage)
 
 
-def jpeg_is_complete(data: bytes) -> bool:
-    """Return whether a JPEG goes on to its end-of-image marker, or lacks nothing but that."""
-    return _has_end(data) or jpeg_damage(data + b"\xff\xd9") is None
-
-
-def _has_end(data: bytes) -> bool:
-    """Return whether a JPEG has an end marker: not that of the thumbnail in EXIF, and whatever comes after it."""
-    if data.endswith(b"\xff\xd9"):
-        return True  # within a scan a byte FF is stuffed, so a cut can hardly leave this
-    at = 2
-    while at + 2 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xD9:
-            return True
-        if marker == 0xFF:
-            at += 1
-            continue
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == 0xDA:
-            found = _MARKER.search(data, at)
-            at = found.end() - 2 if found else len(data)
-    return False
+def _end(data: bytes) -> int:
+    """Return where a JPEG's end marker is: not that of the thumbnail in EXIF or of a second picture; -1 if nowhere."""
+    segments = list(jpeg_segments(data))
+    while segments and segments[-1][0] == 0xDA and (found := _MARKER.search(data, segments[-1][2])):
+        if found.group() == _EOI:
+            return found.start()
+        segments = list(jpeg_segments(data, found.start()))
+    return len(data) - 2 if data.endswith(_EOI) else -1  # within a scan FF is stuffed: a cut hardly leaves this
 
 
 def jpeg_damage(data: bytes) -> str | None:
@@ -88,7 +77,7 @@ def jpeg_damage(data: bytes) -> str | None:
     """
     segments = list(jpeg_segments(data))
     components = next((data[start + 5 : end][:1] for marker, start, end in segments if marker in FRAMES), b"")
-    end, left = data.rfind(b"\xff\xd9"), 0
+    end, left = _end(data), 0
     try:
         simplejpeg.decode_jpeg(_pixels_only(data, segments), "CMYK" if components == b"\x04" else "GRAY", min_factor=8)
     except ValueError as error:
