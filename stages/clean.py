@@ -1,40 +1,48 @@
-"""Clean: data/photos, data/photos.csv -> data/clean.csv, data/rejected/clean.csv, metrics/clean.json."""
+"""Clean: data/photos, photos.csv and claims.csv of data -> clean.csv, copies.csv, clocks.csv and rejected/clean.csv."""
 
 from pathlib import Path
 
 import _path  # noqa: F401
 
-from pelage.catalogue.encounters import clock_offsets, encounters
+from pelage.catalogue.belonging import belong
 from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_table, write_table
-from pelage.preprocess.clean import clean_photos, content_keys, look_at_photos, looks_memo
+from pelage.preprocess.clean import clean_photos, content_keys, look_at_photos, looks_memo, names_alone
 
 
 def main() -> None:
     params = read_params()
     dataset, gap_s = params["datasets"][params["ingest"]["dataset"]], params["split"]["burst_gap_s"]
-    photos = read_table(Path("data/photos.csv"), required=["image_id", "path", "identity", "date", "bbox", "sha256"])
+    photos = read_table(Path("data/photos.csv"), required=["image_id", "path", "date", "camera", "sha256", "flags"])
+    names = names_alone(photos, read_table(Path("data/claims.csv"), required=["image_id", "identity"]))
 
     looks = look_at_photos(photos, Path("data/photos"), looks_memo())
-    encounter = encounters(photos, gap_s, content_keys(looks))
-    clocks = clock_offsets(photos, gap_s)
-    cleaned = clean_photos(photos, looks, encounter, params["clean"], bool(dataset.get("curated")))
+    belonging = belong(photos, names, gap_s, content_keys(looks, params["clean"]))
+    cleaned = clean_photos(photos, looks, belonging.table, names, params["clean"], bool(dataset.get("curated")))
     counts = cleaned.counts | {
         "encounters": cleaned.kept["encounter"].nunique(),
-        "clock_offset_s": {f"{row.station}/{row.camera}": round(row.offset_s) for row in clocks.itertuples()},
+        "rests_on": cleaned.kept["rests_on"].value_counts().sort_index().to_dict(),
+        "clocks_corrected": len(belonging.clocks[["station", "camera"]].drop_duplicates()),
     }
 
     write_table(Path("data/clean.csv"), cleaned.kept)
+    write_table(Path("data/copies.csv"), cleaned.copies)
+    write_table(Path("data/clocks.csv"), belonging.clocks)
     write_table(Path("data/rejected/clean.csv"), cleaned.rejected)
     write_json(Path("metrics/clean.json"), counts)
     print(f"clean: {counts['kept']} of {counts['photos']} photos kept, in {counts['encounters']} encounters")
     for what, told in (("rejected", counts["rejected"]), ("kept with flags", counts["flags"])):
         if words := ", ".join(f"{number} {word}" for word, number in told.items() if number):
             print(f"clean: {what}: {words}")
-    for clock in clocks.itertuples():
-        print(f"clean: {clock.camera} is {clock.offset_s:+.0f} s off the station's other clock ({clock.visits} visits)")
+    if counts["name_conflicts"]:
+        print(f"clean: {counts['name_conflicts']} copies have another name than what they repeat (data/copies.csv)")
+    for clock in belonging.clocks.itertuples():
+        print(
+            f"clean: from {clock.since} to {clock.until}, {clock.camera} at {clock.station} is {clock.offset_s:+.0f} s "
+            f"off the station's other clocks ({clock.visits} visits)"
+        )
 
 
 if __name__ == "__main__":

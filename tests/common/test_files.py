@@ -58,6 +58,14 @@ def test_inside_is_inside_or_refused(parts):
     assert ".." not in path.parts
 
 
+@pytest.mark.parametrize("name", ["a" * 251 + ".png", "я" * 125 + ".jpg"])
+def test_a_name_of_the_greatest_length_can_be_written(tmp_path, name):
+    write_bytes(tmp_path / name, b"1")
+    with fresh_folder(tmp_path / name[:-4]) as folder:
+        (folder / "a").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, name[:-4]])
+
+
 def test_two_threads_may_write_the_same_file(tmp_path):
     path = tmp_path / "key"
     with ThreadPoolExecutor(8) as pool:

@@ -62,3 +62,22 @@ def test_crop_files_are_safe_and_different(ids):
     names = [crop_file(f"{name}#0") for name in ids if max(name) < "\ud800" or max(name) > "\udfff"]
     assert len(set(names)) == len(names)
     assert all("/" not in name and "\\" not in name and name.endswith("~0.png") for name in names)
+
+
+@given(
+    st.lists(st.text(st.characters(codec="utf-8"), min_size=150, max_size=400), min_size=1, max_size=4),
+    st.integers(0, 12345),
+)
+def test_crop_files_of_long_ids_are_short_and_different(ids, number):
+    ids = {other for name in ids for other in (name, name + "x", name[1:], name[:120] + "y" + name[121:], name[:9])}
+    names = [crop_file(f"{name}#{number}") for name in ids]
+    assert len(set(names)) == len(ids)
+    assert all(len(name.encode()) < 200 and name.endswith(f"~{number}.png") and "/" not in name for name in names)
+
+
+def test_only_names_that_are_too_long_are_cut():
+    assert crop_file("L1/V1 a#0") == "L1%2FV1%20a~0.png"
+    assert crop_file("a" * 193 + "#0") == "a" * 193 + "~0.png"
+    cyrillic = crop_file("снежный барс " * 5 + "#0")  # 65 characters, 390 bytes when encoded
+    assert len(cyrillic) == 173 and "=" in cyrillic
+    assert crop_file("\0#0") != crop_file("~#0")

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from pelage.common.errors import PelageError
 from pelage.common.images import read_image, write_png
+from pelage.common.tables import crop_file
+from pelage.preprocess import crop
 from pelage.preprocess.crop import Window, crop_photos, crop_window, shrink
 
 
@@ -68,6 +70,27 @@ def test_bad_rows_are_rejected_and_the_others_are_cropped(tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == ["a~0.png", "a~2.png"]
     assert np.array_equal(read_image(folder / "a~0.png"), photo[5:15, 10:30])
     assert read_image(folder / "a~2.png").shape == (20, 30, 3)
+
+
+def test_each_photo_is_decoded_once_and_failures_have_a_row_a_crop(tmp_path, monkeypatch):
+    write_png(tmp_path / "a.png", np.full((8, 8, 3), 7, np.uint8))
+    (tmp_path / "b.jpg").write_bytes(b"\xff\xd8\xff broken")
+    asked = []
+    monkeypatch.setattr(crop, "read_image", lambda path: asked.append(path.name) or read_image(path))
+    rows = [(f"{image}#{n}", image, n, 0, 4, 4) for n in range(3) for image in "bac"]
+    rejected = crop_photos(_table(*rows), {"a": "a.png", "b": "b.jpg", "c": "c.png"}, tmp_path, tmp_path, 0.0, 8)
+    assert sorted(asked) == ["a.png", "b.jpg", "c.png"]
+    assert [(row[0], row[2], row[3][:4]) for row in rejected] == [
+        (image, "unreadable", f"{image}#{n}:") for image in "bc" for n in range(3)
+    ]
+    assert sorted(path.name for path in tmp_path.glob("a~*")) == ["a~0.png", "a~1.png", "a~2.png"]
+
+
+def test_ids_of_any_length_are_cropped(tmp_path):
+    write_png(tmp_path / "a.png", np.full((8, 8, 3), 7, np.uint8))
+    name = "снежный барс / " * 40
+    assert crop_photos(_table((f"{name}#0", name, 0, 0, 8, 8)), {name: "a.png"}, tmp_path, tmp_path, 0.0, 8) == []
+    assert read_image(tmp_path / crop_file(f"{name}#0")).shape == (8, 8, 3)
 
 
 def test_grey_and_rgba_photos_give_rgb_crops(tmp_path):

@@ -29,12 +29,17 @@ def cache_root() -> Path:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that a reader sees the old file or the new one, never a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    temporary = path.with_name(f"{_beginning(path)}{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         temporary.write_bytes(data)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _beginning(path: Path) -> str:
+    """Return how the name of a temporary beside `path` begins: short, for some reach the limit of 255 bytes."""
+    return f".{path.name[:32]}."
 
 
 def write_text(path: Path, text: str) -> None:
@@ -51,7 +56,7 @@ def write_json(path: Path, value: Any) -> None:
 def fresh_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder that takes the place of `path` when the block ends well; else `path` stays as it was."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=_beginning(path), dir=path.parent))
     os.chmod(temporary, 0o755)
     try:
         yield temporary

@@ -12,36 +12,74 @@ import numpy as np
 
 from pelage.common.errors import PelageError
 from pelage.common.files import write_bytes
+from pelage.common.image_header import read_header
 
-PNG_START = b"\x89PNG"
+_TO_RGB = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}
 PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG]
 """One filter for all rows takes two thirds of the time of choosing one by row, and files stay as small."""
 
 
 def decode_image(data: bytes, name: str = "image") -> np.ndarray:
-    """Decode JPEG, PNG, TIFF, BMP or WebP bytes, by content whatever the file is called.
+    """Decode JPEG, PNG, TIFF, BMP or WebP bytes once, by content whatever the file is called, and turn them upright.
+
+    Of several pictures in a file the first is read. Pixels of 16 bits give their upper byte, so that photos of one
+    camera stay comparable; floats are shares of white (0..1), or grey values (0..255), which are rounded.
 
     Returns:
-        `(H, W)` uint8 for a grey image, `(H, W, 3)` RGB or `(H, W, 4)` RGBA. A rotation in EXIF is applied to photos
-        without a fourth channel.
+        `(H, W)` uint8 for a grey image, `(H, W, 3)` RGB or `(H, W, 4)` RGBA, upright as EXIF (or TIFF) tells, so that
+        `(W, H)` is what `image_size` tells.
 
     Raises:
-        PelageError: `data` is no image (`name` is used in the message).
+        PelageError: `data` is no image, or one whose pixels have no known scale (`name` is used in the message).
     """
-    buffer = np.frombuffer(data, np.uint8)
-    image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED) if buffer.size else None
+    header = read_header(data, name)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise PelageError(f"{name} is not a readable image: the {header.kind.upper()} cannot be decoded.") from error
     if image is None:
-        raise PelageError(f"{name} is not a readable image.")
-    if image.ndim == 3 and image.shape[2] == 3:
-        if image.dtype == np.uint8 and data.startswith(PNG_START) and b"eXIf" not in data:
-            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # half the time of decoding it again
-        else:
-            image = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB)  # applies the EXIF orientation
-    elif image.ndim == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
-    if image.dtype != np.uint8:
-        image = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX, dtype=cv2.CV_8U)
+        raise PelageError(f"{name} is not a readable image: the {header.kind.upper()} cannot be decoded.")
+    image = _as_bytes(image, name)
+    if image.ndim == 3:
+        if image.shape[2] not in _TO_RGB:
+            raise PelageError(f"{name} is not a readable image: it has {image.shape[2]} channels, not 1, 3 or 4.")
+        image = cv2.cvtColor(image, _TO_RGB[image.shape[2]])
+    if header.kind != "tiff":  # which OpenCV has turned, as libtiff asks for it
+        image = turn_upright(image, header.orientation)
+    if image.shape[1::-1] != header.upright:
+        raise PelageError(
+            f"{name} is not a readable image: its header tells {' x '.join(map(str, header.upright))} pixels, and "
+            f"{image.shape[1]} x {image.shape[0]} were decoded."
+        )
     return image
+
+
+def turn_upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Return an image as EXIF's orientation (1..8) says that it is to be looked at."""
+    if orientation >= 5:
+        image = cv2.transpose(image)
+    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
+    return image if flip is None else cv2.flip(image, flip)
+
+
+def _as_bytes(image: np.ndarray, name: str) -> np.ndarray:
+    """Return pixels as uint8, by a scale that does not depend on what is on the picture."""
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype == np.uint16:
+        return (image >> 8).astype(np.uint8)
+    if image.dtype not in (np.float32, np.float64):
+        raise PelageError(
+            f"{name}: its pixels are numbers of type {image.dtype}, of which nobody knows what is white. Save it with "
+            "8 or 16 bits a channel."
+        )
+    low, high = float(image.min()), float(image.max())  # NaN if any pixel is
+    if not (low >= 0.0 and high <= 255.0):
+        raise PelageError(
+            f"{name}: its pixels are floats from {low:g} to {high:g}; they may be shares of white (0 to 1) or grey "
+            "values (0 to 255). Save it with 8 or 16 bits a channel."
+        )
+    return np.rint(image * 255.0 if high <= 1.0 else image).astype(np.uint8)
 
 
 def read_image(path: Path) -> np.ndarray:

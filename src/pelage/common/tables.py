@@ -14,13 +14,16 @@ from urllib.parse import quote
 import pandas as pd
 
 from pelage.common.errors import PelageError
-from pelage.common.files import write_bytes, write_text
+from pelage.common.files import sha256_bytes, write_bytes, write_text
 
 UNKNOWN = "unknown"
 """Identity or orientation that nobody has told."""
 
 REJECTED_COLUMNS = ["image_id", "path", "reason", "detail"]
 """Columns of every stage's table of rejected rows: `reason` is one of a few words, `detail` is a sentence."""
+
+LONGEST_NAME = 200
+"""Bytes that the name of a crop's file stays below."""
 
 
 def read_table(path: Path, numbers: Mapping[str, type] | None = None, required: Iterable[str] = ()) -> pd.DataFrame:
@@ -112,6 +115,10 @@ def crop_file(crop_id: str) -> str:
     """Return the file name of a crop in any folder of crops, masks or views: the id, made safe, and `.png`.
 
     `crop_id` is `image_id#n`; what is not a letter, digit or one of `_.-~` is percent-encoded, except that `#`
-    becomes `~` (and `~` itself is encoded), so different ids have different files.
+    becomes `~` (and `~` itself is encoded), so different ids have different files. A name of 200 bytes or more gives
+    its middle for `=` and a hash of the id, for file systems end at 255; no other name has a `=`.
     """
-    return quote(crop_id.replace("~", "\0"), safe="#").replace("%00", "%7E").replace("#", "~") + ".png"
+    name = quote(crop_id, safe="#").replace("~", "%7E").replace("#", "~") + ".png"
+    if len(name) < LONGEST_NAME:
+        return name
+    return f"{name[:100]}={sha256_bytes(crop_id.encode())[:32]}{name[-40:]}"

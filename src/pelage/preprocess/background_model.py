@@ -7,6 +7,7 @@ Photos are compared by the logarithm of brightness, in which another exposure is
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -64,7 +65,7 @@ def learn_background(
     """
     stack = np.stack([log_brightness(thumb) for thumb in thumbs])
     weights = np.stack([_shows_background(saliency) for saliency in saliencies])
-    sizes = {burst: list(bursts).count(burst) for burst in bursts}
+    sizes = Counter(bursts)
     weights /= np.array([sizes[burst] for burst in bursts], np.float32)[:, None, None]
     median = weighted_median(stack, weights[..., None])
     spread = 1.4826 * weighted_median(np.abs(stack - median), weights[..., None])

@@ -8,35 +8,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
-from PIL import Image
 from scipy.fft import dctn
 
 from pelage.common.errors import PelageError
+from pelage.common.image_header import sniff
 from pelage.common.images import decode_image, to_rgb
 from pelage.common.memo import Memo
 from pelage.common.parallel import parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
-from pelage.common.tables import UNKNOWN, rejected_table
+from pelage.common.tables import REJECTED_COLUMNS, UNKNOWN
+from pelage.preprocess.damage import find_damage
 
 UNREADABLE = ("missing", "empty", "unreadable", "truncated")
 POOR = ("too_small", "overexposed", "underexposed", "blurred")
 COPIES = ("duplicate", "near_duplicate")
-REASONS = (*UNREADABLE, *POOR, *COPIES)
-"""Why a photo is rejected, in the order in which reasons are looked for; the last six may be flags instead."""
+REASONS = (*UNREADABLE, "damaged", *POOR, *COPIES)
+"""Why a photo is rejected, in the order in which reasons are looked for; the last seven may be flags instead."""
 
-FLAGS = ("wrong_extension", *POOR, *COPIES)
+FLAGS = ("wrong_extension", "damaged", *POOR, *COPIES)
+
+FLAT = 2.0
+"""Standard deviation of a miniature's grey levels below which a photo shows nothing."""
 
 _SUFFIXES = {
     "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -45,127 +46,115 @@ _SUFFIXES = {
     "bmp": (".bmp",),
     "webp": (".webp",),
 }
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-"""A JPEG marker that ends a scan: neither a stuffed byte nor a restart."""
+_AT_ONCE = 8192
+"""Pairs of miniatures that are compared at a time: they are 32 MiB as floats."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What one look at a photo tells (all but `fault` meaningless if there is a fault).
+    """What one look at a photo tells (from `kind` on meaningless if it cannot be read).
 
     Attributes:
-        fault: Reason and sentence why it cannot be read, or None.
-        kind: What its content is, whatever its name says: see `sniff`.
+        reason: Why it cannot be read (one of `UNREADABLE`), `damaged`, or empty.
+        detail: A sentence on that.
+        kind: What its content is, whatever its name says: see `image_header.sniff`.
         width, height: Pixels, upright.
         sharpness: See `sharpness`.
         bright, dark: Shares of nearly white and nearly black pixels, 0..1.
+        spread: Standard deviation of the miniature, grey levels.
         pixels: Hash of the decoded pixels.
         phash: Perceptual hash, 16 hex digits.
         thumb: `(32, 32)` uint8 grey miniature, as hex digits.
     """
 
-    fault: tuple[str, str] | None
+    reason: str = ""
+    detail: str = ""
     kind: str = ""
     width: int = 0
     height: int = 0
     sharpness: float = 0.0
     bright: float = 0.0
     dark: float = 0.0
+    spread: float = 0.0
     pixels: str = ""
-    phash: str = ""
-    thumb: str = ""
+    phash: str = "0" * 16
+    thumb: str = "00" * 1024
 
-    @property
-    def miniature(self) -> np.ndarray:
-        """The miniature as an array `(32, 32)` uint8."""
-        return np.frombuffer(bytes.fromhex(self.thumb), np.uint8).reshape(32, 32)
+
+@dataclass(frozen=True)
+class Looks:
+    """What the looks at N photos tell.
+
+    Attributes:
+        table: N rows with the fields of `Look` but for `thumb`; `phash` is uint64.
+        thumbs: Miniatures `(N, 32, 32)` uint8.
+    """
+
+    table: pd.DataFrame
+    thumbs: np.ndarray
 
 
 @dataclass(frozen=True)
 class Cleaned:
-    """Photos kept (with width, height, phash and flags), photos rejected (with reasons), and the counts of both."""
+    """Photos kept, photos rejected (with reasons), copies that were found among them, and the counts of all."""
 
     kept: pd.DataFrame
     rejected: pd.DataFrame
+    copies: pd.DataFrame
     counts: dict[str, Any]
 
 
 def look_at(data: bytes) -> Look:
     """Decode a photo (the bytes of its file) once and measure what cleaning asks for."""
     if not data:
-        return Look(("empty", "The file has no bytes."))
+        return Look("empty", "The file has no bytes.")
     kind = sniff(data)
     if kind is None:
-        return Look(("unreadable", f"The file is no image: it begins with {data[:8].hex(' ')}."))
-    if not (jpeg_is_complete(data) if kind == "jpeg" else _pillow_finds_all(data)):
-        return Look(("truncated", f"The {kind.upper()} ends before its last pixels, after {len(data)} bytes."))
+        return Look("unreadable", f"The file is no image: it begins with {data[:8].hex(' ')}.")
+    reason, detail = find_damage(data, kind) or ("", "")
+    if reason == "truncated":
+        return Look(reason, detail)
     try:
-        image = decode_image(data)
-    except (PelageError, cv2.error):
-        return Look(("unreadable", f"The {kind.upper()} of {len(data)} bytes cannot be decoded."))
+        image = decode_image(data, "The file")
+    except PelageError as error:
+        return Look("unreadable", str(error))
     pixels = hashlib.sha256(str(image.shape).encode())
     pixels.update(np.ascontiguousarray(image))
     grey = cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2GRAY)
     thumb = miniature(grey)
     return Look(
-        None,
+        reason,
+        detail,
         kind,
         grey.shape[1],
         grey.shape[0],
         sharpness(grey),
         float((grey >= 240).mean()),
         float((grey <= 5).mean()),
+        float(thumb.std()),
         pixels.hexdigest(),
         perceptual_hash(thumb),
         thumb.tobytes().hex(),
     )
 
 
-def sniff(data: bytes) -> str | None:
-    """Return what kind of image bytes are by their first ones: jpeg, png, tiff, bmp, webp, or None."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if data.startswith((b"II*\0", b"MM\0*")):
-        return "tiff"
-    if data.startswith(b"BM"):
-        return "bmp"
-    return "webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
-
-
-def jpeg_is_complete(data: bytes) -> bool:
-    """Return whether a JPEG goes on to its end-of-image marker.
-
-    Decoders fill what is missing with grey and only warn. So the segments are walked (Annex B of ITU-T T.81), which
-    passes by the thumbnail in EXIF with its own end marker and allows for anything after the end. A file that lacks
-    nothing but the marker counts as complete if Pillow, which is strict, reads it.
-    """
-    if data.endswith(b"\xff\xd9"):
-        return True  # within a scan a byte FF is stuffed, so a cut can hardly leave this
-    at = 2
-    while at + 2 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xD9:
-            return True
-        if marker == 0xFF:
-            at += 1
-            continue
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == 0xDA:
-            found = _MARKER.search(data, at)
-            at = found.end() - 2 if found else len(data)
-    return _pillow_finds_all(data)
-
-
-def _pillow_finds_all(data: bytes) -> bool:
-    """Return False if Pillow, which is strict where OpenCV is not, misses the end of an image."""
-    try:
-        with Image.open(BytesIO(data)) as image:
-            image.load()
-    except Exception as error:  # what it cannot read for another reason (a rare compression) is left to OpenCV
-        return not re.search("truncated|broken", str(error), re.IGNORECASE)
-    return True
+def collect_looks(looks: Iterable[Look], count: int) -> Looks:
+    """Put `count` looks together, one after the other, so that a million of them need no more than their numbers."""
+    columns: dict[str, list] = {name: [] for name in ("reason", "detail", "kind", "pixels")}
+    numbers = {name: np.zeros(count, np.int32) for name in ("width", "height")}
+    numbers |= {name: np.zeros(count) for name in ("sharpness", "bright", "dark", "spread")}
+    phash, thumbs = np.zeros(count, np.uint64), np.zeros((count, 1024), np.uint8)
+    words: dict[str, str] = {}
+    for row, look in enumerate(looks):
+        for name, values in columns.items():
+            value = getattr(look, name)
+            values.append(value if name == "pixels" else words.setdefault(value, value))
+        for name, values in numbers.items():
+            values[row] = getattr(look, name)
+        phash[row] = int(look.phash, 16)
+        thumbs[row] = np.frombuffer(bytes.fromhex(look.thumb), np.uint8)
+    table = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()} | numbers)
+    return Looks(table.assign(phash=phash), thumbs.reshape(count, 32, 32))
 
 
 def miniature(grey: np.ndarray) -> np.ndarray:
@@ -210,41 +199,64 @@ def _tile_variances(blurred: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return tiles.var(axis=(1, 3)).ravel()
 
 
-def changed_share(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the share of cells of two miniatures that differ by more than 6 grey levels at equal mean brightness.
+def changed_shares(thumbs: np.ndarray, first: np.ndarray, second: np.ndarray, most: float) -> np.ndarray:
+    """Return of P pairs the share of cells that differ by more than 6 grey levels at equal mean brightness.
 
     A hash of a whole camera-trap frame is ruled by the background, which is the same in a burst. The cells tell whether
     anything has moved: an animal that takes a step changes dozens of them, saving a photo anew none.
+
+    Args:
+        thumbs: Miniatures `(N, 32, 32)`.
+        first, second: Rows `(P,)` of the miniatures that are compared.
+        most: Share above which it does not matter how large it is.
+
+    Returns:
+        Shares `(P,)`; infinite where a quarter of the cells has shown that more than `most` of all differ.
     """
-    scale = max(float(first.mean()), 1.0) / max(float(second.mean()), 1.0)
-    return float((np.abs(first - second * np.float32(scale)) > 6).mean())
+    cells, shares = thumbs.reshape(len(thumbs), -1), np.full(len(first), np.inf)
+    count = cells.shape[1]
+    for start in range(0, len(first), _AT_ONCE):
+        one, other = first[start : start + _AT_ONCE], second[start : start + _AT_ONCE]
+        means = [np.maximum(cells[rows].mean(axis=1, dtype=np.float64), 1.0) for rows in (one, other)]
+        scale = (means[0] / means[1]).astype(np.float32)[:, None]
+        maybe = np.flatnonzero(_differing(cells[:, ::4], one, other, scale) <= most * count)
+        found = _differing(cells, one[maybe], other[maybe], scale[maybe]) / count
+        shares[start + maybe] = found
+    return shares
 
 
-def judge(look: Look, params: Mapping[str, Any]) -> dict[str, str]:
-    """Return what is poor about a readable photo: reason and sentence with the measured number, in order of weight."""
-    side = min(look.width, look.height)
-    measures = {
-        "too_small": (
-            side < params["min_side"],
-            f"The shorter side has {side} pixels, fewer than {params['min_side']}.",
-        ),
+def _differing(cells: np.ndarray, first: np.ndarray, second: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    return (np.abs(cells[first] - cells[second] * scale) > 6).sum(axis=1)
+
+
+def judge(looks: pd.DataFrame, params: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
+    """Return what may be poor about readable photos, in order of weight.
+
+    Args:
+        looks: N rows of `Looks.table`.
+        params: Section `clean`.
+
+    Returns:
+        By reason: which photos are so `(N,)`, the measured numbers `(N,)`, and a sentence that takes such a number.
+    """
+    side = looks[["width", "height"]].min(axis=1).to_numpy()
+    bright, dark, sharp = (looks[name].to_numpy() for name in ("bright", "dark", "sharpness"))
+    least, most_bright, most_dark, least_sharp = (
+        params[name] for name in ("min_side", "max_overexposed", "max_underexposed", "min_sharpness")
+    )
+    return {
+        "too_small": (side < least, side, f"The shorter side has {{}} pixels, fewer than {least}."),
         "overexposed": (
-            look.bright > params["max_overexposed"],
-            f"A share of {look.bright:.3f} is nearly white, more than {params['max_overexposed']}.",
+            bright > most_bright,
+            bright,
+            f"A share of {{:.3f}} is nearly white, more than {most_bright}.",
         ),
-        "underexposed": (
-            look.dark > params["max_underexposed"],
-            f"A share of {look.dark:.3f} is nearly black, more than {params['max_underexposed']}.",
-        ),
-        "blurred": (
-            look.sharpness < params["min_sharpness"],
-            f"The sharpness is {look.sharpness:.2f}, less than {params['min_sharpness']}.",
-        ),
+        "underexposed": (dark > most_dark, dark, f"A share of {{:.3f}} is nearly black, more than {most_dark}."),
+        "blurred": (sharp < least_sharp, sharp, f"The sharpness is {{:.2f}}, less than {least_sharp}."),
     }
-    return {reason: sentence for reason, (poor, sentence) in measures.items() if poor}
 
 
-def look_at_photos(photos: pd.DataFrame, folder: Path, memo: Memo) -> list[Look]:
+def look_at_photos(photos: pd.DataFrame, folder: Path, memo: Memo) -> Looks:
     """Return a look at each photo of a table, with all cores, and only at those that the memo does not know.
 
     Args:
@@ -256,48 +268,75 @@ def look_at_photos(photos: pd.DataFrame, folder: Path, memo: Memo) -> list[Look]
     def look(photo: tuple[str, str]) -> Look:
         path, sha256 = photo
         if not sha256:
-            return Look(("missing", "The file could not be read when the photos were ingested."))
+            return Look("missing", "The file could not be read when the photos were ingested.")
         if known := memo.get(key := memo.key(sha256)):
-            fields = json.loads(known)
-            return Look(**fields | {"fault": fields["fault"] and tuple(fields["fault"])})
+            return Look(**json.loads(known))
         try:
             found = look_at((folder / path).read_bytes())
         except OSError as error:
-            return Look(("missing", f"The file cannot be read: {error.strerror}."))
+            return Look("missing", f"The file cannot be read: {error.strerror}.")
         memo.put(key, json.dumps(asdict(found)).encode())
         return found
 
     paths = zip(photos["path"], photos["sha256"], strict=True)
-    return list(track(parallel_map(look, paths), "clean", len(photos)))
+    return collect_looks(track(parallel_map(look, paths), "clean", len(photos)), len(photos))
 
 
 def looks_memo() -> Memo:
     """Return the memo of looks; their version is raised whenever `look_at` measures something else."""
-    return Memo("look", 1, {"opencv": cv2.__version__})
+    return Memo("look", 2, {"opencv": cv2.__version__})
 
 
-def content_keys(looks: list[Look]) -> pd.Series:
-    """Return the hash of each photo's pixels, empty if they cannot be read."""
-    return pd.Series([look.pixels for look in looks], dtype=object)
+def shows_nothing(looks: Looks, params: Mapping[str, Any]) -> np.ndarray:
+    """Return which of N photos are nearly black, nearly white or flat, so that their likeness tells nothing `(N,)`.
+
+    Black frames of two visits are equal to the last pixel. The share that makes a photo nearly black is
+    `max_underexposed`, and the same share of white makes it nearly white (`max_overexposed` is a matter of quality).
+    """
+    table = looks.table
+    return ((table[["bright", "dark"]].max(axis=1) > params["max_underexposed"]) | (table["spread"] < FLAT)).to_numpy()
+
+
+def content_keys(looks: Looks, params: Mapping[str, Any]) -> pd.Series:
+    """Return the hash of each photo's pixels, empty if they cannot be read or show nothing."""
+    return looks.table["pixels"].mask(shows_nothing(looks, params), "")
+
+
+def names_alone(photos: pd.DataFrame, claims: pd.DataFrame) -> pd.Series:
+    """Return of each photo the one individual that its claims name; `unknown` if they name none or several."""
+    named = claims.loc[claims["identity"] != UNKNOWN, ["image_id", "identity"]].drop_duplicates()
+    named = named.drop_duplicates("image_id", keep=False).set_index("image_id")["identity"]
+    return photos["image_id"].map(named).fillna(UNKNOWN)
 
 
 def clean_photos(
-    photos: pd.DataFrame, looks: list[Look], encounter: pd.Series, params: Mapping[str, Any], curated: bool
+    photos: pd.DataFrame,
+    looks: Looks,
+    belonging: pd.DataFrame,
+    names: pd.Series,
+    params: Mapping[str, Any],
+    curated: bool,
 ) -> Cleaned:
     """Sort photos into kept and rejected.
 
-    Poor photos are rejected, and copies as `duplicates` and `near_duplicates` say (drop or keep). In a curated data set
-    only what cannot be read is rejected. Whatever is kept nonetheless has the reason among its flags. Of copies the one
-    stays that has an identity and a date, then the first by image_id. A near duplicate is a photo of one encounter and
-    camera whose hash differs from that of a kept one by at most `near_duplicate_bits`, and in which at most
-    `near_duplicate_change` of the cells have changed.
+    Damaged and poor photos are rejected, and copies as `duplicates` and `near_duplicates` say (drop or keep). In a
+    curated data set only what cannot be read is rejected. Whatever is kept nonetheless has the reason among its flags.
+    Of copies the one stays that has a name and a date, then the first by image_id. A near duplicate is a photo of one
+    encounter and camera whose hash differs from that of a kept one by at most `near_duplicate_bits`, and in which at
+    most `near_duplicate_change` of the cells have changed. Photos that show nothing (`shows_nothing`) are no copies.
 
     Args:
         photos: N rows of data/photos.csv.
         looks: N looks, in the same order.
-        encounter: Encounter of each.
+        belonging: N rows, in the same order: `place, night, encounter, rests_on`.
+        names: The individual of each, as far as one alone is named; else `unknown`.
         params: Section `clean`.
         curated: Whether people have chosen the photos.
+
+    Returns:
+        `kept` has the columns of photos.csv, width, height, phash (empty where nothing is shown), those of `belonging`,
+        and flags; `copies` has `image_id, copy_of, kind` of all copies, kept or not, and `copy_of` always stays.
+        Of the counts, `name_conflicts` are copies that have another name than what they repeat.
 
     Raises:
         PelageError: A parameter is none of its words, or no photo is left.
@@ -306,77 +345,167 @@ def clean_photos(
         reason: choose(params[f"{reason}s"], ("drop", "keep"), f"clean.{reason}s") == "drop" and not curated
         for reason in COPIES
     }
-    rejected: dict[int, tuple[str, str]] = {i: look.fault for i, look in enumerate(looks) if look.fault}
-    suffixes = photos["path"].str.lower().str.extract(r"(\.[^./]*)$")[0]
-    told = [not look.kind or suffix in _SUFFIXES[look.kind] for look, suffix in zip(looks, suffixes, strict=True)]
-    flags = [[] if right else ["wrong_extension"] for right in told]
-    for i, look in enumerate(looks):
-        poor = {} if look.fault else judge(look, params)
-        if poor and not curated:
-            rejected[i] = next(iter(poor.items()))
-        flags[i] += poor
-    for i, (reason, sentence) in find_copies(photos, looks, encounter, params, rejected).items():
-        if drop[reason]:
-            rejected[i] = reason, sentence
-        flags[i].append(reason)
+    table, blank = looks.table, shows_nothing(looks, params)
+    ids, name = photos["image_id"].to_numpy(object), names.to_numpy(object)
+    reason, detail = (table[column].to_numpy(object, copy=True) for column in ("reason", "detail"))
+    read = np.isin(reason, ("", "damaged"))
+    marks = {"wrong_extension": _wrong_extension(photos["path"], table["kind"]), "damaged": reason == "damaged"}
+    if curated:
+        reason[marks["damaged"]] = ""
+    for poor, (rows, numbers, sentence) in judge(table, params).items():
+        marks[poor] = rows & read
+        if not curated:
+            _reject(
+                np.flatnonzero(marks[poor]), poor, [sentence.format(n) for n in numbers[marks[poor]]], reason, detail
+            )
 
-    if len(rejected) == len(photos):
-        counted = Counter(reason for reason, _ in rejected.values())
-        told = ", ".join(f"{count} {reason}" for reason, count in counted.most_common())
+    copies = find_copies(photos, looks, belonging["encounter"], names, params, (reason != "") | blank)
+    row, first = copies["row"].to_numpy(), copies["first"].to_numpy()
+    stays = np.arange(len(photos))
+    near = (copies["kind"] == "near_duplicate").to_numpy()
+    if drop["near_duplicate"]:
+        stays[row[near]] = first[near]
+    stays = stays[first]  # what an exact copy repeats may repeat another one itself
+    conflict = (name[row] != name[stays]) & (name[row] != UNKNOWN) & (name[stays] != UNKNOWN)
+    for kind in COPIES:
+        found = np.flatnonzero((copies["kind"] == kind).to_numpy())
+        marks[kind] = np.zeros(len(photos), bool)
+        marks[kind][row[found]] = True
+        if drop[kind]:
+            sentences = [
+                sentence + ("" if mine == its else f" There it is {its!r}, here {mine!r}.")
+                for sentence, mine, its in zip(
+                    _copy_sentences(copies.iloc[found], ids), name[row[found]], name[stays[found]], strict=True
+                )
+            ]
+            _reject(row[found], kind, sentences, reason, detail)
+
+    keep = reason == ""
+    if not keep.any():
+        counted = pd.Series(reason).value_counts(sort=True)
+        told = ", ".join(f"{count} {word}" for word, count in counted.items())
         raise PelageError(
             f"data/photos.csv: all {len(photos)} photos are rejected ({told}). Look at the photos; loosen the section "
             "clean of params.yaml, or set curated: true for the data set if people have chosen them."
         )
-    ids, paths = photos["image_id"].to_numpy(), photos["path"].to_numpy()
-    keep = [i for i in range(len(photos)) if i not in rejected]
-    kept = photos.iloc[keep].assign(
-        encounter=encounter.to_numpy()[keep],
-        width=[looks[i].width for i in keep],
-        height=[looks[i].height for i in keep],
-        phash=[looks[i].phash for i in keep],
-        flags=[" ".join(flags[i]) for i in keep],
+    kept = photos[keep].assign(
+        width=table["width"].to_numpy()[keep],
+        height=table["height"].to_numpy()[keep],
+        phash=[
+            "" if nothing else f"{bits:016x}" for bits, nothing in zip(table["phash"][keep], blank[keep], strict=True)
+        ],
+        **{column: belonging[column].to_numpy()[keep] for column in ("place", "night", "encounter", "rests_on")},
+        flags=_flags(photos, marks)[keep],
     )
-    reasons = Counter(reason for reason, _ in rejected.values())
-    flagged = Counter(flag for i in keep for flag in flags[i])
+    rejected = pd.DataFrame({"image_id": ids, "path": photos["path"].to_numpy(), "reason": reason, "detail": detail})
     counts = {
         "photos": len(photos),
-        "kept": len(keep),
-        "rejected": {reason: reasons[reason] for reason in REASONS},
-        "flags": {flag: flagged[flag] for flag in FLAGS},
+        "kept": int(keep.sum()),
+        "rejected": {word: int((reason == word).sum()) for word in REASONS},
+        "flags": {flag: int(marks[flag][keep].sum()) for flag in FLAGS},
+        "name_conflicts": int(conflict.sum()),
+        "show_nothing": int((blank & keep).sum()),
     }
-    return Cleaned(kept, rejected_table((ids[i], paths[i], *rejected[i]) for i in sorted(rejected)), counts)
+    told = pd.DataFrame({"image_id": ids[row], "copy_of": ids[stays], "kind": copies["kind"].to_numpy()})
+    return Cleaned(kept, rejected.loc[~keep, REJECTED_COLUMNS].astype(str), told, counts)
+
+
+def _wrong_extension(paths: pd.Series, kinds: pd.Series) -> np.ndarray:
+    suffixes = paths.str.lower().str.extract(r"(\.[^./]*)$")[0].reset_index(drop=True)
+    right = kinds == ""
+    for kind, allowed in _SUFFIXES.items():
+        right = right | (kinds.eq(kind) & suffixes.isin(allowed))
+    return ~right.to_numpy()
+
+
+def _reject(rows: np.ndarray, why: str, sentences: list[str], reason: np.ndarray, detail: np.ndarray) -> None:
+    """Note a reason, and a sentence each, for rows that have none yet."""
+    new = reason[rows] == ""
+    reason[rows[new]] = why
+    detail[rows[new]] = np.array(sentences, object)[new]
+
+
+def _copy_sentences(copies: pd.DataFrame, ids: np.ndarray) -> list[str]:
+    first = ids[copies["first"].to_numpy()]
+    if (copies["kind"] == "duplicate").all():
+        return [f"The pixels are those of {other!r}." for other in first]
+    return [
+        f"It repeats {other!r}: {bits} bits of the hash and a share of {changed:.3f} of the picture differ."
+        for other, bits, changed in zip(first, copies["bits"], copies["changed"], strict=True)
+    ]
+
+
+def _flags(photos: pd.DataFrame, marks: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the words of the flags of each photo: those that it had, then those of `marks`."""
+    code = sum(marks[flag].astype(np.int64) << bit for bit, flag in enumerate(FLAGS))
+    words = {
+        own: " ".join(flag for bit, flag in enumerate(FLAGS) if own >> bit & 1) for own in np.unique(code).tolist()
+    }
+    own = pd.Series(code).map(words).to_numpy(object)
+    had = photos["flags"].to_numpy(object) if "flags" in photos else np.full(len(photos), "", object)
+    both = (had != "") & (own != "")
+    return np.where(both, had + " " + own, had + own)
 
 
 def find_copies(
     photos: pd.DataFrame,
-    looks: list[Look],
+    looks: Looks,
     encounter: pd.Series,
+    names: pd.Series,
     params: Mapping[str, Any],
-    rejected: Mapping[int, tuple[str, str]],
-) -> dict[int, tuple[str, str]]:
-    """Return the photos (positions) that repeat another one that stays, with reason and sentence."""
-    ids, boxes, identity = (photos[name].to_numpy() for name in ("image_id", "bbox", "identity"))
-    rank = photos.assign(unknown=identity == UNKNOWN, undated=photos["date"] == "", position=np.arange(len(photos)))
-    order = rank.sort_values(["unknown", "undated", "image_id"], kind="stable")["position"]
-    copies: dict[int, tuple[str, str]] = {}
-    same: dict[tuple[str, str], int] = {}
-    visits: dict[tuple[str, str], list[int]] = {}
-    for i in (i for i in order if i not in rejected):
-        first = same.setdefault((looks[i].pixels, boxes[i]), i)
-        if first != i:
-            other = "" if identity[first] == identity[i] else f" There it is {identity[first]!r}, here {identity[i]!r}."
-            copies[i] = "duplicate", f"The pixels are those of {ids[first]!r}.{other}"
-            continue
-        visit = visits.setdefault((encounter.iloc[i], photos["camera"].iloc[i]), [])
-        for other in visit:
-            bits = (int(looks[i].phash, 16) ^ int(looks[other].phash, 16)).bit_count()
-            if bits > params["near_duplicate_bits"] or boxes[i] != boxes[other]:
-                continue
-            changed = changed_share(looks[other].miniature, looks[i].miniature)
-            if changed <= params["near_duplicate_change"]:
-                told = f"{bits} bits of the hash and a share of {changed:.3f} of the picture differ"
-                copies[i] = "near_duplicate", f"It repeats {ids[other]!r}: {told}."
-                break
-        else:
-            visit.append(i)
-    return copies
+    left_out: np.ndarray,
+) -> pd.DataFrame:
+    """Return the photos that repeat another one.
+
+    Args:
+        photos, looks, encounter, names, params: See `clean_photos`.
+        left_out: Photos that are asked for nothing `(N,)`.
+
+    Returns:
+        `row` (of the copy), `first` (row of what it repeats), `kind`, and of near duplicates `bits` and `changed`: how
+        many bits of the hash and what share of the cells differ. Exact copies come first.
+    """
+    rank = pd.DataFrame(
+        {
+            "unknown": names.to_numpy() == UNKNOWN,
+            "undated": photos["date"].to_numpy() == "",
+            "image_id": photos["image_id"].to_numpy(),
+        }
+    )
+    order = rank[~left_out].sort_values(["unknown", "undated", "image_id"], kind="stable").index.to_numpy()
+    content = pd.factorize(looks.table["pixels"].to_numpy()[order])[0]
+    first = order[np.unique(content, return_index=True)[1]][content]
+    repeats = first != order
+    exact = pd.DataFrame({"row": order[repeats], "first": first[repeats], "kind": "duplicate"})
+
+    rows = order[~repeats]
+    visit = pd.DataFrame({"encounter": encounter.to_numpy()[rows], "camera": photos["camera"].to_numpy()[rows]})
+    visit = visit.groupby(["encounter", "camera"], sort=False).ngroup().to_numpy()
+    near = _near_copies(rows, visit, looks, params["near_duplicate_bits"], params["near_duplicate_change"])
+    return pd.concat([exact, near.assign(kind="near_duplicate")], ignore_index=True)
+
+
+def _near_copies(rows: np.ndarray, visit: np.ndarray, looks: Looks, most_bits: int, most_change: float) -> pd.DataFrame:
+    """Return near duplicates among photos of equal `visit`, earlier rows first: `row, first, bits, changed`.
+
+    In each round the first photo left of every visit stays, and what repeats it goes. So each photo is a copy of the
+    first one that stays and that it repeats, and all visits are compared at once.
+    """
+    order = np.argsort(visit, kind="stable")
+    rows, visit, phash = rows[order], visit[order], looks.table["phash"].to_numpy()
+    found = []
+    while len(rows):
+        starts = np.diff(visit, prepend=-1) != 0
+        leader = rows[starts][np.cumsum(starts) - 1]
+        rows, visit, leader = rows[~starts], visit[~starts], leader[~starts]
+        bits = np.bitwise_count(phash[rows] ^ phash[leader])
+        close = np.flatnonzero(bits <= most_bits)
+        changed = changed_shares(looks.thumbs, leader[close], rows[close], most_change)
+        same = changed <= most_change
+        copies = close[same]
+        found.append((rows[copies], leader[copies], bits[copies], changed[same]))
+        left = np.ones(len(rows), bool)
+        left[copies] = False
+        rows, visit = rows[left], visit[left]
+    columns = [np.concatenate(parts) for parts in zip(*found, strict=True)] if found else [np.zeros(0, np.int64)] * 4
+    return pd.DataFrame(dict(zip(("row", "first", "bits", "changed"), columns, strict=True)))

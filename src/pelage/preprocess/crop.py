@@ -95,8 +95,14 @@ def crop_photos(
             "Run the stage detect again."
         )
 
-    def crop_photo(group: tuple[str, pd.DataFrame]) -> list[tuple[str, str, str, str]]:
-        image_id, rows = group
+    photo_of = pd.factorize(detections["image_id"])[0]
+    detections = detections.iloc[np.argsort(photo_of, kind="stable")]  # once, for a group a photo takes a table each
+    sizes = np.bincount(photo_of)
+    ends = np.cumsum(sizes)
+
+    def crop_photo(part: tuple[int, int]) -> list[tuple[str, str, str, str]]:
+        rows = detections.iloc[slice(*part)]
+        image_id = rows["image_id"].iloc[0]
         path = paths[image_id]
         file = inside(root, path, f"data/clean.csv, image_id {image_id}")
         try:
@@ -115,5 +121,5 @@ def crop_photos(
                 write_png(folder / crop_file(row.crop_id), shrink(window.of(photo), max_side))
         return rejected
 
-    groups = list(detections.groupby("image_id", sort=False))
-    return [row for rows in track(parallel_map(crop_photo, groups), "crop", len(groups)) for row in rows]
+    parts = zip((ends - sizes).tolist(), ends.tolist(), strict=True)
+    return [row for rows in track(parallel_map(crop_photo, parts), "crop", len(ends)) for row in rows]
