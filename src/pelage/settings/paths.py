@@ -1,0 +1,276 @@
+"""Paths: nothing of the user's may be, hold, or lie in what the pipeline writes, for that is removed and made anew.
+
+What is written is read from dvc.yaml itself. A path is followed through every link by hand, for each place where it
+stands on the way may be lost, and compared by its file, and by its name without case and Unicode form.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from configparser import ConfigParser, Error
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pelage.common.errors import PelageError
+from pelage.common.files import cache_root, project_root
+from pelage.common.params import read_yaml
+
+LINKS = 64
+"""More links than any path has; a circle of them is given up."""
+
+KEPT = (".git", ".dvc")
+"""Folders of the project that git and DVC write."""
+
+Identity = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A path as it is written, seen through links.
+
+    Attributes:
+        written: The path, absolute.
+        end: Where it ends: absolute, without links.
+        passed: Each link on the way, absolute, without links before its name.
+    """
+
+    written: str
+    end: str
+    passed: tuple[str, ...]
+
+    @cached_property
+    def folded(self) -> tuple[tuple[str, ...], ...]:
+        """Return the parts of the path as written and of its end, without case and Unicode form."""
+        return tuple(dict.fromkeys((_folded(self.written), _folded(self.end))))
+
+    @cached_property
+    def folded_links(self) -> tuple[tuple[str, ...], ...]:
+        """Return the same of each link on the way."""
+        return tuple(_folded(link) for link in self.passed)
+
+    @cached_property
+    def identity(self) -> Identity | None:
+        """Return device and number of the file or folder, None where there is none."""
+        return _identity(self.end)
+
+    @cached_property
+    def above(self) -> frozenset[Identity]:
+        """Return the identities of what stands at the end and of every folder above it, links on the way included."""
+        points = (self.end, *(os.path.dirname(link) for link in self.passed))
+        return frozenset(found for point in points for path in _upwards(point) if (found := _identity(path)))
+
+
+def find_place(path: Path | str) -> Place:
+    """Follow a path through its links, one at a time; what does not exist ends where it would stand."""
+    written = os.path.join(os.getcwd(), path)
+    done, waiting, passed = os.sep, _parts(written), []
+    while waiting:
+        name = waiting.pop(0)
+        if name == os.pardir:
+            done = os.path.dirname(done)
+            continue
+        here = os.path.join(done, name)
+        if len(passed) < LINKS and os.path.islink(here):
+            passed.append(here)
+            target = os.readlink(here)
+            done = os.sep if os.path.isabs(target) else done
+            waiting = _parts(target) + waiting
+        else:
+            done = here
+    return Place(os.path.normpath(written), done, tuple(passed))
+
+
+def written_paths(dvc: Mapping[str, Any]) -> list[str]:
+    """Return what the stages of a dvc.yaml write: its outs, metrics and plots, sorted.
+
+    A path with a template, such as `data/views/crop/${item}`, counts as the folder before it.
+    """
+    found = set()
+    for stage in dvc["stages"].values():
+        stage = stage.get("do", stage)
+        for kind in ("outs", "metrics", "plots"):
+            for out in stage.get(kind, []):
+                path = out if isinstance(out, str) else next(iter(out))
+                found.add(os.path.dirname(path.partition("${")[0]) if "${" in path else path)
+    return sorted(found)
+
+
+def protected_places(dvc: Mapping[str, Any]) -> dict[str, list[Place]]:
+    """Return by its name each thing that is written, with the places where it stands.
+
+    Those are the stages' outputs, here and in the main checkout (an experiment may run in a copy), git's and DVC's
+    folders, DVC's cache, and the folder of `cache_root`. A folder of outputs may hold links to other disks: where they
+    lead counts, too.
+    """
+    roots = list(dict.fromkeys((Path.cwd(), project_root())))
+    places: dict[str, list[Place]] = {}
+    for path in (*written_paths(dvc), *KEPT):
+        for root in roots:
+            places.setdefault(path, []).append(find_place(root / path))
+            places[path] += [find_place(link) for link in _links_in(root / path)]
+    places[str(cache_root())] = [find_place(cache_root())]
+    for root in roots:
+        for folder in _dvc_caches(root):
+            places[str(folder)] = [find_place(folder)]
+    return places
+
+
+def refuse_written(path: Path, key: str, places: Mapping[str, Iterable[Place]], allowed: Iterable[str] = ()) -> None:
+    """Refuse a path of the user's that is, holds, or lies in something that is written.
+
+    Args:
+        path: Absolute, or from the current folder.
+        key: Where it stands, such as `params.yaml: datasets.mine.path is 'data/photos'`.
+        places: See `protected_places`.
+        allowed: Names of those which `path` may be or, for a folder, lie in.
+
+    Raises:
+        PelageError: It is; names the key, the path, the output, and what to do.
+    """
+    own, accepted = find_place(path), set(allowed)
+    for name, others in places.items():
+        for other in others:
+            relation = _relation(own, other)
+            if relation and not (name in accepted and relation in ("is", "lies in")):
+                seen = "" if own.end == own.written else f" (it leads to {own.end})"
+                raise PelageError(
+                    f"{key}{seen}, which {relation} {name}. The pipeline writes {name} and removes what is there "
+                    "before, so that files of yours would be lost. Move them elsewhere, for photos to ../photos beside "
+                    "the project's folder, and give that path; nothing was removed."
+                )
+
+
+def user_paths(params: Mapping[str, Any]) -> Iterator[tuple[str, str, Path, tuple[str, ...]]]:
+    """Give each path that the user's parameters name: its key, itself as written, the path meant, and what it may be.
+
+    Paths inside a git repository that is fetched are none. Those of data sets which are not in use count: their files
+    would be lost as well. Malformed sections are passed over.
+    """
+    root = project_root()
+    for name, dataset in _section(params, "datasets").items():
+        entries = [(f"datasets.{name}", dataset)]
+        sources = dataset.get("sources") if isinstance(dataset, Mapping) else None
+        if isinstance(sources, list):
+            entries += [(f"datasets.{name}.sources[{number}]", entry) for number, entry in enumerate(sources)]
+        for key, entry in entries:
+            path = entry.get("path") if isinstance(entry, Mapping) else None
+            if _named(path) and entry.get("source") != "git":
+                folder = root / Path(path).expanduser()
+                yield f"{key}.path", path, folder, ()
+                if _named(entry.get("metadata")):
+                    table = Path(entry["metadata"]).expanduser()
+                    yield f"{key}.metadata", entry["metadata"], folder / table, ()
+    reference = _section(params, "background").get("reference")
+    if _named(reference):
+        yield "background.reference", reference, root / Path(reference).expanduser(), ()
+    model = _section(_section(params, "detect"), "megadetector").get("model")
+    if _named(model) and len(Path(model).parts) > 1:  # a bare name is looked for among fetched weights
+        yield "detect.megadetector.model", model, root / Path(model).expanduser(), (str(cache_root()),)
+    weighted = [("model", _section(params, "model"))]
+    weighted += [
+        (f"variants.{name}.model", _section(variant, "model"))
+        for name, variant in _section(params, "variants").items()
+        if isinstance(variant, Mapping)
+    ]
+    for key, section in weighted:
+        weights = section.get("weights")
+        if _named(weights) and weights not in ("none", "pretrained"):
+            path = Path(weights).expanduser()
+            yield f"{key}.weights", weights, root / path, (weights, str(cache_root()))
+
+
+def check_paths(params: Mapping[str, Any], dvc: Path = Path("dvc.yaml")) -> None:
+    """Refuse parameters by which a file of the user's could be lost.
+
+    Args:
+        params: All parameters, as read, not checked yet.
+        dvc: The file that says what is written.
+
+    Raises:
+        PelageError: See `refuse_written`.
+    """
+    described = read_yaml(dvc)
+    places = protected_places(described)
+    files = set(_written_files(described))
+    for key, written, path, allowed in user_paths(params):
+        own = [name for name in allowed if name in files or name not in places or name == str(cache_root())]
+        refuse_written(path, f"params.yaml: {key} is {written!r}", places, own)
+
+
+def _written_files(dvc: Mapping[str, Any]) -> list[str]:
+    """Return the outputs that a stage declares as files, by a suffix."""
+    return [path for path in written_paths(dvc) if Path(path).suffix]
+
+
+def _relation(own: Place, other: Place) -> str | None:
+    """Return how a path stands to something that is written, None where they have nothing to do with each other."""
+    same_name = any(one == two for one in own.folded for two in other.folded)
+    if same_name or (own.identity is not None and own.identity == other.identity):
+        return "is"
+    within = any(_begins(one, two) for one in (*own.folded, *own.folded_links) for two in other.folded)
+    if within or (other.identity is not None and other.identity in own.above):
+        return "lies in"
+    over = any(_begins(two, one) for one in own.folded for two in (*other.folded, *other.folded_links))
+    if over or (own.identity is not None and own.identity in other.above):
+        return "holds"
+    return None
+
+
+def _begins(long: tuple[str, ...], short: tuple[str, ...]) -> bool:
+    return long[: len(short)] == short
+
+
+def _folded(path: str) -> tuple[str, ...]:
+    """Return the parts of a path without case and Unicode form: what some file system takes for one is one."""
+    return tuple(unicodedata.normalize("NFC", unicodedata.normalize("NFD", part).casefold()) for part in _parts(path))
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split(os.sep) if part not in ("", os.curdir)]
+
+
+def _upwards(path: str) -> list[str]:
+    return [path, *map(str, Path(path).parents)]
+
+
+def _identity(path: str) -> Identity | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _links_in(folder: Path) -> list[Path]:
+    """Return the links that stand directly in a folder, none where there is no such folder."""
+    try:
+        with os.scandir(folder) as found:
+            return [Path(entry.path) for entry in found if entry.is_symlink()]
+    except OSError:
+        return []
+
+
+def _dvc_caches(root: Path) -> list[Path]:
+    """Return the folders of DVC's cache that the project's configuration names."""
+    found = []
+    for name in ("config", "config.local"):
+        parser = ConfigParser(interpolation=None)
+        try:
+            parser.read(root / ".dvc" / name, encoding="utf-8")
+            found.append(root / ".dvc" / Path(parser["cache"]["dir"]).expanduser())
+        except (Error, KeyError, OSError, UnicodeDecodeError):
+            continue  # a file that is missing or none, or says nothing of it
+    return found
+
+
+def _section(params: Any, name: str) -> Mapping[str, Any]:
+    section = params.get(name) if isinstance(params, Mapping) else None
+    return section if isinstance(section, Mapping) else {}
+
+
+def _named(path: Any) -> bool:
+    return isinstance(path, str) and bool(path.strip())
