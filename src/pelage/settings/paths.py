@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from configparser import ConfigParser, Error
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +25,30 @@ LINKS = 64
 KEPT = (".git", ".dvc")
 """Folders of the project that git and DVC write."""
 
+WEIGHTS = (".safetensors", ".onnx", ".pt")
+"""Suffixes of weights: such an output may be named as weights, for it is there to be used."""
+
 Identity = tuple[int, int]
+Accepted = Collection[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class UserPath:
+    """A path that parameters name.
+
+    Attributes:
+        key: Where it stands, such as `datasets.mine.path`.
+        written: As it stands there.
+        paths: What it may mean.
+        photos: It is a folder (or a package) of photos.
+        weights: It is a file of weights.
+    """
+
+    key: str
+    written: str
+    paths: list[Path]
+    photos: bool = False
+    weights: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,38 +142,36 @@ def protected_places(dvc: Mapping[str, Any]) -> dict[str, list[Place]]:
     return places
 
 
-def refuse_written(path: Path, key: str, places: Mapping[str, Iterable[Place]], allowed: Iterable[str] = ()) -> None:
+def refuse_written(path: Path, said: str, places: Mapping[str, Iterable[Place]], accepted: Accepted = ()) -> None:
     """Refuse a path of the user's that is, holds, or lies in something that is written.
 
     Args:
         path: Absolute, or from the current folder.
-        key: Where it stands, such as `params.yaml: datasets.mine.path is 'data/photos'`.
+        said: Where it stands and how it is written, such as `params.yaml: datasets.mine.path is 'data/photos'`.
         places: See `protected_places`.
-        allowed: Names of those which `path` may be or, for a folder, lie in.
+        accepted: What it may be all the same: pairs of a relation (is, lies in, holds) and a name.
 
     Raises:
-        PelageError: It is; names the key, the path, the output, and what to do.
+        PelageError: It is; names the key, the path, what is written there, and what to do.
     """
-    own, accepted = find_place(path), set(allowed)
+    own = find_place(path)
     for name, others in places.items():
         for other in others:
             relation = _relation(own, other)
-            if relation and not (name in accepted and relation in ("is", "lies in")):
+            if relation and (relation, name) not in accepted:
                 seen = "" if own.end == own.written else f" (it leads to {own.end})"
                 raise PelageError(
-                    f"{key}{seen}, which {relation} {name}. The pipeline writes {name} and removes what is there "
-                    "before, so that files of yours would be lost. Move them elsewhere, for photos to ../photos beside "
-                    "the project's folder, and give that path; nothing was removed."
+                    f"{said}{seen}, which {relation} {name}. The pipeline writes {name} and removes what is there "
+                    "before, so that files of yours would be lost. Nothing was removed. Move them elsewhere, photos for "
+                    "example to ../photos beside the project's folder, and give that path."
                 )
 
 
-def user_paths(params: Mapping[str, Any]) -> Iterator[tuple[str, str, Path, tuple[str, ...]]]:
-    """Give each path that the user's parameters name: its key, itself as written, the path meant, and what it may be.
+def user_paths(params: Mapping[str, Any]) -> Iterator[UserPath]:
+    """Give each path that parameters name, also of data sets that are not in use: their files would be lost as well.
 
-    Paths inside a git repository that is fetched are none. Those of data sets which are not in use count: their files
-    would be lost as well. Malformed sections are passed over.
+    Paths inside a git repository that is fetched are none. Malformed sections are passed over.
     """
-    root = project_root()
     for name, dataset in _section(params, "datasets").items():
         entries = [(f"datasets.{name}", dataset)]
         sources = dataset.get("sources") if isinstance(dataset, Mapping) else None
@@ -158,52 +179,74 @@ def user_paths(params: Mapping[str, Any]) -> Iterator[tuple[str, str, Path, tupl
             entries += [(f"datasets.{name}.sources[{number}]", entry) for number, entry in enumerate(sources)]
         for key, entry in entries:
             path = entry.get("path") if isinstance(entry, Mapping) else None
-            if _named(path) and entry.get("source") != "git":
-                folder = root / Path(path).expanduser()
-                yield f"{key}.path", path, folder, ()
-                if _named(entry.get("metadata")):
-                    table = Path(entry["metadata"]).expanduser()
-                    yield f"{key}.metadata", entry["metadata"], folder / table, ()
-    reference = _section(params, "background").get("reference")
-    if _named(reference):
-        yield "background.reference", reference, root / Path(reference).expanduser(), ()
+            if not _named(path) or entry.get("source") == "git":
+                continue
+            yield UserPath(f"{key}.path", path, _meant(path), photos=True)
+            table = entry.get("metadata")
+            if _named(table):
+                yield UserPath(f"{key}.metadata", table, [folder / _expanded(table) for folder in _meant(path)])
+            else:
+                yield UserPath(f"{key}.path", path, [folder / "metadata.csv" for folder in _meant(path)])
+    found = [("background.reference", _section(params, "background").get("reference"), False)]
     model = _section(_section(params, "detect"), "megadetector").get("model")
-    if _named(model) and len(Path(model).parts) > 1:  # a bare name is looked for among fetched weights
-        yield "detect.megadetector.model", model, root / Path(model).expanduser(), (str(cache_root()),)
-    weighted = [("model", _section(params, "model"))]
-    weighted += [
-        (f"variants.{name}.model", _section(variant, "model"))
-        for name, variant in _section(params, "variants").items()
-        if isinstance(variant, Mapping)
-    ]
-    for key, section in weighted:
-        weights = section.get("weights")
-        if _named(weights) and weights not in ("none", "pretrained"):
-            path = Path(weights).expanduser()
-            yield f"{key}.weights", weights, root / path, (weights, str(cache_root()))
+    if _named(model) and os.path.dirname(model):  # a bare name is looked for among fetched weights
+        found.append(("detect.megadetector.model", model, True))
+    found.append(("model.weights", _section(params, "model").get("weights"), True))
+    for name, variant in _section(params, "variants").items():
+        found.append((f"variants.{name}.model.weights", _section(variant, "model").get("weights"), True))
+    for key, path, weights in found:
+        if _named(path) and not (weights and path in ("none", "pretrained")):
+            yield UserPath(key, path, _meant(path), weights=weights)
 
 
 def check_paths(params: Mapping[str, Any], dvc: Path = Path("dvc.yaml")) -> None:
-    """Refuse parameters by which a file of the user's could be lost.
+    """Refuse parameters by which a file of the user's could be lost, before anything is removed.
 
     Args:
-        params: All parameters, as read, not checked yet.
+        params: All parameters, as they are read: this check comes before all others.
         dvc: The file that says what is written.
 
     Raises:
-        PelageError: See `refuse_written`.
+        PelageError: A path is, holds, or lies in what is written (see `refuse_written`), or a folder of photos has a
+            link that leads there. Weights may be those that the pipeline fetches, or stand in `cache_root`.
     """
     described = read_yaml(dvc)
     places = protected_places(described)
-    files = set(_written_files(described))
-    for key, written, path, allowed in user_paths(params):
-        own = [name for name in allowed if name in files or name not in places or name == str(cache_root())]
-        refuse_written(path, f"params.yaml: {key} is {written!r}", places, own)
+    fetched = [("is", path) for path in written_paths(described) if Path(path).suffix in WEIGHTS]
+    fetched += [("lies in", str(cache_root()))]
+    for named in user_paths(params):
+        said = f"params.yaml: {named.key} is {named.written!r}"
+        for path in named.paths:
+            refuse_written(path, said, places, fetched if named.weights else ())
+            if named.photos:
+                for link in _far_links(path):
+                    harmless = [("holds", name) for name in places]  # links to folders are not followed
+                    refuse_written(link, f"{said}, where the link {link} leads", places, harmless)
 
 
-def _written_files(dvc: Mapping[str, Any]) -> list[str]:
-    """Return the outputs that a stage declares as files, by a suffix."""
-    return [path for path in written_paths(dvc) if Path(path).suffix]
+def _far_links(folder: Path) -> Iterator[Path]:
+    """Give one link below a folder of each folder that links lead to."""
+    seen = set()
+    for here, folders, files in os.walk(folder):
+        for path in (os.path.join(here, name) for name in (*folders, *files)):
+            if os.path.islink(path):
+                target = os.path.dirname(os.path.realpath(path))
+                if target not in seen:
+                    seen.add(target)
+                    yield Path(path)
+
+
+def _meant(path: str) -> list[Path]:
+    """Return what a path of the parameters may mean: from the project's root or here, `~` a home or a name."""
+    roots = (project_root(), Path.cwd())
+    return list(dict.fromkeys(root / name for root in roots for name in (_expanded(path), Path(path))))
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # nobody of that name
+        return Path(path)
 
 
 def _relation(own: Place, other: Place) -> str | None:
@@ -240,7 +283,7 @@ def _upwards(path: str) -> list[str]:
 def _identity(path: str) -> Identity | None:
     try:
         found = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # a zero byte is no part of a path
         return None
     return found.st_dev, found.st_ino
 
