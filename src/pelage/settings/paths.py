@@ -162,8 +162,8 @@ def refuse_written(path: Path, said: str, places: Mapping[str, Iterable[Place]],
                 seen = "" if own.end == own.written else f" (it leads to {own.end})"
                 raise PelageError(
                     f"{said}{seen}, which {relation} {name}. The pipeline writes {name} and removes what is there "
-                    "before, so that files of yours would be lost. Nothing was removed. Move them elsewhere, photos for "
-                    "example to ../photos beside the project's folder, and give that path."
+                    "before, so that files of yours would be lost. Nothing was removed yet. Move them elsewhere, "
+                    "such as photos to ../photos, beside the project's folder, and give that path."
                 )
 
 
@@ -219,20 +219,25 @@ def check_paths(params: Mapping[str, Any], dvc: Path = Path("dvc.yaml")) -> None
         for path in named.paths:
             refuse_written(path, said, places, fetched if named.weights else ())
             if named.photos:
-                for link in _far_links(path):
+                for link in _far_links(path, places):
                     harmless = [("holds", name) for name in places]  # links to folders are not followed
                     refuse_written(link, f"{said}, where the link {link} leads", places, harmless)
 
 
-def _far_links(folder: Path) -> Iterator[Path]:
-    """Give one link below a folder of each folder that links lead to."""
-    seen = set()
+def _far_links(folder: Path, places: Mapping[str, Iterable[Place]]) -> Iterator[Path]:
+    """Give the links below a folder, but only one of those that lead to files of one folder where nothing is written.
+
+    The stages' outputs are made of whole folders and of files beside each other; only beside such a file it matters to
+    which of them a link leads.
+    """
+    beside, seen = {os.path.dirname(place.end) for others in places.values() for place in others}, set()
     for here, folders, files in os.walk(folder):
         for path in (os.path.join(here, name) for name in (*folders, *files)):
             if os.path.islink(path):
-                target = os.path.dirname(os.path.realpath(path))
-                if target not in seen:
-                    seen.add(target)
+                target = os.path.realpath(path)
+                key = target if os.path.dirname(target) in beside else os.path.dirname(target)
+                if key not in seen:
+                    seen.add(key)
                     yield Path(path)
 
 
