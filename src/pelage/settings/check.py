@@ -11,7 +11,7 @@ from pelage.matching.learned.rematchers import read_rematcher
 from pelage.matching.local.matchers import read_matcher
 from pelage.settings.kinds import check_section
 from pelage.settings.names import METHODS, name_faults
-from pelage.settings.sections import Augment, Dataset, Loss, Model, Params, Train, Variant
+from pelage.settings.sections import PARTS, Augment, Dataset, Loss, Model, Params, Train, Variant
 
 OVERRIDES = {"model": Model, "loss": Loss, "train": Train, "augment": Augment}
 """Sections that a variant may lay its own values over."""
@@ -131,14 +131,14 @@ def variant_faults(params: Mapping[str, Any], name: str, wrong: set[str]) -> Ite
 
 
 def part_faults(params: Mapping[str, Any]) -> Iterator[str]:
-    """Give the methods whose part is not among `parts`, so that no crop of it is made."""
+    """Give the methods whose part is not among `parts`, so that no crop of it is made; matchers say so themselves."""
     parts = params["parts"]
     sections = [(name, params[name]) for name in ("mlp", "pairs", "naive")]
     sections += [(f"{kind}.{name}", entry) for kind in METHODS for name, entry in params[kind].items()]
     for where, entry in sections:
         part = entry.get("part") if isinstance(entry, Mapping) else None
-        if isinstance(part, str) and part not in parts:
-            yield (f"{where}.part is {part!r}; it must be one of parts, {', '.join(parts)}.{nearest(part, parts)}")
+        if part in PARTS and part not in parts and not where.startswith("matchers."):
+            yield f"{where}.part is {part!r}, which is not among parts ({', '.join(parts)}). Change it, or add it."
 
 
 def method_faults(params: Mapping[str, Any], wrong: set[str]) -> Iterator[str]:

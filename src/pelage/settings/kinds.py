@@ -83,16 +83,15 @@ def sentences(error: ValidationError, model: type[BaseModel], where: str) -> lis
     for fault in error.errors(include_url=False):
         place, value = fault["loc"], fault["input"]
         key, said = _key(where, place), fault.get("ctx", {})
+        section, what = (_key(where, place[:-1]), "field") if where or place[1:] else ("it", "section")
         if fault["type"] == "across":
             sentence = f"{key}.{said['said']}"
         elif fault["type"] == "extra_forbidden":
             known = _fields(model, place[:-1])
-            field, section = place[-1], _key(where, place[:-1]) or "it"
-            sentence = (
-                f"{section} has the unknown field {field!r}; known are {', '.join(known)}.{nearest(field, known)}"
-            )
+            sentence = f"{section} has the unknown {what} {place[-1]!r}; known are {', '.join(known)}."
+            sentence += nearest(place[-1], known)
         elif fault["type"] == "missing":
-            sentence = f"{_key(where, place[:-1]) or 'it'} lacks the field {place[-1]!r}. Add it."
+            sentence = f"{section} lacks the {what} {place[-1]!r}. Add it."
         elif fault["type"] in ("model_type", "model_attributes_type", "dict_type"):
             sentence = f"{key} is {value!r}; it must be fields and values, of {', '.join(_fields(model, place))}."
         elif fault["type"] == "words":

@@ -45,10 +45,11 @@ def _faults(named: Iterable[tuple[str, Any]], what: str, reserved: Iterable[str]
             yield f"{key}: the name {name!r} is no text to YAML; {RULE}. Rename it, to n{name} for example."
         elif not NAME.fullmatch(name):
             yield f"{key}: the name {name!r} cannot be used; {RULE}. Rename it, to {mended(name)} for example."
-        elif (other := before.setdefault(name.casefold(), key)) != key or name.casefold() in map(
-            str.casefold, reserved
-        ):
+        elif name.casefold() in before:
+            other = before[name.casefold()]
             yield f"{key} has the name of {other}, or one that differs in case only. All {what} need different names."
+        else:
+            before[name.casefold()] = key
 
 
 def mended(name: str) -> str:

@@ -433,9 +433,7 @@ class Search(Section):
     def _ranks_what_it_looks_at(self) -> Self:
         ranked = self.rerank_depth if self.rerank else self.depth
         if self.aggregate != "max" and self.neighbours > ranked:
-            raise refuse(
-                f"neighbours is {self.neighbours}; it must be at most the {ranked} candidates that are ranked."
-            )
+            raise refuse(f"neighbours is {self.neighbours}; only {ranked} candidates are ranked. Lower it.")
         if self.rerank and self.rerank_depth <= max(self.rerank, self.rerank_mean):
             raise refuse(
                 f"rerank_depth is {self.rerank_depth}; it must be more than search.rerank and search.rerank_mean "
