@@ -159,9 +159,9 @@ def refuse_written(path: Path, said: str, places: Mapping[str, Iterable[Place]],
         for other in others:
             relation = _relation(own, other)
             if relation and (relation, name) not in accepted:
-                seen = "" if own.end == own.written else f" (it leads to {own.end})"
+                seen = "" if own.end == own.written else f"leads to {own.end} and "
                 raise PelageError(
-                    f"{said}{seen}, which {relation} {name}. The pipeline writes {name} and removes what is there "
+                    f"{said}, which {seen}{relation} {name}. The pipeline writes {name} and removes what is there "
                     "before, so that files of yours would be lost. Nothing was removed yet. Move them elsewhere, "
                     "such as photos to ../photos, beside the project's folder, and give that path."
                 )
@@ -221,7 +221,7 @@ def check_paths(params: Mapping[str, Any], dvc: Path = Path("dvc.yaml")) -> None
             if named.photos:
                 for link in _far_links(path, places):
                     harmless = [("holds", name) for name in places]  # links to folders are not followed
-                    refuse_written(link, f"{said}, where the link {link} leads", places, harmless)
+                    refuse_written(link, f"{said}; in it is the link {os.path.relpath(link, path)!r}", places, harmless)
 
 
 def _far_links(folder: Path, places: Mapping[str, Iterable[Place]]) -> Iterator[Path]:
@@ -242,9 +242,8 @@ def _far_links(folder: Path, places: Mapping[str, Iterable[Place]]) -> Iterator[
 
 
 def _meant(path: str) -> list[Path]:
-    """Return what a path of the parameters may mean: from the project's root or here, `~` a home or a name."""
-    roots = (project_root(), Path.cwd())
-    return list(dict.fromkeys(root / name for root in roots for name in (_expanded(path), Path(path))))
+    """Return what a path of the parameters may mean: `~` is a home or, where a room does not know that, a name."""
+    return list(dict.fromkeys(project_root() / name for name in (_expanded(path), Path(path))))
 
 
 def _expanded(path: str) -> Path:
