@@ -21,23 +21,24 @@ TOLD = 10
 """Faults that are told at once."""
 
 
-def check_params(params: Any) -> None:
+def check_params(params: Any, references: bool = True) -> None:
     """Check all parameters.
 
     Args:
         params: What params.yaml holds.
+        references: Whether `fusion` and `insight` have to name methods that there are.
 
     Raises:
         PelageError: A section, a field, a value or a name is wrong; one sentence each, with the key, what it is, what
             it may be, and the nearest right word.
     """
-    faults = list(dict.fromkeys(find_faults(params)))
+    faults = list(dict.fromkeys(find_faults(params, references)))
     if faults:
         more = f" And {len(faults) - TOLD} more." if len(faults) > TOLD else ""
         raise PelageError("params.yaml: " + " ".join(faults[:TOLD]) + more)
 
 
-def find_faults(params: Any) -> Iterator[str]:
+def find_faults(params: Any, references: bool = True) -> Iterator[str]:
     """Give a sentence for each fault; what depends on a faulty section is left for the next time."""
     if not isinstance(params, Mapping):
         yield f"it holds {params!r}; it must have the sections {', '.join(Params.model_fields)}."
@@ -58,9 +59,11 @@ def find_faults(params: Any) -> Iterator[str]:
     yield from variants
     if "parts" not in wrong:
         yield from part_faults(params)
-        if not variants:
-            yield from method_faults(params, wrong)
-    if "insight" not in wrong:
+        methods = [] if variants else list(method_faults(params))
+        yield from methods
+        if references and not variants and not methods and "fusion" not in wrong:
+            yield from fusion_faults(params)
+    if references and "insight" not in wrong:
         yield from _unknown(params["insight"]["variant"], params["variants"], "insight.variant", "variants")
 
 
@@ -141,31 +144,31 @@ def part_faults(params: Mapping[str, Any]) -> Iterator[str]:
             yield f"{where}.part is {part!r}, which is not among parts ({', '.join(parts)}). Change it, or add it."
 
 
-def method_faults(params: Mapping[str, Any], wrong: set[str]) -> Iterator[str]:
-    """Give the faults of matchers, rematchers, and of what is fused; variants are right."""
-    told = False
+def method_faults(params: Mapping[str, Any]) -> Iterator[str]:
+    """Give the faults of matchers and rematchers, as their own readers tell them; variants are right."""
     for section, read in (("matchers", read_matcher), ("rematchers", read_rematcher)):
+        right = True
         for name, entry in params[section].items():
-            if not isinstance(entry, Mapping):
-                yield f"{section}.{name} is {entry!r}; it must be fields and values."
-                told = True
-        if told:
-            return
-        for name in params[section]:
             try:
+                if not isinstance(entry, Mapping):
+                    raise PelageError(f"{section}.{name} is {entry!r}; it must be fields and values.")
                 read(params, name)
             except PelageError as error:
+                right = False
                 yield str(error).removeprefix("params.yaml: ")
-                told = True
-    if told or "fusion" in wrong:
-        return
-    known = {name: entry["part"] for section in METHODS for name, entry in params[section].items() if "part" in entry}
+        if not right:
+            return  # rematchers ask matchers for their part
+
+
+def fusion_faults(params: Mapping[str, Any]) -> Iterator[str]:
+    """Give the faults of the methods that are fused; all methods are right."""
+    known = {name: entry.get("part", "flank") for section in METHODS for name, entry in params[section].items()}
     methods = params["fusion"]["methods"]
     unknown = [fault for name in methods for fault in _unknown(name, known, "fusion.methods", "methods")]
     yield from unknown
-    parts = {known[name] for name in methods if name in known}
+    parts = sorted({known[name] for name in methods if name in known})
     if not unknown and len(parts) > 1:
-        yield f"fusion.methods rank crops of {' and '.join(sorted(parts))}. Fuse methods of one part."
+        yield f"fusion.methods rank crops of {' and '.join(parts)}. Fuse methods of one part."
 
 
 def _unknown(name: Any, known: Mapping[str, Any], key: str, where: str) -> Iterator[str]:
