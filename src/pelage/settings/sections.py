@@ -213,7 +213,7 @@ class Background(Section):
     @model_validator(mode="after")
     def _covers_are_in_order(self) -> Self:
         if self.min_cover > self.max_cover:
-            raise refuse(f"min_cover is {self.min_cover}; it must be at most background.max_cover ({self.max_cover}).")
+            raise refuse(f"min_cover is {self.min_cover:g}; it must be at most background.max_cover ({self.max_cover:g}).")
         return self
 
 
@@ -228,7 +228,7 @@ class Edges(Section):
     @model_validator(mode="after")
     def _thresholds_are_in_order(self) -> Self:
         if self.low > self.high:
-            raise refuse(f"low is {self.low}; it must be at most edges.high ({self.high}).")
+            raise refuse(f"low is {self.low:g}; it must be at most edges.high ({self.high:g}).")
         return self
 
 
