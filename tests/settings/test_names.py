@@ -43,9 +43,7 @@ def test_other_names_are_right(params, name):
     check_params(params)
 
 
-@pytest.mark.parametrize(
-    ("name", "other"), [("kruger.2024", "kruger_2024"), ("2024", "n2024"), ("é", "n")]
-)
+@pytest.mark.parametrize(("name", "other"), [("kruger.2024", "kruger_2024"), ("2024", "n2024"), ("é", "n")])
 def test_a_name_is_mended(name, other):
     assert mended(name) == other and NAME.fullmatch(other)
 

@@ -213,7 +213,9 @@ class Background(Section):
     @model_validator(mode="after")
     def _covers_are_in_order(self) -> Self:
         if self.min_cover > self.max_cover:
-            raise refuse(f"min_cover is {self.min_cover:g}; it must be at most background.max_cover ({self.max_cover:g}).")
+            raise refuse(
+                f"min_cover is {self.min_cover:g}; it must be at most background.max_cover ({self.max_cover:g})."
+            )
         return self
 
 
