@@ -8,12 +8,12 @@ import _path  # noqa: F401
 import numpy as np
 
 from pelage.common.files import cache_root, fresh_folder, seed_files, sha256_file
-from pelage.common.params import choose, read_params
+from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.model.compute import prepare
 from pelage.model.crops import present
 from pelage.model.embedder import load_model
-from pelage.model.embeddings import AUGMENTATIONS, FORMATS, PRECISIONS, SYMMETRIC, write_embeddings
+from pelage.model.embeddings import SYMMETRIC, write_embeddings
 from pelage.model.export import embed_crops, fingerprint
 from pelage.split.protocols import read_split
 
@@ -22,8 +22,6 @@ def main() -> None:
     name = sys.argv[1]
     params = read_params()
     settings = params["embed"]
-    for key, allowed in (("tta", AUGMENTATIONS), ("precision", PRECISIONS), ("format", FORMATS)):
-        choose(settings[key], allowed, f"embed.{key}")
     device = prepare(params["compute"]["device"], params["compute"]["threads"])
     split = read_split(Path("data/split.csv"))
     tables, caches = {}, []

@@ -12,7 +12,6 @@ from pelage.common.stage import run_stage
 from pelage.common.tables import crop_file, read_parquet, write_table
 from pelage.insight.attention import choose_pairs, explain_pairs
 from pelage.insight.inversion import class_centroids, invert_classes
-from pelage.insight.settings import check_settings
 from pelage.insight.summary import summary
 from pelage.matching.search.cosine import read_embeddings
 from pelage.model.compute import prepare
@@ -30,7 +29,6 @@ def first_seed(path: str) -> Path:
 def main() -> None:
     params = read_params()
     settings, batch = params["insight"], params["embed"]["batch"]
-    check_settings(settings)
     name, device = settings["variant"], prepare(params["compute"]["device"], params["compute"]["threads"])
     embedder, about = load_model(first_seed(f"data/models/{name}.safetensors"))
     view, part, size = about["view"], about["part"], (about["model"]["width"], about["model"]["height"])

@@ -5,12 +5,12 @@ from pathlib import Path
 import _path  # noqa: F401
 
 from pelage.common.files import write_json
-from pelage.common.params import choose, read_params
+from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import write_parquet, write_table
 from pelage.matching.rankings import empty_rankings
 from pelage.matching.search.cosine import SearchRules, search
-from pelage.model.crops import VIEWS, present
+from pelage.model.crops import present
 from pelage.split.protocols import protocol_sets, read_split
 from pelage.study.mlp import embed, learn, read_grid, read_inputs
 
@@ -19,8 +19,8 @@ def main() -> None:
     """Train the perceptron on grey pixels and rank by its hidden layer, and by that of the untrained one."""
     params = read_params()
     wanted = params["mlp"]
-    part = choose(wanted["part"], params["parts"], "mlp.part")
-    folder = Path("data/views") / choose(wanted["view"], VIEWS, "mlp.view") / part
+    part = wanted["part"]
+    folder = Path("data/views") / wanted["view"] / part
     grid = read_grid(wanted["hidden"], wanted["rates"], wanted["batches"])
     fixed = {key: wanted[key] for key in ("epochs", "patience", "folds", "seed")}
     sets = protocol_sets(read_split(Path("data/split.csv")), part)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import _path  # noqa: F401
 
-from pelage.common.params import choose, read_params
+from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import write_parquet
 from pelage.matching.naive import naive_rankings
@@ -14,7 +14,7 @@ from pelage.split.protocols import read_split
 def main() -> None:
     """Rank at random and by how often an individual was photographed."""
     params = read_params()
-    part = choose(params["naive"]["part"], params["parts"], "naive.part")
+    part = params["naive"]["part"]
     split = read_split(Path("data/split.csv"))
     rankings = naive_rankings(split, part, params["search"]["depth"], params["naive"]["seed"])
     for method, table in rankings.items():

@@ -5,7 +5,7 @@ from pathlib import Path
 import _path  # noqa: F401
 
 from pelage.common.files import write_json
-from pelage.common.params import choose, read_params
+from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import write_parquet
 from pelage.model.crops import present
@@ -18,7 +18,7 @@ def main() -> None:
     """Find keypoints, learn which pairs of training crops show one animal, and rank by that."""
     params = read_params()
     wanted = params["pairs"]
-    part = choose(wanted["part"], params["parts"], "pairs.part")
+    part = wanted["part"]
     crops, masks = Path("data/views/crop") / part, Path("data/masks") / part
     sets = protocol_sets(read_split(Path("data/split.csv")), part)
     asked = {name for chosen in sets.values() for rows in (chosen.queries, chosen.gallery) for name in rows["crop_id"]}

@@ -21,7 +21,6 @@ from pelage.split.protocols import protocol_sets, read_split
 from pelage.training.checkpoint import Checkpoint, fingerprint
 from pelage.training.dataset import training_data
 from pelage.training.loop import train
-from pelage.training.settings import check_settings
 from pelage.training.summary import history_table, over_seeds, summary
 from pelage.training.umap import umap_table
 from pelage.training.variant import for_each_seed, read_variant
@@ -33,7 +32,6 @@ SPLIT = Path("data/split.csv")
 def main() -> None:
     params = read_params()
     variant = read_variant(params, sys.argv[1])
-    check_settings(variant.train, variant.name)
     world, device = join(prepare(params["compute"]["device"], params["compute"]["threads"]), variant.train["processes"])
     weights = weights_file(variant.model)
     tensors = None if weights is None else read_weights(weights, variant.model["rename"])

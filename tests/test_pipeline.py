@@ -183,6 +183,36 @@ def test_nothing_switches_the_run_cache_off(name):
                 assert path.startswith(f"{kind}/"), path
 
 
+def needed(name: str) -> set[str]:
+    """Names of the stages, as templates, whose outputs a stage needs, however far up."""
+    made = {
+        path.split("${")[0]: stage
+        for stage, template in TEMPLATES.items()
+        for kind in ("outs", "metrics", "plots")
+        for path, _ in outputs(template, kind)
+    }
+    found, waiting = set(), [name]
+    while waiting:
+        for dep in TEMPLATES[waiting.pop()]["deps"]:
+            dep = dep.split("${")[0]
+            for stage in {stage for path, stage in made.items() if path.startswith(dep) or dep.startswith(path)}:
+                if stage not in found:
+                    found.add(stage)
+                    waiting.append(stage)
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if name != "check_params"])
+def test_every_stage_waits_for_the_check_of_the_parameters(name):
+    assert "check_params" in needed(name)
+
+
+def test_the_check_of_the_parameters_sees_all_of_them_and_waits_for_nothing():
+    stage = TEMPLATES["check_params"]
+    assert "params.yaml" in stage["deps"] and not stage.get("params")
+    assert not needed("check_params")
+
+
 def test_lock_has_every_stage_and_no_other():
     lock = read_yaml(ROOT / "dvc.lock")
     assert set(lock["stages"]) == stage_names(DVC, PARAMS)
@@ -212,7 +242,7 @@ def test_a_new_variant_or_matcher_needs_params_only(tmp_path):
     listed = set(dvc(tmp_path, "stage", "list", "--name-only").split())
     assert listed == stage_names(DVC, params)
     assert {"train@brand_new", "embed@brand_new", "search@brand_new", "match@newer", "rematch@aliked"} <= listed
-    for stage in ("check_params", "evaluate", "report"):
+    for stage in ("evaluate", "report"):
         assert {"variants", "matchers", "rematchers"} <= set(param_keys(TEMPLATES[stage]))
 
 

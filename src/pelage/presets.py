@@ -26,9 +26,7 @@ from ruamel.yaml.comments import CommentedSeq
 from pelage.common.errors import PelageError
 from pelage.common.files import cache_root, write_text
 from pelage.common.params import read_yaml
-from pelage.matching.learned.rematchers import read_rematcher
-from pelage.matching.local.matchers import read_matcher
-from pelage.training.variant import read_variant
+from pelage.settings.check import check_params
 
 PARAMS, PRESETS = Path("params.yaml"), Path("presets")
 FIELDS = ("about", "variants", "set", "sweep")
@@ -64,13 +62,12 @@ def applied(text: str, preset: Mapping[str, Any]) -> str:
     """Return the text of `params.yaml` with a preset laid over it, comments kept.
 
     Raises:
-        PelageError: A key of `set` is not in `params.yaml`, or a variant, matcher or rematcher is wrong.
+        PelageError: A key of `set` is not in `params.yaml`, or the parameters would be wrong.
     """
     yaml, params = _laid(text, preset)
-    for section, read in (("variants", read_variant), ("matchers", read_matcher), ("rematchers", read_rematcher)):
-        for name in params[section]:
-            read(params, name)
-    return _dumped(yaml, params)
+    after = _dumped(yaml, params)
+    check_params(YAML(typ="safe", pure=True).load(after), references=False)
+    return after
 
 
 def laid_over(text: str, preset: Mapping[str, Any]) -> dict[str, Any]:

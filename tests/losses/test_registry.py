@@ -6,7 +6,6 @@ from pytorch_metric_learning import losses
 from torch import nn
 from torch.nn.functional import cross_entropy, normalize, softplus, triplet_margin_loss
 
-from pelage.common.errors import PelageError
 from pelage.losses.adaptive_cosface import AdaptiveCosFaceLoss
 from pelage.losses.mining import MINERS
 from pelage.losses.registry import CLASS_LOSSES, LOSSES, PAIR_LOSSES, comparing, create_loss, loss_terms
@@ -291,43 +290,6 @@ def test_learns_hidden_identities_by_heart(config):
         loss(embedder(photos), labels).backward()
         optimizer.step()
     assert nearest_is_right(embedder(photos).detach(), labels) == 1.0
-
-
-@pytest.mark.parametrize(
-    ("own", "message"),
-    [
-        ({"name": "arcfaze"}, r"loss.name is 'arcfaze'; it must be one of adaptive_cosface, arcface, circle, "),
-        ({"name": ["triplet"]}, r"loss.name is \['triplet'\]; it must be one of"),
-        ({"miner": "tiny"}, r"loss.miner is 'tiny'; it must be one of all, batch_hard, easy, hard, none, semihard"),
-        ({"distance": "l1"}, r"loss.distance is 'l1'; it must be one of cosine, l2"),
-        ({"form": "soft"}, r"loss.form is 'soft'; it must be one of margin, smooth, soft_margin"),
-        ({"margin": 28.6}, r"loss.margin is 28.6; it must be a number from 0 to 2"),
-        ({"margin": -0.1}, r"loss.margin is -0.1; it must be a number from 0 to 2"),
-        ({"margin": math.nan}, r"loss.margin is nan; it must be a number from 0 to 2"),
-        ({"scale": 0}, r"loss.scale is 0; it must be a number above 0"),
-        ({"scale": "64"}, r"loss.scale is '64'; it must be a number above 0"),
-        ({"sub_centers": 1.5}, r"loss.sub_centers is 1.5; it must be a whole number above 0"),
-        ({"normalized": "no"}, r"loss.normalized is 'no'; it must be true or false"),
-        ({"miner_weights": 1}, r"loss.miner_weights is 1; it must be true or false"),
-        ({"name": "triplet", "miner": "easy"}, r"loss.miner is 'easy', but easy triplets .* loss.form soft_margin or"),
-        ({"margn": 0.1}, r"loss has the unknown field 'margn'; known are name, margin, scale, .*plus\."),
-        ({"plus": "triplet"}, r"loss.plus is 'triplet'; it must be none or fields of a second loss"),
-        ({"plus": {"name": "tripled"}}, r"loss.plus.name is 'tripled'; it must be one of .*contrastive.*triplet"),
-        ({"plus": {"weight": 1}}, r"loss.plus.name is None; it must be one of"),
-        ({"plus": {"name": "triplet", "weight": 0}}, r"loss.plus.weight is 0; it must be a number above 0"),
-        ({"plus": {"name": "triplet", "miner": "harder"}}, r"loss.plus.miner is 'harder'; it must be one of all, "),
-        ({"plus": {"name": "triplet", "margn": 1}}, r"loss.plus has the unknown field 'margn'; known are .*margin"),
-        ({"plus": {"name": "triplet", "plus": {}}}, r"loss.plus has the unknown field 'plus'"),
-    ],
-)
-def test_bad_values_are_named_with_what_is_allowed(own, message):
-    with pytest.raises(PelageError, match=message):
-        create(**own)
-
-
-def test_messages_say_whose_loss_it_is():
-    with pytest.raises(PelageError, match=r"loss.plus.name of variants.mine is 'x'; it must be one of"):
-        loss_terms({**CONFIG, "plus": {"name": "x"}}, " of variants.mine")
 
 
 def test_losses_that_compare_photos_are_told_apart():

@@ -135,19 +135,6 @@ def test_reranking_leaves_out_own_encounters_and_survives_small_protocols():
     assert len(rankings) == len(plain)
 
 
-@pytest.mark.parametrize(
-    ("own", "words"),
-    [
-        ({"index": "tree"}, "search.index is 'tree'"),
-        ({"expansion": -1}, "numbers from 0 on"),
-        ({"rerank": 100}, "search.rerank_depth must be more"),
-    ],
-)
-def test_wrong_rules_are_named(own, words):
-    with pytest.raises(PelageError, match=words):
-        cosine.read_rules({"search": {"depth": 10, **own}})
-
-
 def test_an_approximate_index_does_not_rerank():
     table, sets = many(100)
     with pytest.raises(PelageError, match=r"need search\.index flat"):

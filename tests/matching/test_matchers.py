@@ -44,13 +44,6 @@ def test_a_wrong_entry_is_named(own, words):
         read(**own)
 
 
-@pytest.mark.parametrize("name", ["m", "random_mlp"])
-def test_a_name_that_is_taken_is_refused(name):
-    entry = {"part": "flank", "kind": "sift_lnbnn"}
-    with pytest.raises(PelageError, match="the name of another method"):
-        read_matcher({"parts": ["flank"], "variants": {"m": {}}, "matchers": {name: entry}}, name)
-
-
 def features(descriptors) -> LocalFeatures:
     descriptors = np.asarray(descriptors, np.uint8)
     numbers = np.ones(len(descriptors), np.float32)

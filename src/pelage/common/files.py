@@ -54,13 +54,18 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def fresh_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder that takes the place of `path` when the block ends well; else `path` stays as it was."""
+    """Give an empty folder that takes the place of `path` when the block ends well; else `path` stays as it was.
+
+    Where `path` is a link, the link is replaced; what it leads to may be anybody's, and stays.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=_beginning(path), dir=path.parent))
     os.chmod(temporary, 0o755)
     try:
         yield temporary
-        if path.exists():
+        if path.is_symlink():
+            path.unlink()
+        elif path.exists():
             shutil.rmtree(path)
         os.replace(temporary, path)
     finally:

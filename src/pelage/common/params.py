@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,17 +27,28 @@ def read_params(path: Path = Path("params.yaml")) -> dict[str, Any]:
     return read_yaml(path)
 
 
+def nearest(value: Any, known: Collection[str]) -> str:
+    """Return ` Did you mean 'saliency'?`, with whichever of `known` is most like `value`, or nothing if none is."""
+    names = {str(name).casefold(): name for name in known}
+    found = difflib.get_close_matches(str(value).casefold(), names, n=1, cutoff=0.6)
+    return f" Did you mean {names[found[0]]!r}?" if found else ""
+
+
 def choose(value: Any, allowed: Collection[str], key: str) -> str:
     """Return `value` if it is one of `allowed`; otherwise say which key is wrong and what it may be."""
-    if value not in allowed:
-        raise PelageError(f"params.yaml: {key} is {value!r}; it must be one of {', '.join(sorted(allowed))}.")
+    if not isinstance(value, str) or value not in allowed:
+        raise PelageError(
+            f"params.yaml: {key} is {value!r}; it must be one of {', '.join(sorted(allowed))}.{nearest(value, allowed)}"
+        )
     return value
 
 
 def entry(section: Mapping[str, Any], name: str, key: str) -> Any:
     """Return `section[name]`; otherwise say that `key` has no such entry and which there are."""
     if name not in section:
-        raise PelageError(f"params.yaml: {key} has no entry {name!r}; it has {', '.join(map(str, section))}.")
+        raise PelageError(
+            f"params.yaml: {key} has no entry {name!r}; it has {', '.join(map(str, section))}.{nearest(name, section)}"
+        )
     return section[name]
 
 
@@ -55,5 +67,6 @@ def merged(default: Mapping[str, Any], override: Mapping[str, Any] | None, key: 
     if unknown:
         raise PelageError(
             f"params.yaml: {key} has the unknown field {unknown[0]!r}; known are {', '.join(map(str, default))}."
+            f"{nearest(unknown[0], default)}"
         )
     return {**default, **override}

@@ -61,7 +61,7 @@ def _restore_outputs() -> None:
         return
     _quiet(sys.executable, "-m", "dvc", "checkout", "--quiet", name)
     outputs = read_yaml(Path("dvc.lock")).get("stages", {}).get(name, {}).get("outs", [])
-    missing = [output["path"] for output in outputs if not Path(output["path"]).exists()]
+    missing = [output["path"] for output in outputs if not os.path.lexists(output["path"])]
     for path in missing:
         _quiet("git", "restore", "--", path)
 

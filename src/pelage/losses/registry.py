@@ -21,10 +21,8 @@ from pytorch_metric_learning.losses import (
 )
 from torch import nn
 
-from pelage.common.errors import PelageError
-from pelage.common.params import choose, merged
 from pelage.losses.adaptive_cosface import AdaptiveCosFaceLoss
-from pelage.losses.mining import DISTANCES, MINERS, MinedLoss, create_distance, create_miner
+from pelage.losses.mining import MinedLoss, create_distance, create_miner
 from pelage.losses.softmax import LinearSoftmaxLoss
 from pelage.losses.weighted_sum import WeightedSum
 
@@ -102,68 +100,19 @@ LOSSES = (*PAIR_LOSSES, *CLASS_LOSSES)
 DEFAULTS = {"distance": "l2", "form": "margin", "sub_centers": 3, "normalized": True, "miner_weights": False}
 """Fields of the section `loss` that may be left out."""
 
-FIELDS = ("name", "margin", "scale", "miner", *DEFAULTS, "plus")
 
-CHOICES = {"name": LOSSES, "miner": MINERS, "distance": tuple(DISTANCES), "form": FORMS}
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "margin": ("a number from 0 to 2", lambda value: _number(value) and 0 <= value <= 2),
-    "scale": ("a number above 0", lambda value: _number(value) and value > 0),
-    "weight": ("a number above 0", lambda value: _number(value) and value > 0),
-    "sub_centers": ("a whole number above 0", lambda value: type(value) is int and value > 0),
-    "normalized": ("true or false", lambda value: isinstance(value, bool)),
-    "miner_weights": ("true or false", lambda value: isinstance(value, bool)),
-}
-
-
-def _check(config: Config, key: str, of: str) -> None:
-    for field, allowed in CHOICES.items():
-        if field in config:
-            choose(config[field], allowed, f"{key}.{field}{of}")
-    for field, (allowed, holds) in RULES.items():
-        if field in config and not holds(config[field]):
-            raise PelageError(f"params.yaml: {key}.{field}{of} is {config[field]!r}; it must be {allowed}.")
-    if (config["name"], config["form"], config.get("miner")) == ("triplet", "margin", "easy"):
-        raise PelageError(
-            f"params.yaml: {key}.miner{of} is 'easy', but easy triplets keep the margin already and teach nothing. "
-            f"Choose another miner, or {key}.form soft_margin or smooth."
-        )
-
-
-def loss_terms(config: Config, of: str = "") -> list[dict[str, Any]]:
+def loss_terms(config: Config) -> list[dict[str, Any]]:
     """Return the losses that a section `loss` adds up: itself and, unless that is none, its `plus`.
 
     Args:
         config: See `create_loss`.
-        of: What a message says after a field's name, such as ` of variants.triplet`.
 
     Returns:
         One or two sections without `plus`, complete, each with its `weight`. What `plus` leaves out is the first one's.
-
-    Raises:
-        PelageError: A value is not allowed, a field is unknown, or `plus` is no section or has no name.
     """
-    for field in config:
-        if field not in FIELDS:
-            raise PelageError(f"params.yaml: loss{of} has the unknown field {field!r}; known are {', '.join(FIELDS)}.")
     plus = config.get("plus")
     first = {**DEFAULTS, **{field: value for field, value in config.items() if field != "plus"}, "weight": 1.0}
-    _check(first, "loss", of)
-    if plus is None or plus == "none":
-        return [first]
-    if not isinstance(plus, Mapping):
-        raise PelageError(
-            f"params.yaml: loss.plus{of} is {plus!r}; it must be none or fields of a second loss, such as "
-            "{name: triplet, weight: 0.5, miner: batch_hard, margin: 0.3}."
-        )
-    second = merged(first, {"name": None, **plus}, f"loss.plus{of}")
-    _check(second, "loss.plus", of)
-    return [first, second]
+    return [first] if plus in (None, "none") else [first, {**first, **plus}]
 
 
 def comparing(config: Config) -> list[str]:
@@ -201,9 +150,6 @@ def create_loss(config: Config, classes: int, dim: int) -> nn.Module:
             `plus`: none, or a second loss: fields as above, and `weight`, its factor in the sum.
         classes: Number of training labels.
         dim: Length of an embedding.
-
-    Raises:
-        PelageError: A value is not allowed; the message names the field and what it may be.
     """
     terms = loss_terms(config)
     losses = [_create(term, classes, dim) for term in terms]

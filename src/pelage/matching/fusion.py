@@ -18,8 +18,6 @@ import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from pelage.common.errors import PelageError
-from pelage.common.params import entry
 from pelage.common.tables import read_parquet
 from pelage.matching.calibration import Curve, fit_curve, folds_by
 from pelage.matching.rankings import PAIR, drop_opposite, ranking_files
@@ -286,26 +284,8 @@ def by_identity(pairs: pd.DataFrame, identity: Mapping[str, str]) -> tuple[np.nd
 
 
 def read_methods(params: Mapping[str, Any]) -> tuple[str, list[str], list[str]]:
-    """Return what section `fusion` asks for: the part, the methods, and which of them never cross flanks.
-
-    Args:
-        params: All parameters.
-
-    Raises:
-        PelageError: An unknown method, one given twice, fewer than two, methods of different parts, or a wrong number
-            of photos.
-    """
+    """Return what section `fusion` asks for: the part, the methods, and which of them never cross flanks."""
     methods = params["fusion"]["methods"]
     known = params["variants"] | params["matchers"] | params["rematchers"]
-    parts = {name: fields["part"] for name, fields in known.items()}
-    if len(methods) < 2 or len(set(methods)) < len(methods):
-        raise PelageError("params.yaml: fusion.methods must name two or more methods, each once.")
-    chosen = {entry(parts, method, "methods that fusion.methods may name") for method in methods}
-    if len(chosen) > 1:
-        raise PelageError(
-            f"params.yaml: fusion.methods rank crops of {' and '.join(sorted(chosen))}. Fuse methods of one part."
-        )
-    if not isinstance(params["fusion"]["photos"], int) or params["fusion"]["photos"] < 1:
-        raise PelageError("params.yaml: fusion.photos must be a whole number from 1 on.")
     one_sided = [name for name in methods if name in params["matchers"] and known[name].get("same_side", True)]
-    return chosen.pop(), list(methods), one_sided
+    return known[methods[0]]["part"], list(methods), one_sided

@@ -146,7 +146,6 @@ def remove_backgrounds(
     Raises:
         PelageError: A parameter or the reference photo is wrong.
     """
-    choose(params["fill"], FILLS, "background.fill")
     reference, reference_sha = None, None
     if params["reference"]:
         reference = to_rgb(read_image(Path(params["reference"])))

@@ -19,7 +19,6 @@ from pelage.common.files import sha256_file
 from pelage.common.images import decode_image, encode_png, read_image, to_rgb, write_png
 from pelage.common.memo import Memo
 from pelage.common.parallel import parallel_map
-from pelage.common.params import choose
 from pelage.common.progress import track
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def draw_edges(
         PelageError: A parameter or the weights are wrong.
     """
     model, memo = None, None
-    if choose(params["method"], ["canny", "hed"], "edges.method") == "hed":
+    if params["method"] == "hed":
         from pelage.preprocess.hed import load_hed  # torch is slow to import, and Canny does without
 
         model = load_hed(hed_weights)

@@ -26,7 +26,6 @@ from pelage.training.checkpoint import Checkpoint
 from pelage.training.dataset import TrainingData, shown
 from pelage.training.learner import Learner
 from pelage.training.sampler import batch_count, identity_batches
-from pelage.training.settings import check_settings
 from pelage.training.umap import lay_out
 from pelage.training.validation import SCORES, retrieval
 from pelage.training.variant import Variant
@@ -109,7 +108,6 @@ class _Trainer:
     ) -> None:
         self.variant, self.data, self.device, self.batch, self.world = variant, data, device, batch, world
         config = variant.train
-        check_settings(config, variant.name)
         torch.manual_seed(derive(config["seed"], "start"))
         batches = batch_count(len(data.labels), config["identities_per_batch"], config["photos_per_identity"])
         self.steps = math.ceil(batches / config["accumulate"])

@@ -8,7 +8,6 @@ from typing import Any
 
 from pelage.common.errors import PelageError
 from pelage.common.params import choose, entry, merged
-from pelage.matching.rankings import NAMED
 from pelage.model.weights import OwnWeight, Weight, read_weights
 
 DEFAULTS = {
@@ -86,8 +85,6 @@ def read_rematcher(params: Mapping[str, Any], name: str) -> dict[str, Any]:
                 f"params.yaml: {where}.tuning.{field} is {value!r}; it must be a whole number from {least}."
             )
     sources = {"local": params["matchers"], "global": params["variants"]}
-    if name in {*params["matchers"], *params["variants"], *NAMED}:
-        raise PelageError(f"params.yaml: {where} has the name of another method: rename it, or their rankings collide.")
     for field, methods in sources.items():
         part = methods[choose(wanted[field], methods, f"{where}.{field}")]["part"]
         if part != wanted["part"]:

@@ -22,7 +22,6 @@ from pelage.common.params import choose, entry, merged
 from pelage.matching.local.hotspotter import DogSift, HotSpotter
 from pelage.matching.local.ratio_test import RatioTest
 from pelage.matching.local.sift_lnbnn import SiftLnbnn
-from pelage.matching.rankings import NAMED
 
 KINDS: dict[str, type] = {
     "sift_lnbnn": SiftLnbnn,
@@ -57,8 +56,6 @@ def read_matcher(params: Mapping[str, Any], name: str) -> Matcher:
     """
     own = dict(entry(params["matchers"], name, "matchers"))
     where = f"matchers.{name}"
-    if name in {*params["variants"], *NAMED}:
-        raise PelageError(f"params.yaml: {where} has the name of another method: rename it, or their rankings collide.")
     for field in ("part", "kind"):
         if field not in own:
             raise PelageError(f"params.yaml: {where} does not say its {field}.")

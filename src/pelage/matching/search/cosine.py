@@ -17,13 +17,12 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 
 from pelage.common.errors import PelageError
-from pelage.common.params import choose
 from pelage.common.tables import read_parquet, require_columns
 from pelage.matching.rankings import join_rankings, rank_pairs, rankings_table
 from pelage.matching.search.expansion import expand_queries
-from pelage.matching.search.names import AGGREGATES, aggregate_names
+from pelage.matching.search.names import aggregate_names
 from pelage.matching.search.rerank import k_reciprocal, nearest
-from pelage.matching.search.vector_index import KINDS, kind_for, nearest_places
+from pelage.matching.search.vector_index import kind_for, nearest_places
 from pelage.split.protocols import ProtocolSet, allowed
 
 BLOCK = 1024
@@ -62,21 +61,8 @@ class SearchRules:
 
 
 def read_rules(params: Mapping[str, Any]) -> SearchRules:
-    """Return the section `search` of the parameters.
-
-    Raises:
-        PelageError: The index is unknown, a number is negative, or what is re-ranked is less than a neighbourhood.
-    """
-    rules = SearchRules(**params["search"])
-    choose(rules.index, ("auto", *KINDS), "search.index")
-    choose(rules.aggregate, AGGREGATES, "search.aggregate")
-    if min(rules.depth, rules.expansion, rules.rerank) < 0:
-        raise PelageError("params.yaml: search.depth, search.expansion and search.rerank must be numbers from 0 on.")
-    if rules.aggregate != "max" and not 0 < rules.neighbours <= (rules.rerank_depth if rules.rerank else rules.depth):
-        raise PelageError("params.yaml: search.neighbours must be from 1 to the number of candidates that are ranked.")
-    if rules.rerank and rules.rerank_depth <= max(rules.rerank, rules.rerank_mean):
-        raise PelageError("params.yaml: search.rerank_depth must be more than search.rerank and search.rerank_mean.")
-    return rules
+    """Return the section `search` of the parameters."""
+    return SearchRules(**params["search"])
 
 
 def read_embeddings(path: Path) -> pd.DataFrame:
