@@ -1,4 +1,4 @@
-"""Inventory: every file below the data set's local sources -> data/inventory.csv. Always runs, so what changed is seen."""
+"""Inventory: every file below the data set's local sources -> data/inventory.csv. Always runs, so changes are seen."""
 
 from collections import Counter
 from pathlib import Path

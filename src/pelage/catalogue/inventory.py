@@ -1,6 +1,7 @@
 """Every file below a folder, with its kind and the hash of its content: what a data set rests on, at each run.
 
-A file whose size, times and inode are those of the last run is not read again. Imports nothing heavy, for it always runs.
+A file whose size, times and inode are those of the last run is not read again. Imports nothing heavy, as it always
+runs.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ _VERSION = 1
 """Raised by hand whenever `kind_of` says something else."""
 
 _SETTLED_NS = 3_000_000_000
-"""A file that changed less long ago may change again within one tick of the file system's clock: it is not remembered."""
+"""A file that changed less long ago is not remembered: it may change again within one tick of the file system's clock."""
 
 
 class Found(NamedTuple):

@@ -46,7 +46,7 @@ def is_nothing(text: str) -> bool:
 
 
 def blank_nothing(column: pd.Series) -> tuple[pd.Series, int]:
-    """Return the column with words for nothing emptied, and how many words there were (empty cells and `unknown` aside)."""
+    """Return the column with words for nothing emptied, and how many there were, `unknown` aside."""
     words = [text for text in column.unique() if text and is_nothing(text)]
     plain = {"", "unknown"}
     odd = [text for text in words if spelling(text).casefold() not in plain]
