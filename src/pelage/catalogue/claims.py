@@ -13,7 +13,7 @@ import pandas as pd
 
 from pelage.catalogue.entries import Source
 from pelage.catalogue.names import id_from_path
-from pelage.catalogue.schema import OF_CLAIMS, OF_PHOTOS, Checked, Rejected
+from pelage.catalogue.schema import OF_CLAIMS, OF_PHOTOS, SPELLED, Checked, Rejected
 from pelage.catalogue.words import one_spelling
 from pelage.common.errors import PelageError
 from pelage.common.tables import UNKNOWN
@@ -26,9 +26,6 @@ CLAIM_COLUMNS = ("image_id", "claim", *OF_CLAIMS, "row")
 
 CLOCK_SUSPECT = "clock_suspect"
 """Flag of a photo whose date cannot be trusted."""
-
-SPELLED = ("identity", "station", "camera")
-"""Columns of names that are written in more than one way."""
 
 
 @dataclass(frozen=True)

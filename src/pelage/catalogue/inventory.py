@@ -71,7 +71,7 @@ _VERSION = 1
 """Raised by hand whenever `kind_of` says something else."""
 
 _SETTLED_NS = 3_000_000_000
-"""A file that changed less long ago is not remembered: it may change again within one tick of the file system's clock."""
+"""A file that changed less long ago is not remembered: it may change again within one tick of the file system."""
 
 
 class Found(NamedTuple):

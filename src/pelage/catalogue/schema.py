@@ -31,6 +31,9 @@ OF_PHOTOS = ("date", "camera", "station", "encounter", "sequence")
 OF_CLAIMS = ("identity", "orientation", "bbox", "species")
 """Columns that are of an animal; each row that lists a photo may say something else."""
 
+SPELLED = ("identity", "station", "camera")
+"""Columns of names, of which each has one spelling once all sources are put together."""
+
 TAKEN = (
     *("source", "sha256", "width", "height", "phash", "flags"),
     *("place", "night", "group", "rests_on", "claim", "row", "suspect"),
@@ -132,8 +135,10 @@ def check_survey(survey: Survey, key: str, order: str = "") -> Checked:
             continue
         table[name], words = blank_nothing(table[name])
         counts["words_for_nothing"] += words
-        spelled = {text: spelling(text) for text in table[name].unique()}
-        table[name] = table[name].map(spelled)
+        if name in SPELLED:
+            table[name] = table[name].str.strip()
+        else:
+            table[name] = table[name].map({text: spelling(text) for text in table[name].unique()})
     table["image_id"] = table["image_id"].str.strip().str.replace(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", regex=True)
 
     paths = resolve_paths(survey.root, survey.files, table["path"])
