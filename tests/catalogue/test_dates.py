@@ -76,7 +76,7 @@ def test_day_and_month_are_never_guessed():
 
 
 def test_when_most_dates_are_not_understood_it_stops():
-    with pytest.raises(PelageError, match="row 2: date 'noon' is no date .* 2 of 3 dates are not understood"):
+    with pytest.raises(PelageError, match=r"row 2: date 'noon' is no date .* 2 of 3 dates are not understood"):
         read("noon", "2026-01-01", "dusk")
 
 

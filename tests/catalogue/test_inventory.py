@@ -183,7 +183,7 @@ def test_sources_that_are_not_local_are_pinned(photo_folder, tmp_path, monkeypat
     ]
     assert [len(row[4]) for row in rows] == [0, 64, 64, 0]
     assert write_inventory(rows).startswith("source,path,kind,bytes,sha256\ndemo,seed 7,synthetic,,\n")
-    with pytest.raises(PelageError, match="key.path: the folder .* does not exist"):
+    with pytest.raises(PelageError, match=r"key.path: the folder .* does not exist"):
         source_files(Source("x", "folder", {"path": str(tmp_path / "nowhere")}, "key"))
 
 
