@@ -61,7 +61,7 @@ def read_table(path: Path, numbers: Mapping[str, type] | None = None, required: 
     table = None
     if _separator(text) == "," and not text.startswith("sep="):
         with suppress(pd.errors.ParserError, pd.errors.EmptyDataError):
-            table = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
+            table = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False).fillna("")
     if table is None or not isinstance(table.index, pd.RangeIndex):  # a longer first row makes pandas shift all columns
         rows = read_rows(path)
         if rows.longer:
