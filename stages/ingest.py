@@ -1,14 +1,13 @@
-"""Ingest: the data set that params.yaml names -> data/photos, data/photos.csv, data/truth, metrics/ingest.json."""
+"""Ingest: the data set that params.yaml names -> data/photos and its tables, data/truth, metrics/ingest.json."""
 
 from pathlib import Path
 
 import _path  # noqa: F401
 import pandas as pd
 
+from pelage.catalogue.data_set import bring_in, to_look_at
 from pelage.catalogue.demo.survey import TRUTH_COLUMNS
-from pelage.catalogue.photos import FILLS, place_photos, survey_counts
-from pelage.catalogue.schema import photo_table
-from pelage.catalogue.sources import open_survey
+from pelage.catalogue.photos import FILLS
 from pelage.common.files import fresh_folder, write_json
 from pelage.common.params import choose, entry, read_params
 from pelage.common.stage import run_stage
@@ -19,23 +18,24 @@ def main() -> None:
     params = read_params()
     name = params["ingest"]["dataset"]
     fill = choose(params["ingest"]["photos"], FILLS, "ingest.photos")
-    dataset, key = entry(params["datasets"], name, "datasets"), f"datasets.{name}"
+    dataset = entry(params["datasets"], name, "datasets")
 
     with fresh_folder(Path("data/photos")) as photos, fresh_folder(Path("data/truth")) as truth:
-        with open_survey(dataset, key, photos, truth) as survey:
-            table = place_photos(photo_table(survey), survey.root, photos, fill, survey.exif)
-            counts = survey_counts(table, survey)
+        data = bring_in(dataset, name, photos, truth, fill)
         if not (truth / "truth.csv").exists():
             write_table(truth / "truth.csv", pd.DataFrame(columns=TRUTH_COLUMNS))
-    write_table(Path("data/photos.csv"), table)
-    write_json(Path("metrics/ingest.json"), counts)
+    write_table(Path("data/photos.csv"), data.photos)
+    write_table(Path("data/claims.csv"), data.claims)
+    write_table(Path("data/files.csv"), data.files)
+    write_table(Path("data/rejected/ingest.csv"), data.rejected)
+    write_json(Path("metrics/ingest.json"), data.counts)
+    counts = data.counts
     print(
         f"ingest: {counts['photos']} photos of {counts['identities']} individuals from {name} "
         f"({counts['unknown']} unidentified, {counts['without_date']} without a date)"
     )
-    noted = ("unmatched_names", "other_orientations", "other_media", "ambiguous", "unreadable")
-    if told := ", ".join(f"{counts[word]} {word.replace('_', ' ')}" for word in noted if counts[word]):
-        print(f"ingest: to look at: {told}")
+    for line in to_look_at(data):
+        print(f"ingest: to look at: {line}")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from pelage.catalogue.data_set import DataSet, bring_in
 
 
 def jpeg(seed: int = 0, date: str = "", size: tuple[int, int] = (40, 30), orientation: int = 1) -> bytes:
@@ -45,3 +48,37 @@ def photo_folder(tmp_path):
 def make_jpeg():
     """Return the function that makes a small JPEG."""
     return jpeg
+
+
+@pytest.fixture
+def brought(tmp_path, monkeypatch):
+    """Return a function that reads a data set as the stage `ingest` does; keys are those of its entry."""
+    monkeypatch.setenv("PELAGE_CACHE", str(tmp_path / "cache"))
+    number = iter(range(100))
+
+    def bring(path: Path | None = None, name: str = "mine", **entry) -> DataSet:
+        if path is not None:
+            entry = {"source": "folder", "path": str(path), **entry}
+        out = tmp_path / f"out{next(number)}"
+        for folder in ("photos", "truth"):
+            (out / folder).mkdir(parents=True)
+        return bring_in(entry, name, out / "photos", out / "truth", "copy")
+
+    return bring
+
+
+@pytest.fixture(scope="session")
+def oddity(shared_photos, tmp_path_factory):
+    """Return a function that draws an odd input by its number and gives its entry of `datasets`."""
+    spec = importlib.util.spec_from_file_location("oddities", shared_photos("oddities") / "make.py")
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+
+    def draw(number: str) -> dict:
+        name = next(name for name in make.CASES if name.startswith(number))
+        function, _, dataset = make.CASES[name]
+        root = tmp_path_factory.mktemp(name)
+        function(root)
+        return {"path": str(root / "photos"), **dataset}
+
+    return draw

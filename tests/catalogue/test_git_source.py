@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from pelage.catalogue.git import open_git
-from pelage.catalogue.schema import photo_table
+from pelage.catalogue.schema import check_survey
 from pelage.common.errors import PelageError
 
 KEY = "datasets.mine"
@@ -37,14 +37,14 @@ def test_an_old_commit_gives_its_own_photos_and_is_fetched_once(repository, tmp_
     root, first, _ = repository
     dataset = {"url": str(root), "commit": first, "path": "data"}
     with open_git(dataset, KEY, tmp_path / "cache") as survey:
-        table = photo_table(survey)
+        table = check_survey(survey, KEY).rows
         assert survey.root.is_dir()
     assert table["path"].tolist() == ["L1/a.jpg", "L2/b.jpg"]
     assert table["identity"].tolist() == ["L1", "L2"]
     assert not survey.root.exists()
     root.rename(tmp_path / "gone")  # without the repository, the cache is enough
     with open_git(dataset, KEY, tmp_path / "cache") as survey:
-        assert photo_table(survey).equals(table)
+        assert check_survey(survey, KEY).rows.equals(table)
 
 
 def test_a_link_is_refused(repository, tmp_path):

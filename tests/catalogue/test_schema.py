@@ -1,4 +1,4 @@
-"""The photo table: every fault is caught, named by file and row, and what is right comes out in one form."""
+"""What a source tells: every fault is caught and named, costs no more than it must, and the rest is in one form."""
 
 from __future__ import annotations
 
@@ -7,53 +7,51 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pelage.catalogue.schema import COLUMNS, Survey, box_text, other_orientations, photo_table, table_rows
+from pelage.catalogue.inventory import list_files
+from pelage.catalogue.schema import OF_CLAIMS, OF_PHOTOS, Survey, box_text, check_survey
 from pelage.common.errors import PelageError
+
+KEY = "datasets.mine"
 
 
 @pytest.fixture
 def survey(photo_folder):
     def make(**columns) -> Survey:
-        root = photo_folder(["a.jpg", "b/c.jpg"])
-        rows = {"image_id": ["i1", "i2"], "path": ["a.jpg", "b/c.jpg"], "identity": ["L1", "L2"], **columns}
+        root = photo_folder(["a.jpg", "b/c.jpg", "d.jpg"])
+        rows = {"image_id": ["i1", "i2", "i3"], "path": ["a.jpg", "b/c.jpg", "d.jpg"], "identity": ["L1", "L2", "L3"]}
+        rows |= columns
         table = pd.DataFrame({name: values for name, values in rows.items() if values is not None})
-        return Survey(table, root, "table.csv", table_rows(len(table)))
+        return Survey(table, root, "table.csv", [f"row {i + 2}" for i in range(len(table))], list_files(root))
 
     return make
 
 
 def test_a_good_table_is_brought_into_one_form(survey):
-    table = photo_table(
+    checked = check_survey(
         survey(
-            image_id=["i2", "i1"],
-            path=["b\\c.jpg", "./a.jpg"],
-            identity=["L2", " L1 "],
-            date=["2026:01:31 23:59:59", "2026-02-01"],
-            orientation=["Left", "top"],
-            bbox=["[1.0, 2, 3.5, 4]", ""],
-            note=["kept  as it is", ""],
-            width=["7", "8"],
-        )
+            path=["b\\c.jpg", "./a.jpg", "D.JPG"],
+            identity=["L2", " L1 ", "None"],
+            date=["2026:01:31 23:59:59", "2026-02-01", "NA"],
+            orientation=["Left", "top", "n/a"],
+            bbox=["[1.0, 2, 3.5, 4]", "", "nan"],
+            note=["kept  as it is", "", "NA"],
+            width=["7", "8", ""],
+        ),
+        KEY,
     )
-    assert list(table.columns) == [*COLUMNS, "note", "source_width"]
-    assert table["image_id"].tolist() == ["i1", "i2"]
-    assert table["path"].tolist() == ["a.jpg", "b/c.jpg"]
-    assert table["identity"].tolist() == ["L1", "L2"]
-    assert table["date"].tolist() == ["2026-02-01T00:00:00", "2026-01-31T23:59:59"]
-    assert table["orientation"].tolist() == ["unknown", "left"]
-    assert table["bbox"].tolist() == ["", "1 2 3.5 4"]
-    assert table["note"].tolist() == ["", "kept  as it is"]
-    assert table["camera"].tolist() == ["", ""]
-
-
-def test_nobody_is_unknown(survey, photo_folder):
-    photo_folder(["d.jpg", "e.jpg"])
-    rows = {
-        "image_id": list("1234"),
-        "path": ["a.jpg", "b/c.jpg", "d.jpg", "e.jpg"],
-        "identity": ["L1", "", "Unknown", "L2"],
-    }
-    assert photo_table(survey(**rows))["identity"].tolist() == ["L1", "unknown", "unknown", "L2"]
+    table = checked.rows
+    assert {"image_id", "path", *OF_CLAIMS, *OF_PHOTOS, "note", "source_width"} <= set(table)
+    assert table["path"].tolist() == ["b/c.jpg", "a.jpg", "d.jpg"]
+    assert table["identity"].tolist() == ["L2", "L1", "unknown"]
+    assert table["date"].tolist() == ["2026-01-31T23:59:59", "2026-02-01", ""]
+    assert table["orientation"].tolist() == ["left", "unknown", "unknown"]
+    assert table["bbox"].tolist() == ["1 2 3.5 4", "", ""]
+    assert table["note"].tolist() == ["kept  as it is", "", "NA"]
+    assert table["camera"].tolist() == ["", "", ""]
+    assert not checked.rejected
+    assert checked.counts["words_for_nothing"] == 4
+    assert checked.counts["other_orientations"] == 1
+    assert checked.counts["paths_by_case"] == 1
 
 
 @pytest.mark.parametrize(
@@ -61,47 +59,73 @@ def test_nobody_is_unknown(survey, photo_folder):
     [
         ({"identity": None}, "table.csv has no column 'identity'"),
         ({"image_id": None}, "table.csv has no column 'image_id'"),
-        ({"image_id": ["i", "i"]}, "table.csv, row 2, row 3: image_id 'i' occurs more than once"),
-        ({"image_id": ["i", ""]}, "table.csv, row 3: image_id is empty"),
-        ({"path": ["a.jpg", ""]}, "table.csv, row 3: path is empty"),
-        ({"path": ["a.jpg", "../a.jpg"]}, "table.csv, row 3: the path '../a.jpg' leaves its folder"),
-        ({"path": ["/etc/passwd", "a.jpg"]}, "table.csv, row 2: the path '/etc/passwd' leaves its folder"),
-        ({"path": ["a.jpg", "b/../../x.jpg"]}, "leaves its folder"),
-        ({"path": ["a.jpg", "z.jpg"]}, "table.csv, row 3: 1 of 2 photos are listed but absent"),
-        ({"path": ["a.jpg", "a.jpg"]}, "table.csv, row 2, row 3: the photo 'a.jpg' is listed more than once"),
-        ({"path": ["a.jpg", "a.jpg"], "bbox": ["1 2 3 4", "1 2 3 4"]}, "listed more than once"),
-        ({"date": ["2026-01-31", "31/01/2026"]}, "table.csv, row 3: date '31/01/2026' is not understood"),
-        ({"date": ["", "2026-02-30"]}, "table.csv, row 3: date '2026-02-30' is not understood"),
-        ({"bbox": ["1 2 3", ""]}, "table.csv, row 2: bbox '1 2 3' is not understood"),
-        ({"bbox": ["1 2 0 4", ""]}, "table.csv, row 2: bbox '1 2 0 4' is not understood"),
-        ({"identity": ["L1", "L1"]}, "table.csv names one individual only .'L1'. in 2 photos"),
-        ({"identity": ["", "unknown"]}, "table.csv names no individual by name"),
+        ({"path": ["x.jpg", "y.jpg", "z.jpg"]}, "table.csv, row 2: the photo 'x.jpg' is listed but absent.*all 3 rows"),
+        ({"date": ["01/02/2026"] * 3}, r"table.csv, row 2, row 3, row 4: date '01/02/2026' may begin .*datasets\.mine"),
+        ({"bbox": ["0.1 0.2 0.5 0.5"] * 3}, "are shares of the photo's sides, not pixels"),
     ],
 )
-def test_each_fault_is_named(survey, columns, message):
+def test_what_makes_the_whole_meaningless_stops(survey, columns, message):
     with pytest.raises(PelageError, match=message):
-        photo_table(survey(**columns))
+        check_survey(survey(**columns), KEY)
 
 
-def test_absent_photos_are_counted_and_the_first_named(photo_folder):
-    rows = pd.DataFrame(
-        {"image_id": list("abcdefg"), "path": [f"{n}.jpg" for n in "abcdefg"], "identity": list("xyxyxyx")}
+@pytest.mark.parametrize(
+    ("columns", "reason", "message", "rows"),
+    [
+        ({"path": ["", "b/c.jpg", "d.jpg"]}, "path", "table.csv, row 2: path is empty", 2),
+        ({"path": ["../a.jpg", "b/c.jpg", "d.jpg"]}, "path", "row 2: the path '../a.jpg' leaves its folder", 2),
+        ({"path": ["/etc/passwd", "b/c.jpg", "d.jpg"]}, "path", "the path '/etc/passwd' leaves its folder", 2),
+        ({"path": ["b/../../x.jpg", "b/c.jpg", "d.jpg"]}, "path", "leaves its folder", 2),
+        ({"path": ["z.jpg", "b/c.jpg", "d.jpg"]}, "missing", "row 2: the photo 'z.jpg' is listed but absent", 2),
+        ({"date": ["2026-02-30", "2026-01-01", ""]}, "date", "row 2: date '2026-02-30' is no day of the calendar", 3),
+        ({"date": ["0001-01-01", "2026-01-01", ""]}, "date", "is in the year 1", 3),
+        ({"bbox": ["1 2 3", "", ""]}, "box", "row 2: bbox '1 2 3' is no box", 3),
+        ({"bbox": ["1 2 0 4", "1 2 30 4", ""]}, "box", "row 2: bbox '1 2 0 4' is no box", 3),
+        ({"bbox": ["0 0 0.5 1", "1 2 30 4", ""]}, "box", "is of shares of the photo's sides, where others", 3),
+    ],
+)
+def test_a_fault_costs_its_cell_or_its_row(survey, columns, reason, message, rows):
+    checked = check_survey(survey(**columns), KEY)
+    assert len(checked.rows) == rows
+    (rejected,) = checked.rejected
+    assert rejected[0] == "i1"
+    assert rejected[2] == reason
+    assert message in rejected[3]
+    assert checked.missing == (["z.jpg"] if reason == "missing" else [])
+
+
+def test_paths_are_never_stripped_before_they_are_tried(photo_folder):
+    root = photo_folder([" L1/a.jpg", "L1/a.jpg"])
+    table = pd.DataFrame(
+        {"image_id": ["1", "2", "3"], "path": [" L1/a.jpg", "L1/a.jpg ", "L1\\a.jpg"], "identity": "x"}
     )
-    survey = Survey(rows, photo_folder(["a.jpg"]), "t.csv", table_rows(7))
-    with pytest.raises(
-        PelageError, match=r"t\.csv, row 3, row 4, row 5, row 6, row 7 and 1 more: 6 of 7 .*first is 'b.jpg'"
-    ):
-        photo_table(survey)
+    survey = Survey(table, root, "t.csv", ["row 2", "row 3", "row 4"], list_files(root))
+    assert check_survey(survey, KEY).rows["path"].tolist() == [" L1/a.jpg", "L1/a.jpg", "L1/a.jpg"]
 
 
-def test_one_photo_may_show_two_boxed_animals(survey):
-    table = photo_table(survey(path=["a.jpg", "a.jpg"], bbox=["1 2 3 4", "9 2 3 4"]))
-    assert table["bbox"].tolist() == ["1 2 3 4", "9 2 3 4"]
+def test_absolute_paths_are_cut_alike_or_not_used(photo_folder):
+    root = photo_folder(["L1/a.jpg", "L2/b.jpg", "c.jpg"])
+    paths = ["C:\\x\\L1\\a.jpg", "C:/x/L2/b.jpg", "/elsewhere/y/c.jpg", str(root / "c.jpg")]
+    table = pd.DataFrame({"image_id": list("1234"), "path": paths, "identity": "x"})
+    checked = check_survey(Survey(table, root, "t.csv", [f"row {i}" for i in range(2, 6)], list_files(root)), KEY)
+    assert checked.rows["path"].tolist() == ["L1/a.jpg", "L2/b.jpg", "c.jpg"]
+    assert checked.counts["absolute_paths"] == 2
+    assert [(row[0], row[2]) for row in checked.rejected] == [("3", "path")]
 
 
-def test_other_orientations_counts_words_that_are_lost(survey):
-    assert other_orientations(survey(orientation=["top", "left_side"])) == 1
-    assert other_orientations(survey()) == 0
+def test_what_is_no_photo_is_not_used_as_one(photo_folder):
+    root = photo_folder({"a.jpg": None, "v.mp4": b"\0\0\0\x18ftypmp42", "h.jpg": b"\0\0\0\x18ftypheic"})
+    table = pd.DataFrame({"image_id": list("123"), "path": ["a.jpg", "v.mp4", "h.jpg"], "identity": "x"})
+    checked = check_survey(Survey(table, root, "t.csv", ["row 2", "row 3", "row 4"], list_files(root)), KEY)
+    assert [row[2] for row in checked.rejected] == ["unsupported", "unsupported"]
+
+
+def test_photos_in_a_linked_folder_may_be_listed(photo_folder):
+    outside, root = photo_folder(["far.jpg"], "outside"), photo_folder(["a.jpg"])
+    (root / "link").symlink_to(outside)
+    table = pd.DataFrame({"image_id": list("12"), "path": ["a.jpg", "link/far.jpg"], "identity": "x"})
+    survey = Survey(table, root, "t.csv", ["row 2", "row 3"], list_files(root))
+    assert check_survey(survey, KEY).rows["path"].tolist() == ["a.jpg", "link/far.jpg"]
 
 
 @given(

@@ -10,18 +10,12 @@ import ingest
 import pytest
 from ruamel.yaml import YAML
 
-from pelage.catalogue.schema import photo_table
-from pelage.catalogue.sources import open_survey
+from pelage.catalogue.entries import read_sources
 from pelage.common.errors import PelageError
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def opened(dataset, tmp_path):
-    with open_survey(dataset, "datasets.mine", tmp_path / "out", tmp_path / "truth") as survey:
-        return photo_table(survey)
 
 
 @pytest.mark.parametrize(
@@ -36,25 +30,44 @@ def opened(dataset, tmp_path):
             {"source": "folder", "path": "x", "identiy_level": 0},
             "unknown key 'identiy_level'; known are .*identity_level",
         ),
+        ({"sources": []}, "datasets.mine.sources must be a list"),
+        ({"sources": [{"source": "folder", "path": "x"}]}, r"datasets.mine.sources\[0\].name is None; give a name"),
+        ({"sources": [{"name": "a/b", "source": "folder", "path": "x"}]}, r"sources\[0\].name is 'a/b'"),
+        ({"source": "folder", "sources": [{"name": "a"}]}, "has both source and sources"),
+        ({"sources": [{"name": "a", "source": "folder"}]}, r"sources\[0\] lacks the key 'path'"),
+        ({"sources": [{"name": "a", "source": "folder", "path": "x", "boxes": "whole"}]}, "unknown key 'boxes'"),
+        (
+            {"sources": [{"name": name, "source": "folder", "path": "x"} for name in ("a", "A")]},
+            r"sources\[1\].name is 'A', as another source is called",
+        ),
     ],
 )
-def test_wrong_entries_are_explained(tmp_path, dataset, message):
+def test_wrong_entries_are_explained(dataset, message):
     with pytest.raises(PelageError, match=message):
-        opened(dataset, tmp_path)
+        read_sources(dataset, "mine")
 
 
-def test_paths_start_at_the_projects_root_and_keys_of_other_sources_may_stay(photo_folder, tmp_path, monkeypatch):
+def test_a_wrong_date_order_is_explained(photo_folder, brought):
+    with pytest.raises(PelageError, match=r"datasets.mine.date_order is 'day first'; it must be dmy"):
+        brought(photo_folder(["L1/a.jpg"]), date_order="day first")
+
+
+def test_paths_start_at_the_projects_root_and_keys_of_other_sources_may_stay(
+    photo_folder, brought, tmp_path, monkeypatch
+):
     photo_folder(["L1/a.jpg", "L2/b.jpg"])
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.chdir("/")
     dataset = {"source": "folder", "path": "photos", "url": "x", "commit": "y", "seed": 1, "curated": True}
-    assert opened(dataset, tmp_path)["identity"].tolist() == ["L1", "L2"]
+    assert brought(**dataset).claims["identity"].tolist() == ["L1", "L2"]
 
 
 @pytest.mark.parametrize("name", ["leopard", "nyala", "lion"])
-def test_entries_of_params_are_redirected_to_local_photos(shared_photos, tmp_path, name):
+def test_entries_of_params_are_redirected_to_local_photos(shared_photos, brought, name):
     dataset = read_params()["datasets"][name] | {"source": "folder", "path": str(shared_photos(name))}
-    assert len(opened(dataset, tmp_path)) == {"leopard": 36, "nyala": 1942, "lion": 740}[name]
+    data = brought(**dataset)
+    assert len(data.photos) == {"leopard": 36, "nyala": 1942, "lion": 740}[name]
+    assert data.counts["files"]["missing"] == 0
 
 
 @pytest.fixture
@@ -100,7 +113,8 @@ def test_the_stage_writes_what_it_declares_and_keeps_it_when_the_next_run_fails(
         assert message in error
         assert (tmp_path / "data/photos.csv").read_bytes() == before
         assert (tmp_path / "data/photos/L1/a.jpg").exists()
-        assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["photos", "photos.csv", "truth"]
+        written = sorted(path.name for path in (tmp_path / "data").iterdir())
+        assert written == ["claims.csv", "files.csv", "photos", "photos.csv", "rejected", "truth"]
 
     assert project()[0] == 0
     assert (tmp_path / "data/photos.csv").read_bytes() == before

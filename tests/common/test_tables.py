@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pelage.common.errors import PelageError
-from pelage.common.tables import crop_file, read_table, require_unique, write_table
+from pelage.common.tables import crop_file, read_rows, read_table, require_unique, write_table
 
 
 def test_text_stays_text(tmp_path):
@@ -26,12 +26,70 @@ def test_written_again_has_the_same_bytes(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffa,b\n1,x\n,y\n",
+        "a;b\n1;x\n;y\n",
+        "a\tb\n1\tx\n\ty\n",
+        "sep=;\na;b\n1;x\n;y\n",
+        "a,b\n1,x,\n,y,,\n",
+        '"a",b\r\n1,"x"\r\n,y\r\n',
+    ],
+)
+def test_what_spreadsheets_write_is_read_alike(tmp_path, text):
+    (tmp_path / "t.csv").write_bytes(text.encode())
+    assert read_table(tmp_path / "t.csv").to_numpy().tolist() == [["1", "x"], ["", "y"]]
+    assert read_rows(tmp_path / "t.csv").table.to_numpy().tolist() == [["1", "x"], ["", "y"]]
+
+
+def test_a_header_with_commas_wins(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b;c\n1;2,x\n")
+    assert read_table(tmp_path / "t.csv").to_dict("list") == {"a": ["1;2"], "b;c": ["x"]}
+
+
+def test_odd_rows_are_told_and_stop_nothing(tmp_path):
+    (tmp_path / "t.csv").write_text('a,b,,a\n1,2,3,4\n\n5\n,,,\n1,2,3,4,,\n1,2,3,4,5\n"two\nlines",,,\n')
+    rows = read_rows(tmp_path / "t.csv")
+    assert rows.table.columns.tolist() == ["a", "b", "column 3", "a.4"]
+    assert rows.table["a"].tolist() == ["1", "5", "1", "two\nlines"]
+    assert rows.numbers == [2, 4, 6, 8]
+    assert (rows.longer, rows.blank, rows.shorter) == ([(7, "1,2,3,4,5")], 1, 1)
+
+
+def test_rows_that_end_early_are_empty_text(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1\n")
+    assert read_table(tmp_path / "t.csv").to_numpy().tolist() == [["1", ""]]
+
+
+@pytest.mark.parametrize("word", ["TRUE", "true", "True", "1"])
+def test_words_of_spreadsheets_for_true(tmp_path, word):
+    (tmp_path / "t.csv").write_text(f"a\n{word}\nFALSE\n")
+    assert read_table(tmp_path / "t.csv", {"a": bool})["a"].tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("a,b\nx,é\n".encode("latin-1"), r"row 2 holds b'\\xe9', as older exports .* Save it again as 'CSV UTF-8'"),
+        ("a,b\n".encode("utf-16"), "UTF-16.* Save it again as 'CSV UTF-8'"),
+        (b"PK\3\4rest", "is a workbook.* Save the sheet as 'CSV UTF-8'"),
+    ],
+)
+def test_other_encodings_are_refused_with_the_mend(tmp_path, data, message):
+    (tmp_path / "t.csv").write_bytes(data)
+    with pytest.raises(PelageError, match=message):
+        read_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
     ("text", "numbers", "message"),
     [
         ("a,b\n1,2\nx,3\n", {"a": int}, "row 3: column 'a' holds 'x', which is no int"),
         ("a,b\n1,yes\n", {"b": bool}, "row 2: column 'b' holds 'yes', which is no bool"),
         ("a\n\n", {}, None),
-        ("", {}, "not a readable UTF-8 CSV"),
+        ("", {}, "is empty"),
+        ("a,b\n1,2,3\n", {}, "row 2: there are more cells than columns"),
+        ('a,b\n1,"2\nx,3\n', {}, "from line 2 on it is no CSV table .*quotation mark is not closed"),
         ("b\n1\n", {}, "no column 'a'"),
     ],
 )

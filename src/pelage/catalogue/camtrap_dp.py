@@ -1,4 +1,4 @@
-"""Photos of a Camtrap Data Package (Camtrap DP 1.0, https://camtrap-dp.tdwg.org): deployments, media, observations.
+"""Photos of a Camtrap Data Package (Camtrap DP, https://camtrap-dp.tdwg.org): deployments, media, observations.
 
 An observation is of one file (media-based) or of all files of a deployment within a time span (event-based).
 """
@@ -6,53 +6,63 @@ An observation is of one file (media-based) or of all files of a deployment with
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from pelage.catalogue.archives import unpack_zip
-from pelage.catalogue.schema import Survey, table_rows
+from pelage.catalogue.dates import Dates, read_dates
+from pelage.catalogue.entries import Source
+from pelage.catalogue.exif import upright_size
+from pelage.catalogue.inventory import PHOTO_SUFFIXES, Found, list_files, source_files
+from pelage.catalogue.paths import resolve_paths
+from pelage.catalogue.schema import Rejected, Survey
+from pelage.catalogue.words import is_nothing
 from pelage.common.errors import PelageError
 from pelage.common.files import inside
-from pelage.common.tables import read_table, require_unique
+from pelage.common.tables import Rows, read_rows, require_columns
 
 BOX = ["bboxX", "bboxY", "bboxWidth", "bboxHeight"]
 REQUIRED = {
     "deployments": ["deploymentID"],
-    "media": ["mediaID", "deploymentID", "timestamp", "filePath", "fileMediatype"],
-    "observations": ["deploymentID", "eventStart", "eventEnd", "observationType"],
+    "media": ["mediaID", "deploymentID", "timestamp", "filePath"],
+    "observations": ["observationType"],
 }
 OPTIONAL = {
-    "deployments": ["locationID", "cameraID"],
-    "media": [],
-    "observations": ["mediaID", "eventID", "scientificName", "count", "individualID", "classificationMethod", *BOX],
+    "deployments": ["locationID", "cameraID", "timestampIssues"],
+    "media": ["fileMediatype"],
+    "observations": [
+        *("deploymentID", "mediaID", "eventID", "eventStart", "eventEnd", "scientificName", "count", "individualID"),
+        *("classificationMethod", *BOX),
+    ],
 }
-EXIF_ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
+BEYOND = 0.01
+"""Share of a side by which a box may stand out of its photo: rounding, which is cut off."""
 
 
 @contextmanager
-def open_camtrap_dp(path: Path, key: str, cache: Path) -> Iterator[Survey]:
-    """Give the photos of a Camtrap Data Package.
+def open_camtrap_dp(source: Source, cache: Path) -> Iterator[Survey]:
+    """Give the photos of a Camtrap Data Package, versions 0.1.6 to 1.0.
 
     Every image of `media` is a photo; other media are left out and counted. Station is the locationID, camera the
-    cameraID (each the deploymentID where it is missing), encounter the eventID. Identity, species and box are those of
-    the animals observed in the file, or else of its event; what people said comes before what machines said. Several
-    boxed animals are a row each; several without boxes leave the identity unknown, as nobody can tell which is which.
+    cameraID (each the deploymentID where it is missing), encounter the eventID. What observations say of animals are
+    claims: identity, species, box. What is said of a file stands beside what is said of its event unless both say the
+    same kind of thing; then the file's counts, but a person's word always before a machine's.
 
     Args:
-        path: The package's folder, its datapackage.json, or a zip file of it.
-        key: The entry's place in params.yaml, for messages.
+        source: `path` is the package's folder, its datapackage.json, or a zip file of it.
         cache: Folder for what a zip file holds, for as long as the block lasts.
 
     Raises:
-        PelageError: A table or column is missing, ids do not fit together, times or boxes cannot be understood, files
-            are remote, or a zip file is unsafe.
+        PelageError: A table or column is missing, all files are remote, all rows are faulty, or a zip file is unsafe.
     """
+    path = source.path
     if path.is_file() and path.suffix.lower() == ".zip":
         cache.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=cache, prefix="package.") as folder:
@@ -60,66 +70,76 @@ def open_camtrap_dp(path: Path, key: str, cache: Path) -> Iterator[Survey]:
             found = sorted(Path(folder).rglob("datapackage.json"))
             if len(found) != 1:
                 raise PelageError(f"{path} holds {len(found)} files datapackage.json. Give a zip file of one package.")
-            yield read_package(found[0].parent)
+            root = found[0].parent
+            yield replace(read_package(root, list_files(root), source.key), file=f"{path}, media")
         return
     root = path.parent if path.name == "datapackage.json" else path
     if not (root / "datapackage.json").is_file():
         raise PelageError(
-            f"{key}.path: there is no Camtrap Data Package at {path}. Give the folder that holds datapackage.json, or "
-            "a zip file of it."
+            f"{source.key}.path: there is no Camtrap Data Package at {path}. Give the folder that holds "
+            "datapackage.json, or a zip file of it."
         )
-    yield read_package(root)
+    yield read_package(root, source_files(source), source.key)
 
 
-def read_package(root: Path) -> Survey:
+def read_package(root: Path, files: Sequence[Found], key: str) -> Survey:
     """Read the unpacked package in `root`, as `open_camtrap_dp` says."""
-    files = _table_files(root)
-    tables = {}
-    for name, file in files.items():
-        table = read_table(file, required=REQUIRED[name])
-        tables[name] = table.assign(**{column: "" for column in OPTIONAL[name] if column not in table})
+    paths = _table_files(root)
+    read = {name: read_rows(file) for name, file in paths.items()}
+    rejected: list[Rejected] = []
+    tables = {name: _cells(read[name], name, paths[name], rejected) for name in REQUIRED}
     deployments, media, observations = (tables[name] for name in REQUIRED)
-    require_unique(deployments, "deploymentID", files["deployments"])
-    require_unique(media, "mediaID", files["media"])
-    _require_known(media, "deploymentID", deployments, files["media"], files["deployments"])
-    _require_known(observations, "deploymentID", deployments, files["observations"], files["deployments"])
-    _require_known(observations, "mediaID", media, files["observations"], files["media"])
-    _refuse_remote(media, files["media"])
+    deployments = _first_only(deployments, "deploymentID", rejected)
+    media = _first_only(media, "mediaID", rejected)
+    media = _known(media, "deploymentID", deployments, "deployment", rejected, paths["media"])
+    media = _local(media, rejected, paths["media"])
+    media = media.reset_index(drop=True)
+    observations = _known(observations, "mediaID", media, "media", rejected, None).reset_index(drop=True)
 
-    times = _times(media, "timestamp", files["media"])
-    one_zone = media["timestamp"].str.extract(r"(Z|[+-]\d\d:?\d\d)$")[0].nunique() <= 1
-    media["date"] = media["timestamp"].str.slice(0, 19) if one_zone else times.dt.strftime("%Y-%m-%dT%H:%M:%S")
-    during = _event_pairs(media, times, observations, files["observations"])
-    told = _told(media, observations, during)
-
-    images = media["fileMediatype"].str.startswith("image/")
-    photos = media[images].join(told, how="left").reset_index(names="row")
+    times = read_dates(media["timestamp"], lambda rows: _place(paths["media"], media, rows), key, "", "timestamp")
+    events = observations[(observations["mediaID"] == "") & (observations["observationType"] != "unclassified")]
+    events = _known(events, "deploymentID", deployments, "deployment", rejected, None)
+    spans = _spans(events, paths["observations"], key, times, rejected)
+    during = _event_pairs(media, times, spans)
+    images = media["fileMediatype"].str.lower().str.startswith("image/")
+    images |= (media["fileMediatype"] == "") & media["filePath"].str.lower().str.endswith(PHOTO_SUFFIXES)
+    claims, ambiguous = _claims(media, observations, during)
+    photos = media[images].join(claims, how="left").reset_index(names="medium")
+    photos["bbox"] = _pixel_boxes(photos, root, files, rejected)
     place = deployments.set_index("deploymentID").loc[photos["deploymentID"]].reset_index()
-    several = photos["row"].duplicated(keep=False)
-    number = photos.groupby("row").cumcount().astype(str)
+    issues = place["timestampIssues"].str.strip().str.lower().isin(["true", "1"])
     rows = pd.DataFrame(
         {
-            "image_id": photos["mediaID"].where(~several, photos["mediaID"] + "-" + number),
+            "image_id": photos["mediaID"],
             "path": photos["filePath"],
             "identity": photos["individualID"].fillna(""),
-            "date": photos["date"],
+            "date": photos["timestamp"],
             "camera": place["cameraID"].where(place["cameraID"] != "", place["deploymentID"]),
             "station": place["locationID"].where(place["locationID"] != "", place["deploymentID"]),
-            "bbox": _pixel_boxes(photos, root, files["observations"]),
+            "bbox": photos["bbox"],
             "species": photos["scientificName"].fillna(""),
-            "encounter": photos["row"].map(_events(observations, media, during)).fillna(""),
+            "encounter": photos["medium"].map(_events(observations, media, during)).fillna(""),
             "deployment": photos["deploymentID"],
         }
     )
-    numbers = table_rows(len(media))
-    counts = {"other_media": int((~images).sum()), "ambiguous": int(photos["ambiguous"].fillna(False).sum())}
-    return Survey(rows, root, str(files["media"]), [numbers[i] for i in photos["row"]], counts=counts)
+    told = "row " + photos["number"].astype(str)
+    own = ", observations row " + photos["observation_number"].fillna(0).astype(int).astype(str)
+    row = told + own.where(photos["observation_number"].notna(), "")
+    counts = {
+        "other_media": int((~images).sum()),
+        "ambiguous": int(ambiguous.reindex(media.index[images]).fillna(False).sum()),
+        "timestamp_issues": int(photos["mediaID"][issues].nunique()),
+        "blank_rows": sum(one.blank for one in read.values()),
+        "short_rows": sum(one.shorter for one in read.values()),
+    }
+    used = [os.path.relpath(file, root) for file in paths.values()] + ["datapackage.json"]
+    return Survey(rows, root, str(paths["media"]), row.tolist(), files, used, rejected, counts, issues.tolist())
 
 
 def _table_files(root: Path) -> dict[str, Path]:
     descriptor = root / "datapackage.json"
     try:
-        resources = json.loads(descriptor.read_text(encoding="utf-8"))["resources"]
+        resources = json.loads(descriptor.read_text(encoding="utf-8-sig"))["resources"]
         paths = {resource["name"]: resource["path"] for resource in resources if "path" in resource}
     except (ValueError, KeyError, TypeError) as error:
         raise PelageError(f"{descriptor} is no data package descriptor with resources: {error!r}. Mend it.") from error
@@ -134,115 +154,199 @@ def _table_files(root: Path) -> dict[str, Path]:
     return files
 
 
-def _require_known(table: pd.DataFrame, column: str, other: pd.DataFrame, file: Path, other_file: Path) -> None:
-    strange = ((table[column] != "") & ~table[column].isin(other[column])).to_numpy()
-    if strange.any():
-        row = int(strange.argmax())
-        raise PelageError(
-            f"{file}, row {row + 2}: {column} {table[column].iloc[row]!r} is not in {other_file.name}. Add it there or "
-            "mend it here."
+def _cells(rows: Rows, name: str, file: Path, rejected: list[Rejected]) -> pd.DataFrame:
+    """Return a table of the package with all columns that are asked for, missing values empty, and `number` of rows."""
+    table = rows.table
+    require_columns(table, REQUIRED[name], file)
+    if name == "observations":
+        old = {"timestamp": "eventStart", "sequenceID": "eventID"}  # as version 0.1.6 calls them
+        table = table.rename(columns={was: now for was, now in old.items() if now not in table})
+        if "eventEnd" not in table and "eventStart" in table:
+            table["eventEnd"] = table["eventStart"]
+        if "mediaID" not in table:
+            require_columns(table, ["deploymentID", "eventStart", "eventEnd"], file)
+    table = table.assign(**{column: "" for column in OPTIONAL[name] if column not in table}, number=rows.numbers)
+    for column in (*REQUIRED[name], *OPTIONAL[name]):
+        if column != "filePath":
+            table[column] = table[column].str.strip()
+            nothing = [text for text in table[column].unique() if text and is_nothing(text)]
+            table[column] = table[column].mask(table[column].isin(nothing), "")
+    for number, said in rows.longer:
+        _reject(rejected, "", "", "cells", name, number, f"there are more cells than columns: {said[:80]!r}")
+    return table.assign(table=name)
+
+
+def _reject(rejected: list[Rejected], image_id: str, path: str, reason: str, name: str, number: int, said: str) -> None:
+    rejected.append((image_id, path, reason, f"{name}, row {number}: {said}"))
+
+
+def _reject_rows(rejected: list[Rejected], table: pd.DataFrame, reason: str, said: str, column: str) -> None:
+    for row in table.to_dict("records"):
+        image_id, path = row.get("mediaID", ""), row.get("filePath", "")
+        _reject(
+            rejected, image_id, path, reason, row["table"], row["number"], said.format(column=column, value=row[column])
         )
 
 
-def _refuse_remote(media: pd.DataFrame, file: Path) -> None:
-    remote = media["filePath"].str.contains("://", regex=False).to_numpy()
-    if remote.any():
-        row = int(remote.argmax())
+def _first_only(table: pd.DataFrame, column: str, rejected: list[Rejected]) -> pd.DataFrame:
+    repeated = table[column].duplicated() | (table[column] == "")
+    _reject_rows(rejected, table[repeated], "repeated", "{column} {value!r} is empty or that of a row before", column)
+    return table[~repeated]
+
+
+def _known(
+    table: pd.DataFrame, column: str, other: pd.DataFrame, name: str, rejected: list[Rejected], file: Path | None
+) -> pd.DataFrame:
+    strange = (table[column] != "") & ~table[column].isin(other[column])
+    if file is not None or name == "deployment":
+        strange |= table[column] == ""
+    if file is not None and len(table) and strange.all():
         raise PelageError(
-            f"{file}, row {row + 2}: the file is at {media['filePath'].iloc[row]!r}, and {remote.sum()} of "
+            f"{file}, row {table['number'].iloc[0]}: {column} {table[column].iloc[0]!r} is not in {name}s.csv, nor is "
+            "any other. The tables do not belong together."
+        )
+    _reject_rows(rejected, table[strange], name, "{column} {value!r} is not in the package", column)
+    return table[~strange]
+
+
+def _local(media: pd.DataFrame, rejected: list[Rejected], file: Path) -> pd.DataFrame:
+    remote = media["filePath"].str.contains("://", regex=False)
+    if len(media) and remote.all():
+        raise PelageError(
+            f"{file}, row {media['number'].iloc[0]}: the file is at {media['filePath'].iloc[0]!r}, and all "
             f"{len(media)} files are on the network. Download them into the package and give paths relative to it."
         )
+    _reject_rows(rejected, media[remote], "remote", "the file is at {value!r}, on the network", "filePath")
+    return media[~remote]
 
 
-def _times(table: pd.DataFrame, column: str, file: Path) -> pd.Series:
-    times = pd.to_datetime(table[column], format="ISO8601", utc=True, errors="coerce")
-    if times.isna().any():
-        row = int(times.isna().to_numpy().argmax())
-        raise PelageError(
-            f"{file}, row {table.index[row] + 2}: {column} {table[column].iloc[row]!r} is no ISO 8601 time. Write it "
-            "as 2026-01-31T23:59:59Z."
-        )
-    return times
+def _place(file: Path, table: pd.DataFrame, rows: Sequence[int]) -> str:
+    return f"{file}, row {table['number'].iloc[rows[0]]}"
 
 
-def _event_pairs(media: pd.DataFrame, times: pd.Series, observations: pd.DataFrame, file: Path) -> pd.DataFrame:
-    """Return which media (positions `row`) each event-based observation (`observation`) is of."""
-    events = observations[observations["mediaID"] == ""]
-    starts, ends = _times(events, "eventStart", file), _times(events, "eventEnd", file)
+def _spans(events: pd.DataFrame, file: Path, key: str, times: Dates, rejected: list[Rejected]) -> pd.DataFrame:
+    """Return event-based observations with `start` and `end` in seconds; those without are rejected."""
+    ends = {}
+    for column in ("eventStart", "eventEnd"):
+        read = read_dates(events[column], lambda rows: _place(file, events, rows), key, "", column)
+        if read.zone.isna().all():  # then they are of the zone of the photos
+            known = times.zone.dropna()
+            read = replace(read, zone=read.zone.fillna(known.iloc[0] if len(known) else 0.0))
+        ends[column] = read.seconds()
+    events = events.assign(start=ends["eventStart"], end=ends["eventEnd"])
+    bad = events[["start", "end"]].isna().any(axis=1) | (events["end"] < events["start"])
+    _reject_rows(rejected, events[bad], "date", "eventStart {value!r} and eventEnd tell no span of time", "eventStart")
+    return events[~bad]
+
+
+def _event_pairs(media: pd.DataFrame, times: Dates, events: pd.DataFrame) -> pd.DataFrame:
+    """Return which media (positions `medium`) each event-based observation (`observation`) is of."""
+    seconds = times.seconds()
     pairs = [np.empty((0, 2), int)]
+    of_deployment = events.groupby("deploymentID").indices
     for deployment, rows in media.groupby("deploymentID").indices.items():
-        rows = rows[np.argsort(times.iloc[rows], kind="stable")]
-        here = events.index[events["deploymentID"] == deployment]
-        first = np.searchsorted(times.iloc[rows], starts[here], "left")
-        after = np.searchsorted(times.iloc[rows], ends[here], "right")
-        for observation, low, high in zip(here, first, after, strict=True):
+        if deployment not in of_deployment:
+            continue
+        rows = rows[~np.isnan(seconds[rows])]
+        rows = rows[np.argsort(seconds[rows], kind="stable")]
+        here = events.iloc[of_deployment[deployment]]
+        first = np.searchsorted(seconds[rows], here["start"], "left")
+        after = np.searchsorted(seconds[rows], here["end"], "right")
+        for observation, low, high in zip(here.index, first, after, strict=True):
             pairs.append(np.stack([rows[low:high], np.full(max(high - low, 0), observation)], 1))
-    return pd.DataFrame(np.concatenate(pairs), columns=["row", "observation"])
+    return pd.DataFrame(np.concatenate(pairs), columns=["medium", "observation"])
 
 
-def _told(media: pd.DataFrame, observations: pd.DataFrame, during: pd.DataFrame) -> pd.DataFrame:
-    """Return identity, species, box and whether they are ambiguous for each medium with animals (index: position)."""
-    rows = pd.Series(media.index, media["mediaID"])
+def _claims(media: pd.DataFrame, observations: pd.DataFrame, during: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """Return what is said of animals, a row a claim (index: medium), and which media are ambiguous.
+
+    Each kind of thing (who, which species, where) is taken from the best that tell it: people before machines, then
+    the file before its event. So a machine's boxes stand beside a person's name for the whole event.
+    """
+    medium = pd.Series(media.index, media["mediaID"])
     of_file = observations[(observations["mediaID"] != "") & (observations["observationType"] != "unclassified")]
-    of_file = of_file.assign(row=of_file["mediaID"].map(rows))
-    of_event = observations.loc[during["observation"]].assign(row=during["row"].to_numpy())
-    seen = pd.concat([of_file, of_event[~of_event["row"].isin(of_file["row"])]])
-    human = seen["classificationMethod"] == "human"
-    seen = seen[human | ~human.groupby(seen["row"]).transform("any")]
-    seen = seen[seen["observationType"] == "animal"].set_index("row")
+    of_file = of_file.assign(medium=of_file["mediaID"].map(medium), event=0)
+    of_event = observations.loc[during["observation"]].assign(medium=during["medium"].to_numpy(), event=1)
+    seen = pd.concat([of_file, of_event[of_event["observationType"] != "unclassified"]], ignore_index=True)
+    seen[BOX] = seen[BOX].where(seen["event"] == 0, "")  # a box of an event is of none of its files
+    animal, machine = seen["observationType"] == "animal", seen["classificationMethod"] != "human"
+    by_person, of_own = ~machine, seen["event"] == 0
+
+    def any_of(mask: pd.Series) -> pd.Series:
+        return mask.groupby(seen["medium"]).transform("any")
+
+    empty = any_of(of_own & by_person & ~animal) & ~any_of(of_own & by_person & animal)
+    no_animal = any_of(of_own & ~animal) & ~any_of(of_own & animal)
+    seen = seen[animal & ~(empty & machine) & ~(no_animal & ~of_own) & ~(empty & ~of_own)]
     boxed = (seen[BOX] != "").all(axis=1)
-    all_boxed = boxed.groupby(level=0).transform("all")
-    single = ~seen.index.duplicated(keep=False) & (boxed | seen["count"].isin(["", "1"]))
-    agreed = seen.groupby(level=0)["individualID"].transform("nunique") == 1
-    agreed &= ~(~boxed & ~seen["count"].isin(["", "1"])).groupby(level=0).transform("any")
-    named = (seen["individualID"] != "").groupby(level=0).transform("any")
-    clear = all_boxed | single | agreed
-    one_species = seen.groupby(level=0)["scientificName"].transform("nunique") == 1
-    told = seen.assign(
-        individualID=seen["individualID"].where(clear, ""),
-        scientificName=seen["scientificName"].where(clear | one_species, ""),
-        ambiguous=named & ~clear,
-        **{column: seen[column].where(all_boxed, "") for column in BOX},
-    )
-    told = told[all_boxed | ~told.index.duplicated()]
-    return told[["individualID", "scientificName", "ambiguous", *BOX]]
+    several = ~boxed & ~pd.to_numeric(seen["count"], errors="coerce").fillna(1).le(1)
+    named = seen["individualID"] != ""
+    lost = named & several
+    rank = 2 * (seen["classificationMethod"] != "human") + seen["event"]
+    for columns, telling in (
+        (["individualID"], named),
+        (["scientificName"], seen["scientificName"] != ""),
+        (BOX, boxed),
+    ):
+        best = rank.where(telling).groupby(seen["medium"]).transform("min")
+        seen[columns] = seen[columns].where(telling & (rank == best), "")
+    seen["individualID"] = seen["individualID"].mask(several, "")
+    told = (seen[["individualID", "scientificName", BOX[0]]] != "").any(axis=1)
+    claims = seen[told].sort_values(["medium", "event", "number"], kind="stable")
+    claims = claims.drop_duplicates(["medium", "individualID", "scientificName", *BOX])
+    unboxed = claims[(claims[BOX[0]] == "") & (claims["individualID"] != "")]
+    ambiguous = (unboxed.groupby("medium")["individualID"].nunique() > 1).reindex(media.index, fill_value=False)
+    ambiguous |= lost.groupby(seen["medium"]).any().reindex(media.index, fill_value=False)
+    claims = claims.set_index("medium").rename(columns={"number": "observation_number"})
+    return claims[["individualID", "scientificName", "observation_number", *BOX]], ambiguous
 
 
 def _events(observations: pd.DataFrame, media: pd.DataFrame, during: pd.DataFrame) -> dict[int, str]:
     """Return the eventID of each medium (position) that has one, that of its own observation before its event's."""
-    rows = pd.Series(media.index, media["mediaID"])
+    medium = pd.Series(media.index, media["mediaID"])
     own = observations[(observations["mediaID"] != "") & (observations["eventID"] != "")]
-    events = dict(zip(during["row"][::-1], observations.loc[during["observation"], "eventID"][::-1], strict=True))
-    return events | dict(zip(own["mediaID"].map(rows)[::-1], own["eventID"][::-1], strict=True))
+    events = dict(zip(during["medium"][::-1], observations.loc[during["observation"], "eventID"][::-1], strict=True))
+    return events | dict(zip(own["mediaID"].map(medium)[::-1], own["eventID"][::-1], strict=True))
 
 
-def _pixel_boxes(photos: pd.DataFrame, root: Path, file: Path) -> list[str]:
+def _pixel_boxes(photos: pd.DataFrame, root: Path, files: Sequence[Found], rejected: list[Rejected]) -> list[str]:
     """Return boxes `x y w h` in pixels of the upright photo; the package has them as shares of its sides."""
-    boxes = []
-    for path, *shares in photos[["filePath", *BOX]].fillna("").itertuples(index=False):
-        if "" in shares:
-            boxes.append("")
+    told = photos[BOX].fillna("")
+    partly = (told != "").any(axis=1)
+    found = resolve_paths(root, files, photos["filePath"]).found.to_numpy()
+    sizes: dict[str, tuple[int, int] | None] = {}
+    boxes = [""] * len(photos)
+    for position in np.flatnonzero(partly):
+        photo, shares = photos.iloc[position], told.iloc[position]
+        box = _within(shares)
+        number = int(photo["observation_number"])
+        words = " ".join(shares)
+        if box is None:
+            said = f"the box {words!r} is no four numbers within 0 and 1"
+            _reject(rejected, photo["mediaID"], photo["filePath"], "box", "observations", number, said)
             continue
-        try:
-            x, y, width, height = map(float, shares)
-        except ValueError:
-            raise PelageError(
-                f"{file}: the box {' '.join(shares)!r} of {path!r} is no four numbers. Mend it."
-            ) from None
-        if not (0 <= x < 1 and 0 <= y < 1 and 0 < width <= 1 and 0 < height <= 1):
-            raise PelageError(f"{file}: the box {' '.join(shares)!r} of {path!r} is not within 0 and 1. Mend it.")
-        size = _size(inside(root, path, str(file)))
-        boxes.append(
-            f"{x * size[0]:.2f} {y * size[1]:.2f} {width * size[0]:.2f} {height * size[1]:.2f}" if size else ""
-        )
+        path = found[position]
+        if path and path not in sizes:
+            sizes[path] = upright_size(root / path)
+        if size := sizes.get(path):
+            x, y, width, height = box
+            boxes[position] = f"{x * size[0]:.2f} {y * size[1]:.2f} {width * size[0]:.2f} {height * size[1]:.2f}"
+        elif path:
+            said = f"the box {words!r} is of a photo whose size cannot be read"
+            _reject(rejected, photo["mediaID"], photo["filePath"], "box", "observations", number, said)
     return boxes
 
 
-def _size(path: Path) -> tuple[int, int] | None:
-    """Return width and height of a photo with its EXIF rotation applied; None if it is not readable (`clean` tells)."""
+def _within(shares: pd.Series) -> tuple[float, float, float, float] | None:
+    """Return a box as shares of the sides, cut off at the photo's edges; None if it is none."""
     try:
-        with Image.open(path) as image:
-            size, turned = image.size, image.getexif().get(EXIF_ORIENTATION) in TURNED
-    except Exception:  # broken files make Pillow raise errors of many kinds
+        x, y, width, height = (float(share) for share in shares)
+    except ValueError:
         return None
-    return size[::-1] if turned else size
+    if not (min(x, y) >= -BEYOND and max(x, y) < 1 and min(width, height) > 0):
+        return None
+    right, bottom = x + width, y + height
+    if not max(right, bottom) <= 1 + BEYOND:
+        return None
+    x, y, right, bottom = max(x, 0.0), max(y, 0.0), min(right, 1.0), min(bottom, 1.0)
+    return (x, y, right - x, bottom - y) if right > x and bottom > y else None

@@ -14,6 +14,7 @@ from typing import Any
 
 from pelage.catalogue.archives import unpack_tar
 from pelage.catalogue.folder import read_folder
+from pelage.catalogue.inventory import list_files
 from pelage.catalogue.schema import Survey
 from pelage.common.errors import PelageError
 from pelage.common.files import sha256_bytes
@@ -46,7 +47,7 @@ def open_git(dataset: Mapping[str, Any], key: str, cache: Path) -> Iterator[Surv
     with TemporaryDirectory(dir=cache, prefix="tree.") as folder:
         root = Path(folder)
         unpack_commit(repository, commit, path, root, key)
-        yield replace(read_folder(root, dataset, key), file=f"{url}@{commit[:10]}:{path}")
+        yield replace(read_folder(root, list_files(root), dataset, key), file=f"{url}@{commit[:10]}:{path}")
 
 
 def fetch_commit(url: str, commit: str, key: str, cache: Path) -> Path:

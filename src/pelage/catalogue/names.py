@@ -1,4 +1,4 @@
-"""What file names, folders and EXIF tell of a photo: who, when, where.
+"""What file names and folders tell of a photo: who, when, where.
 
 Named groups of a regular expression become columns, as in wildlife-datasets' readers of folder trees.
 """
@@ -7,59 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
-from io import BytesIO
 
 import pandas as pd
-from PIL import Image
 
 from pelage.common.errors import PelageError
-
-DATE = re.compile(
-    r"(\d{4})[-:/._]?(\d\d)[-:/._]?(\d\d)"
-    r"(?:[T _-]?(\d\d)[-:._h]?(\d\d)(?:[-:._m]?(\d\d)(?:[.,]\d+)?)?\s*(?:Z|[+-]\d\d:?\d\d)?)?"
-)
-EXIF_IFD, DATE_TIME = 0x8769, 0x0132
-DATE_TIME_ORIGINAL, DATE_TIME_DIGITIZED = 0x9003, 0x9004
-
-
-def iso_date(text: str) -> str:
-    """Return `2026-01-31T23:59:59` from a date that starts with the year, whatever stands between its numbers.
-
-    Understood are ISO 8601, EXIF (`2026:01:31 23:59:59`) and file names (`2026-01-31_23-59-59`, `20260131_235959`).
-    A zone is dropped: within one survey the cameras' wall clocks are what counts. No time of day is midnight.
-
-    Raises:
-        ValueError: It is no such date, or there is no such day (day-first dates are refused as ambiguous).
-    """
-    if not text:
-        return ""
-    match = DATE.fullmatch(text)
-    if not match:
-        raise ValueError(text)
-    return datetime(*(int(number or 0) for number in match.groups())).isoformat()
-
-
-def exif_date(data: bytes) -> str:
-    """Return when a photo (the bytes of its file) was taken by its EXIF, as ISO 8601, or empty text.
-
-    The original time counts before the digitised one and that before the time of the last change.
-    """
-    try:
-        with Image.open(BytesIO(data)) as image:
-            exif = image.getexif()
-            inner = exif.get_ifd(EXIF_IFD)
-            told = [inner.get(DATE_TIME_ORIGINAL), inner.get(DATE_TIME_DIGITIZED), exif.get(DATE_TIME)]
-    except Exception:  # broken EXIF makes Pillow raise errors of many kinds; such a photo has no date, no more
-        return ""
-    for text in told:
-        try:
-            date = iso_date(str(text or "").strip("\0 "))
-        except ValueError:
-            continue  # a camera whose clock was never set writes 0000:00:00 00:00:00
-        if date:
-            return date
-    return ""
 
 
 def id_from_path(paths: Sequence[str]) -> list[str]:

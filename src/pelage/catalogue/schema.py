@@ -1,12 +1,12 @@
-"""The photo table: the one place that says what its columns hold, whatever the source.
+"""What a source tells, checked: the one place that says what its columns hold, whatever the source.
 
 Columns are named as in wildlife-datasets (image_id, identity, path, date, orientation, bbox, species) and
-Camtrap DP; anything else that a source tells is carried along untouched.
+Camtrap DP; anything else that a source tells is carried along untouched. A bad cell costs the cell, a bad row the row.
 """
 
 from __future__ import annotations
 
-import os
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,18 +15,29 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pelage.catalogue.names import iso_date
+from pelage.catalogue.dates import read_dates
+from pelage.catalogue.inventory import Found
+from pelage.catalogue.paths import resolve_paths
+from pelage.catalogue.words import blank_nothing, spelling
 from pelage.common.errors import PelageError
-from pelage.common.files import inside
 from pelage.common.tables import UNKNOWN
 
 REQUIRED = ("image_id", "path", "identity")
 """Columns that a source has to tell."""
 
-COLUMNS = (*REQUIRED, "date", "camera", "station", "orientation", "bbox", "species", "encounter", "sha256")
-"""Columns of every photo table, in this order, before those that only this source has."""
+OF_PHOTOS = ("date", "camera", "station", "encounter", "sequence")
+"""Columns that are of a photo; rows that list it several times have to agree on them."""
 
-TAKEN = ("sha256", "width", "height", "phash", "flags")
+OF_CLAIMS = ("identity", "orientation", "bbox", "species")
+"""Columns that are of an animal; each row that lists a photo may say something else."""
+
+SPELLED = ("identity", "station", "camera")
+"""Columns of names, of which each has one spelling once all sources are put together."""
+
+TAKEN = (
+    *("source", "sha256", "width", "height", "phash", "flags"),
+    *("place", "night", "group", "rests_on", "claim", "row", "suspect"),
+)
 """Columns that the pipeline fills in; a source's own column of that name gets the prefix `source_`."""
 
 ORIENTATIONS = {
@@ -37,7 +48,8 @@ ORIENTATIONS = {
 }
 """Words for the visible side of an animal; any other word becomes `unknown`."""
 
-NOBODY = ("", UNKNOWN, "unidentified", "?")
+Rejected = tuple[str, str, str, str]
+"""A row or cell that is not used: image_id, path, reason, detail."""
 
 
 @dataclass(frozen=True)
@@ -45,20 +57,26 @@ class Survey:
     """Photos as a source tells of them, not yet checked.
 
     Attributes:
-        rows: One row a photo, all columns text; a photo may be listed once for each animal that has a box.
+        rows: All columns text; a row is what is told of one photo, or of one animal in it.
         root: Folder that `path` is relative to.
         file: What tells the rows, for messages: a table, or the folder itself.
         row: Where each row stands in `file`, such as `row 12` (the header is row 1).
-        exif: Whether EXIF tells the time where the row does not.
+        files: Every file below `root`.
+        tables: Files below `root` that were read as tables.
+        rejected: Rows and cells that the reader does not use.
         counts: What the reader has to report: names that the pattern does not match and the like.
+        suspect: Which rows are of a camera whose clock the source itself distrusts; none if empty.
     """
 
     rows: pd.DataFrame
     root: Path
     file: str
     row: Sequence[str]
-    exif: bool = False
+    files: Sequence[Found]
+    tables: Sequence[str] = ()
+    rejected: Sequence[Rejected] = ()
     counts: dict[str, int] = field(default_factory=dict)
+    suspect: Sequence[bool] = ()
 
     def where(self, positions: Sequence[int]) -> str:
         """Return file and rows of some rows, the first five by name."""
@@ -66,25 +84,39 @@ class Survey:
         return f"{self.file}, {named}" + (f" and {len(positions) - 5} more" if len(positions) > 5 else "")
 
 
-def table_rows(count: int) -> list[str]:
-    """Return `row 2`, `row 3`, ...: the rows of a table as a text editor or spreadsheet numbers them."""
-    return [f"row {i + 2}" for i in range(count)]
+@dataclass(frozen=True)
+class Checked:
+    """What a source tells, in one form.
+
+    Attributes:
+        rows: Columns `image_id, path, identity, orientation, bbox, species, date, camera, station, encounter, sequence,
+            row, suspect` and the source's own. `path` is a file below the source's root; image_id may be empty or
+            repeated.
+        rejected: Rows and cells that are not used.
+        missing: Paths that are listed but absent.
+        counts: What is to be reported.
+    """
+
+    rows: pd.DataFrame
+    rejected: list[Rejected]
+    missing: list[str]
+    counts: dict[str, int]
 
 
-def photo_table(survey: Survey) -> pd.DataFrame:
-    """Check what a source tells and bring it into the form of `data/photos.csv` (`sha256` still empty).
+def check_survey(survey: Survey, key: str, order: str = "") -> Checked:
+    """Check what a source tells and bring it into one form.
 
-    Orientations become one of left, right, front, back, unknown; dates ISO 8601 without zone (the camera's own wall
-    clock; a day without a time becomes midnight, so that a day's photos of one station stay together); boxes `x y w h`;
-    an identity that nobody has told `unknown`; backslashes in paths slashes.
+    Orientations become one of left, right, front, back, unknown; dates ISO 8601 (`pelage.catalogue.dates`); boxes
+    `x y w h`; words for nothing are emptied, except that an identity that nobody has told is `unknown`.
 
-    Returns:
-        Table sorted by image_id, every column text.
+    Args:
+        survey: N rows.
+        key: The source's place in params.yaml, for messages.
+        order: The key `date_order`.
 
     Raises:
-        PelageError: A required column is missing, ids are empty or repeated, a path leaves its folder, a photo is
-            listed but absent or listed twice without boxes, a date or box cannot be understood, or fewer than two
-            individuals are known.
+        PelageError: A required column is missing; there are no rows, or none can be used; most dates or all boxes
+            cannot be understood.
     """
     table = survey.rows.rename(columns={name: f"source_{name}" for name in TAKEN}).reset_index(drop=True)
     table = table.astype(object).fillna("").astype(str)
@@ -94,24 +126,56 @@ def photo_table(survey: Survey) -> pd.DataFrame:
             raise PelageError(f"{survey.file} has no column {name!r} (it has {has}). Add or rename it.")
     if table.empty:
         raise PelageError(f"{survey.file} lists no photos. Give a source that has some.")
-    for name in COLUMNS:
-        table[name] = table[name].str.strip() if name in table else ""
-    _check_ids(survey, table)
-    table["path"] = _checked_paths(survey, table["path"])
-    table["date"] = _understood(survey, table["date"], iso_date, "date", "Write it as 2026-01-31T23:59:59")
-    table["bbox"] = _understood(survey, table["bbox"], box_text, "bbox", "Write it as 'x y w h' in pixels, w and h > 0")
-    _check_repeated_photos(survey, table)
-    table["orientation"] = table["orientation"].str.lower().str.replace("_", " ").map(ORIENTATIONS).fillna(UNKNOWN)
-    table["identity"] = table["identity"].mask(table["identity"].str.lower().isin(NOBODY), UNKNOWN)
-    known = sorted(set(table["identity"]) - {UNKNOWN})
-    if len(known) < 2:
-        names = f"one individual only ({known[0]!r})" if known else "no individual by name"
+    table["row"], counts = list(survey.row), dict(survey.counts)
+    table["suspect"] = list(survey.suspect) if len(survey.suspect) else False
+    counts["words_for_nothing"] = 0
+    for name in (*OF_CLAIMS, *OF_PHOTOS):
+        if name not in table:
+            table[name] = ""
+            continue
+        table[name], words = blank_nothing(table[name])
+        counts["words_for_nothing"] += words
+        if name in SPELLED:
+            table[name] = table[name].str.strip()
+        else:
+            table[name] = table[name].map({text: spelling(text) for text in table[name].unique()})
+    table["image_id"] = table["image_id"].str.strip().str.replace(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", regex=True)
+
+    paths = resolve_paths(survey.root, survey.files, table["path"])
+    rejected, missing = list(survey.rejected), []
+    for row, (reason, said) in paths.faults.items():
+        told = table["path"].iat[row]
+        rejected.append((table["image_id"].iat[row], told, reason, f"{survey.where([row])}: {said}"))
+        if reason == "missing":
+            missing.append(told)
+    if len(paths.faults) == len(table):
+        first, (_, said) = next(iter(paths.faults.items()))
         raise PelageError(
-            f"{survey.file} names {names} in {len(table)} photos: telling individuals apart needs at least two. Fill "
-            "the column identity, or for a folder without a table give identity_level or path_pattern in params.yaml."
+            f"{survey.where([first])}: {said}. So it is with all {len(table)} rows. Put the files below {survey.root}, "
+            "or mend the paths."
         )
-    rest = [name for name in table if name not in COLUMNS]
-    return table[[*COLUMNS, *rest]].sort_values("image_id", kind="stable", ignore_index=True)
+    counts |= {"paths_by_case": paths.by_case, "absolute_paths": paths.absolute}
+    kept = paths.found != ""
+    where = np.flatnonzero(kept)
+    table = table.assign(path=paths.found)[kept].reset_index(drop=True)
+
+    def place(positions: Sequence[int]) -> str:
+        return survey.where([int(where[i]) for i in positions])
+
+    def reject(faults: dict[int, str], reason: str) -> None:
+        for row, said in faults.items():
+            rejected.append((table["image_id"].iat[row], table["path"].iat[row], reason, f"{place([row])}: {said}"))
+
+    dates = read_dates(table["date"], place, key, order)
+    table["date"] = dates.iso
+    reject(dates.faults, "date")
+    table["bbox"], faults = _boxes(table["bbox"], place)
+    reject(faults, "box")
+    words = table["orientation"].str.lower().str.replace("_", " ")
+    counts["other_orientations"] = int(((words != "") & ~words.isin(list(ORIENTATIONS))).sum())
+    table["orientation"] = words.map(ORIENTATIONS).fillna(UNKNOWN)
+    table["identity"] = table["identity"].where(table["identity"] != "", UNKNOWN)
+    return Checked(table, rejected, missing, counts)
 
 
 def box_text(text: str) -> str:
@@ -120,67 +184,32 @@ def box_text(text: str) -> str:
     Raises:
         ValueError: These are not four finite numbers of which the last two are positive.
     """
-    if text.lower() in ("", "nan", "none", "[]"):
+    if not text:
         return ""
-    values = np.array([float(part) for part in re.split(r"[\s,;]+", text.strip("[]() \t"))])
-    if len(values) != 4 or not np.isfinite(values).all() or (values[2:] <= 0).any():
+    values = [float(part) for part in re.split(r"[\s,;]+", text.strip("[]() \t"))]
+    if len(values) != 4 or not all(map(math.isfinite, values)) or min(values[2:]) <= 0:
         raise ValueError(text)
     return " ".join(f"{value:.2f}".rstrip("0").rstrip(".") for value in values)
 
 
-def other_orientations(survey: Survey) -> int:
-    """Return how many orientations of a source are words that the photo table does not know."""
-    words = (
-        survey.rows["orientation"].str.strip().str.lower().str.replace("_", " ") if "orientation" in survey.rows else []
-    )
-    return sum(word not in ORIENTATIONS and word not in NOBODY for word in words)
-
-
-def _check_ids(survey: Survey, table: pd.DataFrame) -> None:
-    empty = np.flatnonzero(table["image_id"] == "")
-    if len(empty):
-        raise PelageError(f"{survey.where(empty)}: image_id is empty. Give every photo an id of its own.")
-    repeated = table["image_id"].duplicated(keep=False)
-    if repeated.any():
-        value = table.loc[repeated, "image_id"].iloc[0]
-        rows = np.flatnonzero(table["image_id"] == value)
-        raise PelageError(f"{survey.where(rows)}: image_id {value!r} occurs more than once. Make it unique.")
-
-
-def _checked_paths(survey: Survey, paths: pd.Series) -> pd.Series:
-    checked, absent = [], []
-    for i, path in enumerate(paths.str.replace("\\", "/")):
-        if not path:
-            raise PelageError(f"{survey.where([i])}: path is empty. Give the photo's path below {survey.root}.")
-        whole = inside(survey.root, path, survey.where([i]))
-        checked.append(whole.relative_to(survey.root).as_posix())
-        if not os.path.isfile(whole):
-            absent.append(i)
-    if absent:
-        raise PelageError(
-            f"{survey.where(absent)}: {len(absent)} of {len(paths)} photos are listed but absent below {survey.root}, "
-            f"the first is {paths.iloc[absent[0]]!r}. Put the files there, mend the paths, or take these rows out."
-        )
-    return pd.Series(checked, index=paths.index)
-
-
-def _understood(survey: Survey, column: pd.Series, parse, name: str, mend: str) -> pd.Series:
-    parsed = {}
-    for text in column.unique():
+def _boxes(texts: pd.Series, where) -> tuple[pd.Series, dict[int, str]]:
+    """Return boxes as `box_text` does, and what is wrong with those that are none."""
+    boxes, wrong, shares = {}, {}, set()
+    for text in texts.unique():
         try:
-            parsed[text] = parse(text)
+            boxes[text] = box_text(text)
         except ValueError:
-            rows = np.flatnonzero(column == text)
-            raise PelageError(f"{survey.where(rows)}: {name} {text!r} is not understood. {mend}.") from None
-    return column.map(parsed)
-
-
-def _check_repeated_photos(survey: Survey, table: pd.DataFrame) -> None:
-    repeated = table.duplicated(["path"], keep=False) & ((table["bbox"] == "") | table.duplicated(["path", "bbox"]))
-    if repeated.any():
-        path = table.loc[repeated, "path"].iloc[0]
-        rows = np.flatnonzero(table["path"] == path)
+            boxes[text], wrong[text] = "", "is no box: write it as 'x y w h' in pixels, w and h > 0"
+            continue
+        if text and max(float(part) for part in re.split(r"[\s,;]+", text.strip("[]() \t"))) <= 1:
+            shares.add(text)
+    if shares and len(shares) == sum(text != "" for text in boxes) - len(wrong):
+        rows = np.flatnonzero(texts.isin(shares))
         raise PelageError(
-            f"{survey.where(rows)}: the photo {path!r} is listed more than once. List it once, or once for each "
-            "animal with that animal's bbox."
+            f"{where(rows)}: bbox {texts.iloc[rows[0]]!r} and all others are shares of the photo's sides, not pixels. "
+            "Multiply x and w by the photo's width, y and h by its height (of the upright photo)."
         )
+    for text in shares:
+        boxes[text], wrong[text] = "", "is of shares of the photo's sides, where others are in pixels"
+    faults = {int(row): f"bbox {texts.iat[row]!r} {wrong[texts.iat[row]]}" for row in np.flatnonzero(texts.isin(wrong))}
+    return texts.map(boxes), faults

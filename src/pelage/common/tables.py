@@ -6,8 +6,12 @@ and written again has the same bytes.
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Iterable, Mapping
-from io import BytesIO
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BytesIO, StringIO
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,23 +30,47 @@ LONGEST_NAME = 200
 """Bytes that the name of a crop's file stays below."""
 
 
+@dataclass(frozen=True)
+class Rows:
+    """A table that somebody else has written, row by row.
+
+    Attributes:
+        table: What its rows say, all text; missing is the empty string.
+        numbers: Which row of the file each is, as a text editor or spreadsheet numbers rows (the header is row 1).
+        longer: Rows with more cells than the header, which are no rows of `table`: their number and text.
+        blank: How many rows were left out because all their cells are empty.
+        shorter: How many rows end before the header does.
+    """
+
+    table: pd.DataFrame
+    numbers: list[int]
+    longer: list[tuple[int, str]]
+    blank: int
+    shorter: int
+
+
 def read_table(path: Path, numbers: Mapping[str, type] | None = None, required: Iterable[str] = ()) -> pd.DataFrame:
     """Read a CSV table with text columns as strings (missing is the empty string).
 
     Args:
-        path: CSV file, UTF-8, with a header.
+        path: CSV file, UTF-8, with a header; what spreadsheets do to one (`read_rows`) is undone.
         numbers: Columns that are not text, as `{"x": int, "score": float, "known": bool}`; absent ones are skipped.
         required: Columns that must be there.
 
     Raises:
         PelageError: The file is missing, empty or malformed, lacks a column, or a number is none (with its row).
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise PelageError(f"{path} is missing: run the stage that writes it, or give the right path.") from error
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise PelageError(f"{path} is not a readable UTF-8 CSV table with a header: {error}") from error
+    text = _text(path)
+    table = None
+    if _separator(text) == "," and not text.startswith("sep="):
+        with suppress(pd.errors.ParserError, pd.errors.EmptyDataError):
+            table = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False).fillna("")
+    if table is None or not isinstance(table.index, pd.RangeIndex):  # a longer first row makes pandas shift all columns
+        rows = read_rows(path)
+        if rows.longer:
+            number, said = rows.longer[0]
+            raise PelageError(f"{path}, row {number}: there are more cells than columns: {said[:80]!r}. Mend the row.")
+        table = rows.table
     require_columns(table, required, path)
     for column, kind in (numbers or {}).items():
         if column in table:
@@ -50,9 +78,99 @@ def read_table(path: Path, numbers: Mapping[str, type] | None = None, required: 
     return table
 
 
+def read_rows(path: Path) -> Rows:
+    """Read a CSV table as spreadsheets and people leave it; one odd row stops nothing.
+
+    The header tells what separates columns: commas, or where it has none semicolons or tabs. A byte order mark, a line
+    `sep=;`, cells beyond the header that are empty, rows of empty cells and rows that end early are all understood.
+
+    Raises:
+        PelageError: The file is missing or empty, is not UTF-8, or a quotation mark is never closed.
+    """
+    text = _text(path)
+    told = re.match(r"sep=(.)\r?\n", text)
+    separator = told.group(1) if told else _separator(text)
+    if told:
+        text = text[told.end() :]
+    lines = _records(text, separator, path)
+    start = next((i for i, cells in enumerate(lines) if any(cell.strip() for cell in cells)), None)
+    if start is None:
+        raise PelageError(f"{path} is empty. Give a table with a header.")
+    header = _header(lines[start])
+    numbers, kept, longer, blank, shorter = [], [], [], 0, 0
+    for number, cells in enumerate(lines[start + 1 :], start + 2 + bool(told)):
+        if not any(cells) or not any(cell.strip() for cell in cells):
+            blank += bool(cells)
+            continue
+        extra = len(cells) - len(header)
+        if extra > 0 and any(cell.strip() for cell in cells[len(header) :]):
+            longer.append((number, separator.join(cells)))
+            continue
+        shorter += extra < 0
+        kept.append(cells[: len(header)] + [""] * -extra if extra else cells)
+        numbers.append(number)
+    table = pd.DataFrame(kept, columns=header, dtype=object)
+    nameless = [name for name in header if name.startswith("column ") and not (table[name] != "").any()]
+    return Rows(table.drop(columns=nameless), numbers, longer, blank, shorter)
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise PelageError(f"{path} is missing: run the stage that writes it, or give the right path.") from error
+    except OSError as error:
+        raise PelageError(f"{path} cannot be read: {error.strerror}.") from error
+    if data.startswith((b"PK\3\4", b"\xd0\xcf\x11\xe0")):
+        raise PelageError(f"{path} is a workbook, not a table of text. Save the sheet as 'CSV UTF-8'.")
+    try:
+        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise UnicodeError("UTF-16, as 'Unicode text' is saved")
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = data.count(b"\n", 0, error.start) + 1
+        said = f"row {row} holds {data[error.start : error.start + 1]!r}, as older exports in Latin-1 do"
+    except UnicodeError as error:
+        said = f"it is {error}"
+    raise PelageError(f"{path} is not a readable UTF-8 CSV table: {said}. Save it again as 'CSV UTF-8'.")
+
+
+def _separator(text: str) -> str:
+    """Return what separates columns, from the first line that says something, quoted cells aside."""
+    header = next((line for line in text.splitlines() if line.strip(' ,;\t"')), "") if text[:1] in "\r\n ,;\t" else ""
+    header = re.sub(r'"[^"]*"', "", header or text.split("\n", 1)[0])
+    return next((mark for mark in ",;\t" if mark in header), ",")
+
+
+def _records(text: str, separator: str, path: Path) -> list[list[str]]:
+    try:
+        return list(csv.reader(StringIO(text, newline=""), delimiter=separator, strict=True))
+    except csv.Error as error:
+        if "unexpected end" not in str(error):  # a blank after a closing quotation mark and the like
+            with suppress(csv.Error):
+                return list(csv.reader(StringIO(text, newline=""), delimiter=separator))
+    lines = 0
+    try:
+        for record in csv.reader(StringIO(text, newline=""), delimiter=separator, strict=True):
+            lines += 1 + sum(cell.count("\n") for cell in record)
+    except csv.Error as error:
+        said = error
+    raise PelageError(
+        f"{path}: from line {lines + 1} on it is no CSV table ({said}): a quotation mark is not closed. Mend it."
+    )
+
+
+def _header(cells: list[str]) -> list[str]:
+    names: list[str] = []
+    for position, cell in enumerate(cells, 1):
+        name = cell.strip() or f"column {position}"
+        names.append(name if name not in names else f"{name}.{position}")
+    return names
+
+
 def _numbers(column: pd.Series, kind: type, path: Path) -> pd.Series:
     if kind is bool:
-        values = column.map({"True": True, "False": False, "true": True, "false": False})
+        values = column.str.strip().str.lower().map({"true": True, "false": False, "1": True, "0": False})
     else:
         values = pd.to_numeric(column, errors="coerce")
         if kind is float:

@@ -1,0 +1,90 @@
+"""A whole data set: its sources read, checked and put together, its photos brought into the project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pelage.catalogue.claims import put_together
+from pelage.catalogue.entries import read_sources
+from pelage.catalogue.photos import TO_LOOK_AT, data_set_counts, flag_clocks, place_photos, shared_encounters
+from pelage.catalogue.schema import check_survey
+from pelage.catalogue.sources import open_survey
+from pelage.catalogue.verdicts import VERDICTS, file_verdicts, verdict_counts
+from pelage.common.tables import rejected_table
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Tables of a data set, as `data/photos.csv`, `claims.csv`, `files.csv` and `rejected/ingest.csv` hold them."""
+
+    photos: pd.DataFrame
+    claims: pd.DataFrame
+    files: pd.DataFrame
+    rejected: pd.DataFrame
+    counts: dict[str, Any]
+
+
+def bring_in(dataset: Mapping[str, Any], name: str, photos: Path, truth: Path, fill: str) -> DataSet:
+    """Read the sources of the data set `name` and copy its photos.
+
+    Args:
+        dataset: Its entry of `datasets`.
+        name: Its name there.
+        photos: Empty folder for the photos.
+        truth: Empty folder for what the synthetic source knows to be true.
+        fill: How photos are copied (`pelage.catalogue.photos.FILLS`).
+
+    Raises:
+        PelageError: Something makes the whole meaningless.
+    """
+    sources = read_sources(dataset, name)
+    with ExitStack() as stack:
+        surveys, checked, files = [], [], []
+        for source in sources:
+            survey = stack.enter_context(open_survey(source, photos / source.folder, truth))
+            one = check_survey(survey, source.key, source.entry.get("date_order") or "")
+            surveys.append(survey)
+            checked.append(one)
+            files.append(file_verdicts(source.name, survey, set(one.rows["path"]), one.missing))
+        told = put_together(sources, checked, name)
+        roots = {source.name: survey.root for source, survey in zip(sources, surveys, strict=True)}
+        originals = [roots[source] / path for source, path in zip(told.photos["source"], told.origins, strict=True)]
+        placed = place_photos(told.photos, originals, photos, fill)
+    table = flag_clocks(placed.photos)
+    verdicts = pd.concat(files, ignore_index=True)
+    rejected = rejected_table(sorted(told.rejected))
+    counts = data_set_counts(table, told.claims, told.counts | {"only_change_time": placed.only_change_time})
+    counts |= {
+        "files": verdict_counts(verdicts),
+        "rejected": {reason: int(number) for reason, number in rejected["reason"].value_counts().sort_index().items()},
+    }
+    return DataSet(table, told.claims, verdicts, rejected, counts)
+
+
+def to_look_at(data: DataSet) -> list[str]:
+    """Return a line for everything that a person should look at."""
+    counts = data.counts
+    lines = [
+        f"{counts['files'][verdict]} {what}" for verdict, what in VERDICTS.items() if what and counts["files"][verdict]
+    ]
+    lines += [f"{counts[name]} {what}" for name, what in TO_LOOK_AT.items() if counts[name]]
+    if counts["clock_suspect"]:
+        lines.append(f"{counts['clock_suspect']} photos have dates that cannot be trusted (flag clock_suspect)")
+    if counts["unreadable"]:
+        lines.append(f"{counts['unreadable']} photos cannot be read")
+    if counts["shared_encounters"]:
+        first = shared_encounters(data.photos, data.claims).iloc[0]
+        lines.append(
+            f"{counts['shared_encounters']} encounters have several individuals, such as {first['encounter']!r} of "
+            f"{first['individuals']}; if their numbers start anew with each individual, write L1-1 for 1"
+        )
+    told = ", ".join(f"{number} {reason}" for reason, number in counts["rejected"].items())
+    if told:
+        lines.append(f"rows and cells in data/rejected/ingest.csv: {told}")
+    return lines
