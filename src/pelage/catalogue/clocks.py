@@ -1,12 +1,13 @@
 """Clocks: by how much the cameras of one station disagree, in steps and with drift, and how to set them alike.
 
-Cameras of one station see the same animals, so the differences between the starts of their bursts pile up at zero; where
-they pile up elsewhere a clock is wrong: by summer time, by a change of batteries, by a crystal that runs fast.
+Cameras of one station see the same animals, so the differences between the starts of their bursts pile up at zero;
+where they pile up elsewhere a clock is wrong: by summer time, by a change of batteries, by a crystal that runs fast.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,7 @@ CROWDED = 3.0
 """How many times as many animals as on average pass in their busy hours."""
 
 CLOCK_COLUMNS = ["station", "camera", "since", "until", "offset_s", "drift_s_per_day", "visits"]
+CLOCK_NUMBERS = {"offset_s": float, "drift_s_per_day": float, "visits": int}
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def find_clocks(photos: pd.DataFrame, seconds: pd.Series, gap_s: float) -> pd.Da
     clocks = pd.DataFrame(found, columns=CLOCK_COLUMNS).sort_values(CLOCK_COLUMNS[:3], ignore_index=True)
     for column in ("since", "until"):
         clocks[column] = pd.to_datetime(clocks[column], unit="s").dt.strftime("%Y-%m-%dT%H:%M:%S").astype(str)
-    return clocks.astype({"offset_s": float, "drift_s_per_day": float, "visits": int})
+    return clocks.astype(CLOCK_NUMBERS)
 
 
 def set_right(photos: pd.DataFrame, seconds: pd.Series, clocks: pd.DataFrame) -> pd.Series:
@@ -119,12 +121,37 @@ def set_right(photos: pd.DataFrame, seconds: pd.Series, clocks: pd.DataFrame) ->
     concerned = np.flatnonzero(place >= 0)
     concerned = concerned[np.argsort(place[concerned], kind="stable")]
     bounds = np.searchsorted(place[concerned], np.arange(len(wrong) + 1))
-    steps = clocks.assign(since=_seconds(clocks["since"]), until=_seconds(clocks["until"]))
+    steps = clocks.assign(since=seconds_of(clocks["since"]), until=seconds_of(clocks["until"]))
     for number, (_, own) in enumerate(steps.groupby(["station", "camera"], sort=False)):
         rows = concerned[bounds[number] : bounds[number + 1]]
         stretches = own[CLOCK_COLUMNS[2:]].itertuples(index=False, name=None)
         right[rows] -= _ahead(right[rows], list(stretches))
     return pd.Series(right, index=seconds.index)
+
+
+def right_dates(photos: pd.DataFrame, clocks: pd.DataFrame) -> pd.Series:
+    """Return the column `date` as right clocks would have told it; a date without a time of day stays as it is.
+
+    Args:
+        photos: Columns `date, station, camera`.
+        clocks: As `find_clocks` returns them.
+    """
+    seconds = seconds_of(photos["date"])
+    shifted = set_right(photos, seconds, clocks)
+    changed = seconds.notna() & (shifted != seconds)
+    dates = pd.to_datetime(shifted[changed].round(), unit="s").dt.strftime("%Y-%m-%dT%H:%M:%S")
+    return photos["date"].astype(object).mask(changed, dates.astype(object))
+
+
+def seconds_of(dates: pd.Series) -> pd.Series:
+    """Return dates as seconds since 1970; missing where there is none, or a day without a time of day."""
+    return start_of(dates.where(dates.str.len() > len("2026-01-31"), ""))
+
+
+def start_of(dates: pd.Series) -> pd.Series:
+    """Return dates as seconds since 1970, a day as its midnight; missing where there is none."""
+    times = pd.to_datetime(dates.where(dates != ""), format="ISO8601")
+    return (times - pd.Timestamp(0)).dt.total_seconds()
 
 
 def _starts(times: np.ndarray, gap_s: float) -> np.ndarray:
@@ -140,11 +167,11 @@ def _ahead(times: np.ndarray, rows: list[tuple]) -> np.ndarray:
 
 
 def _rows(pieces: list[_Piece], own: np.ndarray, start: float, end: float, gap_s: float) -> list[tuple]:
-    """Return `since, until, offset_s, drift_s_per_day, visits` of what is to be corrected; the pieces share all time."""
+    """Return `since, until, offset_s, drift_s_per_day, visits` of what is to be corrected; pieces share all time."""
     if not pieces:
         return []
     edges = [start]
-    for before, after in zip(pieces[:-1], pieces[1:], strict=True):
+    for before, after in pairwise(pieces):
         between = own[(own > before.last) & (own <= after.first)]  # a step lies just before a burst, so none is torn
         steady = np.abs(before.ahead(between) - after.ahead(between)) <= TOGETHER_S
         edges.append(float(between[-1] if steady.all() else between[(len(between) - 1) // 2]))
@@ -238,7 +265,7 @@ def _paths(burst: np.ndarray, difference: np.ndarray, own: np.ndarray, jump: flo
     goes_on = np.zeros(len(burst), bool)
     bounds = np.flatnonzero(np.diff(burst, prepend=-1, append=len(own)))
     best = -1  # the best way so far
-    for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+    for low, high in pairwise(bounds):
         if best >= 0:
             fresh = score[best] - jump
             if fresh > 0:
@@ -265,7 +292,7 @@ def _paths(burst: np.ndarray, difference: np.ndarray, own: np.ndarray, jump: flo
 
 
 def _line(time: np.ndarray, ahead: np.ndarray) -> tuple[float, float]:
-    """Return offset at the first time and slope of the line through most agreements (Theil 1950); level if that does."""
+    """Return offset at the first time and slope of a line through agreements (Theil 1950), level where that fits."""
     level = float(np.median(ahead))
     few = np.unique(np.linspace(0, len(time) - 1, min(len(time), 400)).astype(int))
     first, second = np.triu_indices(len(few), 1)
@@ -279,7 +306,3 @@ def _line(time: np.ndarray, ahead: np.ndarray) -> tuple[float, float]:
     flat = (np.abs(ahead - level) <= TOGETHER_S).sum()
     sloping = (np.abs(ahead - offset - slope * (time - time[0])) <= TOGETHER_S).sum()
     return (offset, slope) if sloping >= DRIFTING * flat else (level, 0.0)
-
-
-def _seconds(dates: pd.Series) -> pd.Series:
-    return (pd.to_datetime(dates) - pd.Timestamp(0)).dt.total_seconds()

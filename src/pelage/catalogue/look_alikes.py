@@ -1,13 +1,13 @@
 """Look-alikes: pairs of perceptual hashes that differ in few bits, found without comparing all with all.
 
-Pigeonhole: of two hashes that differ in at most b bits, cut into b + 2 pieces, two pieces are equal in both; so only hashes
-that share two pieces are compared (after Manku et al. 2007, who find near-equal web pages so).
+Pigeonhole: of two hashes that differ in at most b bits, cut into b + 2 pieces, two pieces are equal in both; so only
+hashes that share two pieces are compared (after Manku et al. 2007, who find near-equal web pages so).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
@@ -68,5 +68,5 @@ def _masks(bits: int) -> list[np.uint64]:
     if WIDTH // count < NARROWEST:
         return [np.uint64(0)]
     edges = [WIDTH * piece // count for piece in range(count + 1)]
-    pieces = [(1 << high) - (1 << low) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    pieces = [(1 << high) - (1 << low) for low, high in pairwise(edges)]
     return [np.uint64(one | other) for one, other in combinations(pieces, 2)]
