@@ -1,14 +1,13 @@
-"""Encounters by hand: chains, paired cameras, the source's own, missing times, wrong clocks."""
+"""Belonging by hand: places, nights, chains, paired cameras, the source's own, missing times, wrong clocks."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pelage.catalogue.belonging import belong
+from pelage.catalogue.belonging import Renumbered, belong
 
 GAP = 300.0
 COLUMNS = ["image_id", "path", "identity", "date", "camera", "station", "encounter", "sequence"]
@@ -73,15 +72,122 @@ def test_photos_that_share_an_encounter_of_the_source_do_so_whoever_is_on_them()
     assert encounters(rows).tolist() == ["5", "5", "i2"]
 
 
-def test_photos_without_time_are_encounters_of_their_own():
-    rows = [{"path": "L1/a.jpg"}, {"path": "L1/b.jpg"}]
-    assert encounters(photos(*rows)).tolist() == ["i0", "i1"]
+def test_photos_of_which_nothing_is_told_are_encounters_of_their_own():
+    rows = photos({"path": "L1/a.jpg"}, {"path": "L1/b.jpg"})
+    assert encounters(rows).tolist() == ["i0", "i1"]
+    assert rests_on(rows) == ["nothing", "nothing"]
 
 
-def test_one_file_and_equal_content_are_one_encounter():
-    assert partition(encounters(photos({"path": "a.jpg"}, {"path": "a.jpg"}, {}))) == [0, 0, 1]
+def rests_on(table: pd.DataFrame) -> list[str]:
+    return belonging(table).table["rests_on"].tolist()
+
+
+def test_equal_content_is_one_encounter_and_empty_content_joins_nothing():
     content = pd.Series(["p", "", "p", ""])
     assert partition(encounters(photos({}, {}, {}, {}), content)) == [0, 1, 0, 2]
+
+
+def test_places_and_nights():
+    rows = photos(
+        at(-43201, "S1A"),
+        at(-43200, "S1A", station=""),
+        at(43199, "", station="", path="x/0.jpg"),
+        at(43200, "", station="", path="x/1.jpg", identity="unknown"),
+        {"date": "2026-01-31", "station": "S1"},
+        {"path": "0.jpg"},
+    )
+    table = belonging(rows).table
+    assert table["place"].tolist() == ["S1", "S1A", "x/L1", "x", "S1", "/L1"]
+    assert table["night"].tolist() == ["2026-01-29", "2026-01-30", "2026-01-30", "2026-01-31", "", ""]
+
+
+def test_table_keeps_index_and_order():
+    rows = photos(at(0), at(5), {"path": "a.jpg"}).set_index(pd.Index([7, 3, 5]))
+    table = belonging(rows).table
+    assert table.columns.tolist() == ["place", "night", "encounter", "rests_on"]
+    assert table.index.tolist() == [7, 3, 5] and partition(table["encounter"]) == [0, 0, 1]
+    assert belonging(photos()).table.empty
+
+
+def test_a_day_without_time_joins_what_was_taken_there_that_day():
+    day = {"date": "2026-01-31", "camera": "S1A", "station": "S1"}
+    rows = photos(day, day, day | {"date": "2026-02-01"}, day | {"camera": "S2A", "station": "S2"}, at(36000))
+    assert partition(encounters(rows)) == [0, 0, 1, 2, 0]
+    assert rests_on(rows) == ["time"] * 5
+    # two of one camera that the source tells apart stay apart, in any order of rows
+    rows = photos(day | {"encounter": "e1"}, day | {"encounter": "e2"}, day)
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        assert encounters(rows.iloc[order]).sort_index().tolist() == ["e1", "e2", "e1"]
+
+
+def burst(*names: str, **told) -> pd.DataFrame:
+    return photos(*({"path": name, **told} for name in names))
+
+
+def test_undated_frames_with_consecutive_numbers_are_one_encounter():
+    rows = burst(*(f"L1/IMG_{number:04d}.JPG" for number in (9998, 1, 2, 5, 9, 12)))
+    assert partition(encounters(rows)) == [0, 1, 1, 1, 2, 2]
+    assert rests_on(rows) == ["number"] * 6
+    rows.loc[2, "identity"] = "L2"  # of two individuals each has its own
+    assert partition(encounters(rows)) == [0, 1, 2, 3, 4, 4]
+    apart = burst("V1/IMG_0001.JPG", "V2/IMG_0002.JPG", "V2/IMG_0003.JPG")
+    assert partition(encounters(apart)) == [0, 1, 1]
+
+
+def test_digits_of_a_hash_and_of_other_names_are_no_numbers():
+    hashes = burst("L1/a3f9.jpg", "L1/a3f8.jpg", "L1/bc1201.jpg", "L1/de1202.jpg", "L1/fa44.jpg")
+    assert partition(encounters(hashes)) == [0, 1, 2, 3, 4] and set(rests_on(hashes)) == {"nothing"}
+    alone = burst("a/cat12.jpg", "b/dog13.jpg")
+    assert set(rests_on(alone)) == {"nothing"}
+    few = burst("L1/S1A_01.jpg", "L1/S1A_02.jpg")
+    assert set(rests_on(few)) == {"nothing"}
+    many = burst(*(f"L1/S1A_{number:02d}.jpg" for number in (1, 2, 9, 10)))
+    assert partition(encounters(many)) == [0, 0, 1, 1] and set(rests_on(many)) == {"number"}
+
+
+def test_a_sequence_tells_what_was_taken_together():
+    rows = photos(
+        *({"path": f"L1/{name}.jpg", "sequence": told} for name, told in enumerate(["1", "2", "7", "s", "s", "t"]))
+    )
+    assert partition(encounters(rows)) == [0, 0, 1, 2, 2, 3]
+    assert rests_on(rows) == ["sequence"] * 6
+    assert rests_on(photos({"encounter": "5", "sequence": "1"}, at(0, sequence="1"))) == ["source", "time"]
+
+
+def test_encounter_numbers_that_start_anew_with_each_individual():
+    days = [
+        at(day * 86400 * 3, camera, identity=identity, encounter=number)
+        for n, (identity, camera) in enumerate([("L1", "S1A"), ("L2", "S2A"), ("L3", "S1A")])
+        for day, number in ((n, "1"), (n + 20, "2"))
+    ]
+    found = belonging(photos(*days))
+    assert partition(found.table["encounter"]) == [0, 1, 2, 3, 4, 5]
+    assert found.table["encounter"].tolist()[:2] == ["1:L1", "2:L1"]
+    assert set(found.table["rests_on"]) == {"source"}
+    assert found.renumbered == Renumbered(2, 0, "'1': L1, L2, L3")
+
+
+def test_companions_share_the_sources_encounter():
+    together = photos(at(0, encounter="1"), at(80000, identity="L2", encounter="1"), at(900000, encounter="2"))
+    found = belonging(together)
+    assert found.table["encounter"].tolist() == ["1", "1", "2"] and found.renumbered == Renumbered(0, 0, "")
+    # a frame of nobody, and a day without a time between them
+    told = photos(at(0, encounter="1"), {"encounter": "1", "identity": "unknown"}, at(9, identity="L2", encounter="1"))
+    assert encounters(told).tolist() == ["1"] * 3
+    days = [{"date": f"2026-01-0{n}", "identity": f"L{n}", "encounter": "1", "station": "S1"} for n in (1, 2, 5)]
+    assert encounters(photos(*days)).tolist() == ["1:L1", "1:L1", "1:L3"]
+
+
+def test_undated_encounters_of_several_individuals_stay_joined_and_are_counted():
+    rows = photos(
+        {"encounter": "1"},
+        {"encounter": "1", "identity": "L2"},
+        at(0, encounter="2"),
+        {"encounter": "2", "identity": "L2"},
+    )
+    found = belonging(rows)
+    assert found.table["encounter"].tolist() == ["1", "1", "2", "2"]
+    assert found.renumbered == Renumbered(0, 2, "'1': L1, L2")
 
 
 def test_a_frame_without_time_joins_the_burst_between_whose_frames_it_stands():
@@ -109,21 +215,17 @@ def visits(offset: float, count: int = 8, gap: float = 10_000) -> pd.DataFrame:
 
 def test_a_wrong_clock_is_found_and_its_visits_are_put_together():
     offset = -320_716_800.0
-    clocks = clock_offsets(visits(offset))
+    clocks = belonging(visits(offset)).clocks
     assert clocks[["station", "camera", "visits"]].to_numpy().tolist() == [["S1", "S1B", 8]]
     assert clocks["offset_s"].iloc[0] == offset + 3
     assert partition(encounters(visits(offset))) == [*range(8), *range(8)]
 
 
-@pytest.mark.parametrize("table", [visits(0), visits(200), visits(7200, count=3), photos({}, {})])
-def test_right_clocks_and_few_visits_raise_no_alarm(table):
-    assert clock_offsets(table).empty
-
-
-def test_unrelated_cameras_raise_no_alarm():
-    rng = np.random.default_rng(0)
-    rows = [at(t, camera) for camera in ("S1A", "S1B") for t in rng.integers(0, 60 * 86400, 60)]
-    assert clock_offsets(photos(*rows)).empty
+def test_nights_are_those_of_right_clocks():
+    found = belonging(visits(10 * 3600))
+    assert found.clocks["offset_s"].tolist() == [36003.0]
+    nights = found.table["night"].tolist()
+    assert nights[:8] == nights[8:]
 
 
 @settings(max_examples=25, deadline=None)

@@ -38,6 +38,8 @@ def near_pairs(values: np.ndarray, bits: int, owner: np.ndarray | None = None) -
     Yields:
         `(P, 2)` positions i < j, in no order.
     """
+    if len(values) < 2:
+        return
     owner = np.zeros(len(values), np.int64) if owner is None else owner
     masks = _masks(bits)
     for number, mask in enumerate(masks):
