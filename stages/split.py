@@ -1,9 +1,10 @@
-"""Split: data/clean.csv, data/animals.csv, data/detections.csv -> data/split.csv, metrics/split.json."""
+"""Split: data/clean.csv, clocks.csv, animals.csv, detections.csv -> data/split.csv, metrics/split.json."""
 
 from pathlib import Path
 
 import _path  # noqa: F401
 
+from pelage.catalogue.clocks import CLOCK_COLUMNS, CLOCK_NUMBERS
 from pelage.common.files import write_json
 from pelage.common.params import choose, entry, read_params
 from pelage.common.stage import run_stage
@@ -25,7 +26,8 @@ def main() -> None:
     params = read_params()
     wanted = params["split"]
     source = choose(wanted["source"], ("drawn", "column"), "split.source")
-    bits = params["check_leakage"]["near_duplicate_bits"]
+    bits, revisit_gap_s = params["check_leakage"]["near_duplicate_bits"], wanted["revisit_gap_s"]
+    clocks = read_table(Path("data/clocks.csv"), numbers=CLOCK_NUMBERS, required=CLOCK_COLUMNS)
     photos = read_table(Path("data/clean.csv"), required=PHOTO_COLUMNS)
     detections = read_table(Path("data/detections.csv"), numbers=DETECTION_NUMBERS, required=DETECTION_COLUMNS)
     animals = read_table(Path("data/animals.csv"), required=ANIMAL_COLUMNS)
@@ -33,10 +35,11 @@ def main() -> None:
     crops = crop_table(photos, animals, detections, keep)
     if source == "drawn":
         shares = {name: wanted[name] for name in ("novel", "val_novel", "val", "test")}
-        split = drawn_split(crops, bits, wanted["seed"], **shares)
+        split = drawn_split(crops, clocks, bits, revisit_gap_s, wanted["seed"], **shares)
     else:
         column = entry(params["datasets"], params["ingest"]["dataset"], "datasets").get("split_column", "")
-        split = published_split(crops, photos, column, bits, wanted["seed"], wanted["val"])
+        own = {"photos": photos, "column": column, "seed": wanted["seed"], "val": wanted["val"]}
+        split = published_split(crops, clocks, bits=bits, revisit_gap_s=revisit_gap_s, **own)
     metrics = split_metrics(split)
     write_table(Path("data/split.csv"), split)
     write_json(Path("metrics/split.json"), metrics)

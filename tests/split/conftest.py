@@ -13,7 +13,8 @@ def make_survey(individuals=8, encounters=5, photos=2):
                 image, serial = f"L{i}e{e}p{p}.jpg", (i * encounters + e) * photos + p
                 clean.append({
                     "image_id": image, "identity": f"L{i}", "encounter": f"s{e}-{i}", "camera": f"c{e}",
-                    "station": f"s{e}", "date": f"2026-{1 + e:02d}-{1 + i:02d}T10:00:{p:02d}", "orientation": "unknown",
+                    "station": f"s{e}", "date": f"2026-{1 + e:02d}-{2 + i:02d}T10:00:{p:02d}", "orientation": "unknown",
+                    "place": f"s{e}", "night": f"2026-{1 + e:02d}-{1 + i:02d}", "rests_on": "time",
                     "sha256": f"{serial:064x}", "phash": f"{(serial + 1) * 0x9E3779B97F4A7C15 % 2**64:016x}",
                     "fold": "test" if e == 0 else "train",
                 })  # fmt: skip

@@ -3,16 +3,26 @@
 import pandas as pd
 import pytest
 
+from pelage.catalogue.clocks import CLOCK_COLUMNS
 from pelage.common.errors import PelageError
 from pelage.split.assign import crop_table, drawn_split, published_split, split_metrics
-from pelage.split.leakage import find_leaks
+from pelage.split.leakage import find_leaks, join_facts
 from pelage.split.protocols import SPLIT_COLUMNS
 
+RULES = {"clocks": pd.DataFrame(columns=CLOCK_COLUMNS), "bits": 2, "revisit_gap_s": 7200.0}
 SHARES = {"novel": 0.25, "val_novel": 0.13, "val": 0.2, "test": 0.2}
 
 
 def draw(clean, detections, seed=1):
-    return drawn_split(crop_table(clean, detections), 2, seed, **SHARES)
+    return drawn_split(crop_table(clean, detections), seed=seed, **RULES, **SHARES)
+
+
+def publish(crops, clean, column, val=0.25):
+    return published_split(crops, photos=clean, column=column, seed=1, val=val, **RULES)
+
+
+def leaks_of(split, clean):
+    return find_leaks(join_facts(split, clean, **RULES), 2)
 
 
 def test_labels_and_order(survey):
@@ -41,7 +51,7 @@ def test_drawn_split_holds_every_crop_and_leaks_nothing(survey):
     assert sorted(split["crop_id"]) == sorted(detections["crop_id"])
     assert set(split.loc[split["identity"] == "unknown", "subset"]) == {"none"}
     assert (split["gallery"] == (split["subset"] == "train")).all()
-    assert find_leaks(split, clean, 2).empty
+    assert leaks_of(split, clean).empty
     metrics = split_metrics(split)
     assert metrics["test_novel_individuals"] == 2 and metrics["val_novel_individuals"] == 1
     assert metrics["train_individuals"] == 5 and metrics["none_crops"] == 4
@@ -68,9 +78,10 @@ def test_near_duplicates_of_one_animal_stay_together(survey):
 def test_three_leopards(shared_photos):
     table = pd.read_csv(shared_photos("leopard") / "metadata.csv", dtype=str)
     clean = table.assign(encounter=table["station"] + table["date"].str[:13], sha256="", phash="")
+    clean = clean.assign(place=clean["station"], night="", rests_on="time")
     detections = table[["image_id", "orientation"]].assign(part="flank", animal=0, w=1.0, h=1.0)
     detections["crop_id"] = detections["image_id"] + "#0"
-    split = drawn_split(crop_table(clean, detections), 2, 1, novel=0.2, val_novel=0.12, val=0.15, test=0.25)
+    split = drawn_split(crop_table(clean, detections), seed=1, **RULES, novel=0.2, val_novel=0.12, val=0.15, test=0.25)
     metrics = split_metrics(split)
     assert metrics["train_individuals"] == 2 and metrics["test_novel_individuals"] == 1
     assert metrics["val_crops"] > 0 and metrics["test_labels_in_train"] == 1.0
@@ -81,7 +92,7 @@ def test_published_split(survey):
     clean.loc[4, "fold"] = ""
     clean.loc[6, "identity"] = "unknown"
     crops = crop_table(clean, detections)
-    split = published_split(crops, clean, "fold", 2, 1, 0.25)
+    split = publish(crops, clean, "fold", 0.25)
     fold = crops["image_id"].map(clean.set_index("image_id")["fold"])
     assert ((split["subset"] == "test") == (fold == "test")).all()
     assert set(split.loc[fold == "", "subset"]) == {"none"}
@@ -89,13 +100,13 @@ def test_published_split(survey):
     val = split["subset"] == "val"
     assert split.loc[val, "encounter"].nunique() == 8
     assert (split["gallery"] == (split["subset"].isin(["train", "val"]))).all()
-    assert find_leaks(split, clean, 2).empty
+    assert leaks_of(split, clean).empty
 
 
 def test_published_val_is_kept_out_of_the_gallery(survey):
     clean, detections = survey()
     clean.loc[clean["image_id"].str[2:4] == "e1", "fold"] = "val"
-    split = published_split(crop_table(clean, detections), clean, "fold", 2, 1, 0.25)
+    split = publish(crop_table(clean, detections), clean, "fold", 0.25)
     assert (split["gallery"] == (split["subset"] == "train")).all()
     assert (split["subset"] == "val").sum() == 8 * 2 * 2
 
@@ -103,7 +114,7 @@ def test_published_val_is_kept_out_of_the_gallery(survey):
 def test_individuals_only_in_the_published_test_are_novel(survey):
     clean, detections = survey()
     clean["fold"] = (clean["identity"] < "L2").map({True: "test", False: "train"})
-    split = published_split(crop_table(clean, detections), clean, "fold", 2, 1, 0.2)
+    split = publish(crop_table(clean, detections), clean, "fold", 0.2)
     assert (split["known"] == (split["identity"] >= "L2")).all()
 
 
@@ -126,9 +137,9 @@ def test_what_cannot_be_split(survey):
     crops = crop_table(clean, detections)
     for column in ("closed_split", ""):
         with refused(f"has no column '{column}'"):
-            published_split(crops, clean, column, 2, 1, 0.2)
+            publish(crops, clean, column, 0.2)
     with refused(r"clean.csv, row 5: fold is 'gallery'.*\(2 rows have other values\)"):
         wrong = clean.assign(fold=["gallery" if row in (3, 7) else "train" for row in range(len(clean))])
-        published_split(crops, wrong, "fold", 2, 1, 0.2)
+        publish(crops, wrong, "fold", 0.2)
     with refused("80 in test|and 0 in test"):
-        published_split(crops, clean.assign(fold="train"), "fold", 2, 1, 0.2)
+        publish(crops, clean.assign(fold="train"), "fold", 0.2)

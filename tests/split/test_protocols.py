@@ -61,8 +61,8 @@ def test_empty_protocols():
     assert protocol_sets(alone, "flank")["disjoint"].queries.empty
 
 
-def test_own_photo_and_own_encounter_are_barred():
-    rows = pd.DataFrame({"image_id": ["p1", "p2", "p3"], "encounter": ["e1", "e1", "e2"]})
+def test_own_photo_and_own_group_are_barred():
+    rows = pd.DataFrame({"image_id": ["p1", "p2", "p3"], "encounter": ["e1", "e2", "e3"], "group": ["e1", "e1", "e3"]})
     eye = np.eye(3, dtype=bool)
     assert (allowed(rows, rows, same_encounter=True) == ~eye).all()
     assert allowed(rows, rows).tolist() == [[False, False, True], [False, False, True], [True, True, False]]

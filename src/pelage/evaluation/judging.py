@@ -100,11 +100,11 @@ def judge(rankings: pd.DataFrame, question: Question, source: str) -> Judged:
     _refuse(rows, rank != expected, f"has rank(s) other than 1, 2, ... in {question.name}", source)
     twice = pd.Series(query * max(len(gallery), 1) + candidate).duplicated().to_numpy()
     _refuse(rows, twice, f"is listed twice in {question.name}", source)
-    columns = ["image_id"] if question.rules.same_encounter else ["image_id", "encounter"]
+    columns = ["image_id"] if question.rules.same_encounter else ["image_id", "group"]
     codes = {column: _codes(queries[column], gallery[column]) for column in ["identity", *columns]}
     same = {column: left[query] == right[candidate] for column, (left, right) in codes.items()}
     barred = np.any([same[column] for column in columns], axis=0)
-    _refuse(rows, barred, f"shows the query's own photo or encounter, which {question.name} bars", source)
+    _refuse(rows, barred, f"shows the query's own photo or group, which {question.name} bars", source)
     score, right = np.full(len(queries), -np.inf), np.zeros(len(queries), bool)
     first = rank == 1
     score[query[first]] = rows["score"].to_numpy()[first]

@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from pelage.catalogue.belonging import groups
+from pelage.catalogue.clocks import right_dates
 from pelage.common.errors import PelageError
 from pelage.common.tables import UNKNOWN
 from pelage.split.draw import draw_subsets, draw_val
-from pelage.split.groups import group_photos
 from pelage.split.protocols import SPLIT_COLUMNS
 
 SUBSETS = ("train", "val", "test", "none")
@@ -20,7 +21,7 @@ PHOTOS = "data/clean.csv"
 DETECTION_NUMBERS = {"shared": bool}
 DETECTION_COLUMNS = ["crop_id", "image_id", "part", "orientation", "animal", "shared"]
 ANIMAL_COLUMNS = ["image_id", "animal", "identity"]
-PHOTO_COLUMNS = ["image_id", "encounter", "camera", "station", "date", "sha256", "phash"]
+PHOTO_COLUMNS = ["image_id", "encounter", "place", "night", "camera", "station", "date", "sha256", "phash"]
 
 
 def crop_table(
@@ -68,12 +69,16 @@ def crop_table(
     return crops.sort_values("crop_id", ignore_index=True)
 
 
-def drawn_split(crops: pd.DataFrame, bits: int, seed: int, **shares: float) -> pd.DataFrame:
+def drawn_split(
+    crops: pd.DataFrame, clocks: pd.DataFrame, bits: int, revisit_gap_s: float, seed: int, **shares: float
+) -> pd.DataFrame:
     """Draw the split.
 
     Args:
         crops: As `crop_table` makes them.
+        clocks: Rows of `data/clocks.csv`: clocks that are set right.
         bits: Hamming distance up to which photos of an individual are one view and stay together.
+        revisit_gap_s: Seconds within which an individual that comes back to a place is one sighting.
         seed: Draws differ by it.
         shares: `novel`, `val_novel`, `val` and `test` as in `draw_subsets`.
 
@@ -81,9 +86,10 @@ def drawn_split(crops: pd.DataFrame, bits: int, seed: int, **shares: float) -> p
         The table of `data/split.csv`.
 
     Raises:
-        PelageError: There are fewer than two individuals, or none with two encounters.
+        PelageError: There are fewer than two individuals, or none with two groups.
     """
-    visits = _visits(crops[crops["used"]], bits)
+    crops = _grouped(crops, clocks, bits, revisit_gap_s)
+    visits = _visits(crops[crops["used"]])
     individuals = visits["identity"].nunique()
     if individuals < 2:
         raise PelageError(
@@ -93,14 +99,23 @@ def drawn_split(crops: pd.DataFrame, bits: int, seed: int, **shares: float) -> p
     if visits.groupby("identity")["group"].nunique().max() < 2:
         raise PelageError(
             f"{PHOTOS}: none of its {individuals} individuals was photographed in two encounters (photos of one "
-            "encounter, one camera and day, or near-equal photos count once), so nobody can be recognised again. "
-            "Bring photos of further visits, or check the columns date, station and encounter and split.burst_gap_s."
+            "encounter, of one individual at one place in one night, near-equal photos, and undated photos of one "
+            "folder with consecutive numbers count once), so nobody can be recognised again. Bring photos of further "
+            "visits, or check the columns date, station, sequence and encounter, split.burst_gap_s and "
+            "split.revisit_gap_s."
         )
     return _table(crops, visits["group"].map(draw_subsets(visits, seed, **shares)), published=False)
 
 
 def published_split(
-    crops: pd.DataFrame, photos: pd.DataFrame, column: str, bits: int, seed: int, val: float
+    crops: pd.DataFrame,
+    clocks: pd.DataFrame,
+    photos: pd.DataFrame,
+    column: str,
+    bits: int,
+    revisit_gap_s: float,
+    seed: int,
+    val: float,
 ) -> pd.DataFrame:
     """Take the split from a column of the source table that says train, test, or val; empty is in no subset.
 
@@ -108,10 +123,9 @@ def published_split(
     gallery of the closed and open protocols, so that published numbers stay comparable.
 
     Args:
-        crops: As `crop_table` makes them.
+        crops, clocks, bits, revisit_gap_s, seed, val: As in `drawn_split`.
         photos: Rows of `data/clean.csv`, with the column.
         column: Its name.
-        bits, seed, val: As in `drawn_split`.
 
     Returns:
         The table of `data/split.csv`.
@@ -140,8 +154,9 @@ def published_split(
             f"{PHOTOS}: {column} puts crops of {individuals} known individual(s) in train and {asked} in test; it "
             "takes two individuals to learn and one crop to test. Mend the column, or set split.source to drawn."
         )
+    crops = _grouped(crops, clocks, bits, revisit_gap_s)
     if not (subset == "val").any():
-        visits = _visits(train, bits)
+        visits = _visits(crops.loc[train.index])
         subset = visits["group"].map(draw_val(visits, seed, val)).reindex(crops.index).fillna(subset)
     table = _table(crops, subset, published=True)
     table["gallery"] |= (table["subset"] == "val") & (values == "train")
@@ -165,12 +180,19 @@ def split_metrics(split: pd.DataFrame) -> dict[str, int | float | None]:
     return metrics
 
 
-def _visits(crops: pd.DataFrame, bits: int) -> pd.DataFrame:
-    photos = crops.drop_duplicates("image_id").set_index("image_id")
-    group = crops["image_id"].map(group_photos(photos, bits))
+def _grouped(crops: pd.DataFrame, clocks: pd.DataFrame, bits: int, revisit_gap_s: float) -> pd.DataFrame:
+    """Give crops their group; that of crops of nobody known, who stand in no subset, is their encounter."""
+    known = crops[crops["identity"] != UNKNOWN]
+    seen = known.drop_duplicates(["image_id", "identity"])
+    group = groups(seen.assign(date=right_dates(seen, clocks)), bits, revisit_gap_s)
+    of_photo = group.set_axis(seen["image_id"]).loc[lambda own: ~own.index.duplicated()]
+    return crops.assign(group=known["image_id"].map(of_photo).reindex(crops.index).fillna(crops["encounter"]))
+
+
+def _visits(crops: pd.DataFrame) -> pd.DataFrame:
     told = (crops["part"] != "flank") | (crops["orientation"] != UNKNOWN)
     label = (crops["part"] + " " + crops["label"]).where(told, "")
-    return pd.DataFrame({"identity": crops["identity"], "label": label, "group": group})
+    return pd.DataFrame({"identity": crops["identity"], "label": label, "group": crops["group"]})
 
 
 def _table(crops: pd.DataFrame, subset: pd.Series, published: bool) -> pd.DataFrame:

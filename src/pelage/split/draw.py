@@ -7,6 +7,7 @@ Orders come from hashes of names and the seed, so one more individual does not r
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 import pandas as pd
@@ -67,8 +68,8 @@ class _Draft:
         self.members: dict[str, set[str]] = defaultdict(set)
         self.labels: dict[str, set[str]] = defaultdict(set)
         self.groups_of: dict[str, list[str]] = defaultdict(list)
-        columns = (visits[name].tolist() for name in ("identity", "label", "group"))
-        for identity, label, group in sorted(set(zip(*columns, strict=True))):
+        different = visits[["identity", "label", "group"]].drop_duplicates()
+        for identity, label, group in sorted(different.itertuples(index=False, name=None)):
             self.members[group].add(identity)
             if label:
                 self.labels[group].add(label)
@@ -100,13 +101,31 @@ class _Draft:
             if identity in self.novel or len(groups) < 2:
                 continue
             due += share * len(groups) - sum(self.subset[group] == subset for group in groups)
-            while due >= 0.5:
-                free = [group for group in groups if self._may_leave(group)]
-                if not free:
-                    break
-                self._move(min(free, key=self._labels_lost), subset)
-                due -= 1
+            if due >= 0.5:
+                due -= self._move_first(groups, subset, int(due - 0.5) + 1)
             due = float(np.clip(due, -1, 1))
+
+    def _move_first(self, groups: list[str], subset: str, count: int) -> int:
+        """Move up to `count` groups, those first that lose fewest labels; return how many could be moved.
+
+        What a group loses only grows while others move, and one that may not leave never may again. So a group that
+        comes up with a number of old need only be put back with the new one.
+        """
+        queue = [(self._labels_lost(group), place) for place, group in enumerate(groups) if self._may_leave(group)]
+        heapify(queue)
+        moved = 0
+        while queue and moved < count:
+            told, place = heappop(queue)
+            group = groups[place]
+            lost = self._labels_lost(group)
+            if not self._may_leave(group):
+                continue
+            if lost > told:
+                heappush(queue, (lost, place))
+                continue
+            self._move(group, subset)
+            moved += 1
+        return moved
 
     def _may_be_novel(self, identity: str, subset: str) -> bool:
         groups = self.groups_of[identity]

@@ -16,8 +16,8 @@ from pelage.common.tables import read_table
 OPPOSITE = {"left": "right", "right": "left"}
 PROTOCOLS = ("validation", "closed", "open", "disjoint")
 SPLIT_COLUMNS = [
-    "crop_id", "image_id", "part", "identity", "label", "encounter", "camera", "station", "date", "orientation",
-    "subset", "known", "gallery", "published",
+    "crop_id", "image_id", "part", "identity", "label", "encounter", "group", "place", "night", "camera", "station",
+    "date", "orientation", "subset", "known", "gallery", "published",
 ]  # fmt: skip
 
 
@@ -28,8 +28,8 @@ class ProtocolSet:
     Attributes:
         queries: Crops to be identified.
         gallery: Crops whose identity is told.
-        same_encounter: Whether a query may be answered by a photo of its own encounter. Only the closed and open
-            protocols of a published split say so, because their published numbers were made that way.
+        same_encounter: Whether a query may be answered by a photo of its own group (encounter, night, copy). Only the
+            closed and open protocols of a published split say so, because their published numbers were made that way.
     """
 
     queries: pd.DataFrame
@@ -87,12 +87,12 @@ def allowed(
         same_side: A left flank may not answer a right one, nor a right one a left one: they carry different patterns.
 
     Returns:
-        `(Q, G)` bool: False where the candidate shows the query's own photo or, unless `same_encounter`, comes from
-        the query's own encounter.
+        `(Q, G)` bool: False where the candidate shows the query's own photo or, unless `same_encounter`, is of the
+        query's own group, which holds its encounter.
     """
     barred = _equal(queries["image_id"], gallery["image_id"])
     if not same_encounter:
-        barred |= _equal(queries["encounter"], gallery["encounter"])
+        barred |= _equal(queries["group"], gallery["group"])
     if same_side:
         barred |= _equal(queries["orientation"].map(OPPOSITE).fillna("none"), gallery["orientation"])
     return ~barred

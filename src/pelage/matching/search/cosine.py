@@ -151,12 +151,12 @@ def _reciprocal_distances(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return, for each query, places in the gallery (-1: another query) and their new distances, `(Q, K)` each.
 
-    Own photos, own encounters and opposite flanks are in nobody's list, as far as the protocol bars them.
+    Own photos, own groups and opposite flanks are in nobody's list, as far as the protocol bars them.
     """
     fresh = ~chosen.gallery["crop_id"].isin(chosen.queries["crop_id"]).to_numpy()
     crops = pd.concat([chosen.queries, chosen.gallery[fresh]])
     points = np.concatenate([asked, answers[fresh]])
-    groups = crops["image_id" if chosen.same_encounter else "encounter"]
+    groups = crops["image_id" if chosen.same_encounter else "group"]
     spare = int(groups.value_counts().max()) if len(groups) else 0
     if rules.same_side:
         spare = len(crops)

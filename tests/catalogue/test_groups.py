@@ -1,0 +1,90 @@
+"""Groups that may not be divided, and the sightings among them."""
+
+import numpy as np
+import pandas as pd
+
+from pelage.catalogue.belonging import groups, sightings
+
+COLUMNS = ["encounter", "identity", "place", "night", "date", "sha256", "phash"]
+FAR = ["0000000000000000", "00000000ffffffff", "ffffffff00000000", "ffffffffffffffff", "0f0f0f0f0f0f0f0f"]
+
+
+def photos(*rows):
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.assign(image_id=[f"i{n}" for n in range(len(table))])
+
+
+def seen(*rows):
+    """Sightings of `(identity, place, night, date)`, each with an encounter of its own."""
+    return photos(*((f"e{n}", *row, "", "") for n, row in enumerate(rows)))
+
+
+def partition(names):
+    return pd.factorize(names)[0].tolist()
+
+
+def test_each_reason_joins_and_nothing_else_does():
+    table = photos(
+        ("e1", "a", "s1", "2026-01-01", "2026-01-01T20:00:00", "s1", FAR[0]),
+        ("e1", "b", "s2", "2026-01-01", "2026-01-01T20:00:10", "s2", FAR[1]),  # same encounter
+        ("e2", "c", "s3", "2026-01-02", "2026-01-02T20:00:00", "s2", FAR[2]),  # same file
+        ("e3", "a", "s1", "2026-01-01", "2026-01-02T06:00:00", "s4", FAR[3]),  # same animal, place and night
+        ("e4", "a", "s9", "2026-01-09", "2026-01-09T20:00:00", "s5", "0000000000000001"),  # same view of a
+        ("e5", "d", "s9", "2026-01-10", "2026-01-10T20:00:00", "s6", "0000000000000001"),  # same view, another animal
+        ("e6", "d", "s1", "2026-01-01", "2026-01-01T21:00:00", "s7", FAR[4]),  # same place and night, another animal
+        ("e7", "d", "", "", "", "", ""),
+        ("e8", "d", "", "", "", "", ""),  # nothing known is no reason
+    )
+    assert groups(table, 2, 7200).tolist() == ["e1", "e1", "e1", "e1", "e1", "e5", "e6", "e7", "e8"]
+
+
+def test_all_individuals_of_a_photo_are_one_group():
+    table = seen(("a", "s1", "", ""), ("b", "s1", "", ""), ("b", "s1", "", ""))
+    table["image_id"] = ["p1", "p1", "p2"]
+    assert groups(table, 2, 7200).tolist() == ["e0", "e0", "e2"]
+
+
+def test_coming_back_is_one_sighting_across_noon_and_midnight():
+    table = seen(
+        ("a", "s1", "2026-01-01", "2026-01-02T11:57:00"),
+        ("a", "s1", "2026-01-02", "2026-01-02T12:03:00"),
+        ("a", "s1", "2026-01-02", "2026-01-03T03:00:00"),
+        ("a", "s1", "2026-01-03", "2026-01-03T14:00:01"),
+        ("b", "s1", "2026-01-03", "2026-01-03T15:00:00"),
+        ("a", "s2", "2026-01-03", "2026-01-03T14:01:00"),
+    )
+    assert partition(sightings(table, 7200)) == partition(groups(table, 2, 7200)) == [0, 0, 0, 1, 2, 3]
+    assert partition(sightings(table, 60)) == [0, 1, 1, 2, 3, 4]
+
+
+def test_a_day_joins_with_the_photos_of_that_day():
+    table = seen(
+        ("a", "s1", "2026-01-01", "2026-01-02T09:00:00"),
+        ("a", "s1", "", "2026-01-02"),
+        ("a", "s1", "2026-01-02", "2026-01-02T23:00:00"),
+        ("a", "s1", "", "2026-01-03"),
+        ("b", "s1", "", "2026-01-02"),
+        ("a", "s1", "2026-01-03", "2026-01-04T09:00:00"),
+    )
+    assert partition(sightings(table, 60)) == [0, 0, 0, 1, 2, 3]
+
+
+def test_groups_do_not_depend_on_the_order_of_rows():
+    random = np.random.default_rng(1)
+    rows = [
+        (
+            f"e{random.integers(20)}",
+            f"i{n % 5}",
+            f"s{random.integers(6)}",
+            night,
+            f"{night}T20:00:00",
+            f"s{n}",
+            FAR[n % 5],
+        )
+        for n in range(40)
+        for night in [f"2026-01-{1 + n % 9:02d}"]
+    ]
+    table = photos(*rows).set_index(pd.Index(range(100, 140)))
+    expected = groups(table, 2, 7200)
+    assert groups(table.sample(frac=1, random_state=3), 2, 7200).sort_index().equals(expected)
+    assert groups(table.iloc[:0], 2, 7200).empty
