@@ -168,6 +168,7 @@ def test_an_unknown_field_is_named_with_the_nearest_right_one(faults, key, right
         ("check_leakage.max_resting_on_nothing", -0.1, "a number from 0 to 1"),
         ("split.revisit_gap_s", -1, "a number from 0"),
         ("parts", ["flank", "flank"], "a list of different parts, of flank, face"),
+        ("datasets.demo.parts", None, "a list of different parts, of flank, face"),
         ("parts", ["tail"], "a list of different parts, of flank, face"),
         ("model.grid", [2], "rows and columns, such as [2, 4]"),
         ("model.stride", "all", "a whole number from 1, or none"),
