@@ -19,13 +19,13 @@ import pandas as pd
 from pelage.catalogue.archives import unpack_zip
 from pelage.catalogue.dates import Dates, read_dates
 from pelage.catalogue.entries import Source
-from pelage.catalogue.exif import upright_size
 from pelage.catalogue.inventory import PHOTO_SUFFIXES, Found, list_files, source_files
 from pelage.catalogue.paths import resolve_paths
 from pelage.catalogue.schema import Rejected, Survey
 from pelage.catalogue.words import is_nothing
 from pelage.common.errors import PelageError
 from pelage.common.files import inside
+from pelage.common.image_header import image_size
 from pelage.common.tables import Rows, read_rows, require_columns
 
 BOX = ["bboxX", "bboxY", "bboxWidth", "bboxHeight"]
@@ -327,7 +327,7 @@ def _pixel_boxes(photos: pd.DataFrame, root: Path, files: Sequence[Found], rejec
             continue
         path = found[position]
         if path and path not in sizes:
-            sizes[path] = upright_size(root / path)
+            sizes[path] = _size(root / path)
         if size := sizes.get(path):
             x, y, width, height = box
             boxes[position] = f"{x * size[0]:.2f} {y * size[1]:.2f} {width * size[0]:.2f} {height * size[1]:.2f}"
@@ -335,6 +335,13 @@ def _pixel_boxes(photos: pd.DataFrame, root: Path, files: Sequence[Found], rejec
             said = f"the box {words!r} is of a photo whose size cannot be read"
             _reject(rejected, photo["mediaID"], photo["filePath"], "box", "observations", number, said)
     return boxes
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    try:
+        return image_size(path)
+    except PelageError:
+        return None  # `clean` rejects the photo
 
 
 def _within(shares: pd.Series) -> tuple[float, float, float, float] | None:
