@@ -131,6 +131,19 @@ def test_exif_fills_blank_dates_and_those_that_are_not_understood(photo_folder, 
     assert data.photos["date"].tolist() == ["2026-01-31T10:00:00", "2026-02-02", "2026-01-31T10:00:00"]
 
 
+@pytest.mark.parametrize("column", ["encounter", "station", "camera", "sequence"])
+@pytest.mark.parametrize("word", ["NA", "None", "unknown", "n/a"])
+def test_a_word_for_nothing_joins_no_photos(read, column, word):
+    data = read(table(f"p,a.jpg,L1,{word}", f"q,b.jpg,L2,{word}", header=f"image_id,path,identity,{column}"))
+    assert data.photos[column].tolist() == ["", ""]
+
+
+def test_a_column_of_the_pipelines_own_is_kept_under_another_name(read):
+    data = read(table("p,a.jpg,L1,x,y", "q,b.jpg,L2,,", header="image_id,path,identity,source,night"))
+    assert data.photos["source"].tolist() == ["mine", "mine"]
+    assert data.photos[["source_source", "source_night"]].to_numpy().tolist() == [["x", "y"], ["", ""]]
+
+
 def test_encounter_numbers_that_start_anew_are_told(read):
     data = read(table("p,a.jpg,L1,1", "q,b.jpg,L2,1", header="image_id,path,identity,encounter"))
     assert data.counts["shared_encounters"] == 1

@@ -111,6 +111,25 @@ def test_nothing_is_left_out_and_nothing_stops_it(photo_folder, tmp_path):
     assert files == sorted(files)
 
 
+def test_what_a_table_lists_is_read_wherever_it_lies(photo_folder, state):
+    outside = photo_folder(["far.jpg", "idle.jpg"], "outside")
+    root = photo_folder(["a.jpg", ".h/b.jpg", ".h/idle.jpg"], metadata="image_id,path\n1,.h\\b.jpg\n2,link/far.jpg\n")
+    (root / "link").symlink_to(outside)
+    files = {file.path: file for file in list_files(root, state)}
+    assert {path: file.kind for path, file in files.items()} == {
+        "a.jpg": "photo",
+        ".h/b.jpg": "photo",
+        ".h/idle.jpg": "hidden",
+        "link": "link",
+        "link/far.jpg": "photo",
+        "metadata.csv": "table",
+    }
+    assert files["link/far.jpg"].sha256 and files[".h/b.jpg"].sha256
+    (outside / "far.jpg").write_bytes(JPEG)
+    again = {file.path: file for file in list_files(root, state)}
+    assert again["link/far.jpg"].sha256 != files["link/far.jpg"].sha256
+
+
 def test_what_may_not_be_read_is_a_row(photo_folder, monkeypatch):
     root = photo_folder(["L1/a.jpg", "L2/b.jpg"])
     scandir = os.scandir

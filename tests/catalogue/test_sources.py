@@ -11,45 +11,18 @@ import pytest
 from ruamel.yaml import YAML
 
 from pelage.catalogue.entries import read_sources
-from pelage.common.errors import PelageError
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(
-    ("dataset", "message"),
-    [
-        ({"source": "ftp"}, "datasets.mine.source is 'ftp'; it must be one of camtrap_dp, folder, git, synthetic"),
-        ({}, "datasets.mine.source is None"),
-        ({"source": "folder"}, "datasets.mine lacks the key 'path', which source folder needs"),
-        ({"source": "git", "url": "x"}, "lacks the key 'commit'"),
-        ({"source": "synthetic", "seed": 0}, "lacks the key 'individuals'"),
-        (
-            {"source": "folder", "path": "x", "identiy_level": 0},
-            "unknown key 'identiy_level'; known are .*identity_level",
-        ),
-        ({"sources": []}, "datasets.mine.sources must be a list"),
-        ({"sources": [{"source": "folder", "path": "x"}]}, r"datasets.mine.sources\[0\].name is None; give a name"),
-        ({"sources": [{"name": "a/b", "source": "folder", "path": "x"}]}, r"sources\[0\].name is 'a/b'"),
-        ({"source": "folder", "sources": [{"name": "a"}]}, "has both source and sources"),
-        ({"sources": [{"name": "a", "source": "folder"}]}, r"sources\[0\] lacks the key 'path'"),
-        ({"sources": [{"name": "a", "source": "folder", "path": "x", "boxes": "whole"}]}, "unknown key 'boxes'"),
-        (
-            {"sources": [{"name": name, "source": "folder", "path": "x"} for name in ("a", "A")]},
-            r"sources\[1\].name is 'A', as another source is called",
-        ),
-    ],
-)
-def test_wrong_entries_are_explained(dataset, message):
-    with pytest.raises(PelageError, match=message):
-        read_sources(dataset, "mine")
-
-
-def test_a_wrong_date_order_is_explained(photo_folder, brought):
-    with pytest.raises(PelageError, match=r"datasets.mine.date_order is 'day first'; it must be dmy"):
-        brought(photo_folder(["L1/a.jpg"]), date_order="day first")
+def test_a_data_set_has_one_source_or_several():
+    (one,) = read_sources({"source": "folder", "path": "x"}, "mine")
+    assert (one.name, one.folder, one.key) == ("mine", "", "datasets.mine")
+    listed = [{"name": "old", "source": "folder", "path": "x"}, {"name": "new", "source": "camtrap_dp", "path": "y"}]
+    old, new = read_sources({"sources": listed, "boxes": "whole"}, "mine")
+    assert (old.name, old.folder, new.kind, new.key) == ("old", "old", "camtrap_dp", "datasets.mine.sources[1]")
 
 
 def test_paths_start_at_the_projects_root_and_keys_of_other_sources_may_stay(

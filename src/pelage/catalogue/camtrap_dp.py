@@ -19,13 +19,14 @@ import pandas as pd
 from pelage.catalogue.archives import unpack_zip
 from pelage.catalogue.dates import Dates, read_dates
 from pelage.catalogue.entries import Source
-from pelage.catalogue.exif import upright_size
 from pelage.catalogue.inventory import PHOTO_SUFFIXES, Found, list_files, source_files
 from pelage.catalogue.paths import resolve_paths
 from pelage.catalogue.schema import Rejected, Survey
 from pelage.catalogue.words import is_nothing
 from pelage.common.errors import PelageError
 from pelage.common.files import inside
+from pelage.common.image_header import image_size
+from pelage.common.parallel import parallel_map
 from pelage.common.tables import Rows, read_rows, require_columns
 
 BOX = ["bboxX", "bboxY", "bboxWidth", "bboxHeight"]
@@ -312,41 +313,40 @@ def _events(observations: pd.DataFrame, media: pd.DataFrame, during: pd.DataFram
 def _pixel_boxes(photos: pd.DataFrame, root: Path, files: Sequence[Found], rejected: list[Rejected]) -> list[str]:
     """Return boxes `x y w h` in pixels of the upright photo; the package has them as shares of its sides."""
     told = photos[BOX].fillna("")
-    partly = (told != "").any(axis=1)
-    found = resolve_paths(root, files, photos["filePath"]).found.to_numpy()
-    sizes: dict[str, tuple[int, int] | None] = {}
+    asked = (told != "").any(axis=1).to_numpy()
+    x, y, width, height = (pd.to_numeric(told[column], errors="coerce").to_numpy(float) for column in BOX)
+    right, bottom = x + width, y + height
+    with np.errstate(invalid="ignore"):
+        within = (np.minimum(x, y) >= -BEYOND) & (np.maximum(x, y) < 1) & (np.minimum(width, height) > 0)
+        within &= np.maximum(right, bottom) <= 1 + BEYOND
+    x, y, right, bottom = np.maximum(x, 0), np.maximum(y, 0), np.minimum(right, 1), np.minimum(bottom, 1)
+    within &= (right > x) & (bottom > y)
+
+    paths = resolve_paths(root, files, photos["filePath"]).found
+    wanted = paths[asked & within & (paths != "")].unique()
+    sizes = dict(zip(wanted, parallel_map(lambda path: _size(root / path), wanted), strict=True))
+    columns, rows = (paths.map({path: size[i] for path, size in sizes.items() if size}).to_numpy(float) for i in (0, 1))
+    sized = ~np.isnan(columns)
     boxes = [""] * len(photos)
-    for position in np.flatnonzero(partly):
-        photo, shares = photos.iloc[position], told.iloc[position]
-        box = _within(shares)
-        number = int(photo["observation_number"])
-        words = " ".join(shares)
-        if box is None:
+    for row in np.flatnonzero(asked & within & sized):
+        sides = np.array([x[row], y[row], right[row] - x[row], bottom[row] - y[row]])
+        sides *= [columns[row], rows[row], columns[row], rows[row]]
+        boxes[row] = " ".join(f"{side:.2f}" for side in sides)
+    for row in np.flatnonzero(asked & ~(within & sized)):
+        photo, words = photos.iloc[row], " ".join(told.iloc[row])
+        if not within[row]:
             said = f"the box {words!r} is no four numbers within 0 and 1"
-            _reject(rejected, photo["mediaID"], photo["filePath"], "box", "observations", number, said)
-            continue
-        path = found[position]
-        if path and path not in sizes:
-            sizes[path] = upright_size(root / path)
-        if size := sizes.get(path):
-            x, y, width, height = box
-            boxes[position] = f"{x * size[0]:.2f} {y * size[1]:.2f} {width * size[0]:.2f} {height * size[1]:.2f}"
-        elif path:
+        elif paths.iat[row]:
             said = f"the box {words!r} is of a photo whose size cannot be read"
-            _reject(rejected, photo["mediaID"], photo["filePath"], "box", "observations", number, said)
+        else:
+            continue  # the photo is not there, which is said elsewhere
+        number = int(photo["observation_number"])
+        _reject(rejected, photo["mediaID"], photo["filePath"], "box", "observations", number, said)
     return boxes
 
 
-def _within(shares: pd.Series) -> tuple[float, float, float, float] | None:
-    """Return a box as shares of the sides, cut off at the photo's edges; None if it is none."""
+def _size(path: Path) -> tuple[int, int] | None:
     try:
-        x, y, width, height = (float(share) for share in shares)
-    except ValueError:
-        return None
-    if not (min(x, y) >= -BEYOND and max(x, y) < 1 and min(width, height) > 0):
-        return None
-    right, bottom = x + width, y + height
-    if not max(right, bottom) <= 1 + BEYOND:
-        return None
-    x, y, right, bottom = max(x, 0.0), max(y, 0.0), min(right, 1.0), min(bottom, 1.0)
-    return (x, y, right - x, bottom - y) if right > x and bottom > y else None
+        return image_size(path)
+    except PelageError:
+        return None  # `clean` rejects the photo

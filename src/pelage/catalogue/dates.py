@@ -15,9 +15,6 @@ import pandas as pd
 
 from pelage.common.errors import PelageError
 
-ORDERS = ("dmy", "mdy")
-"""What `date_order` may say of dates that do not begin with the year."""
-
 FIRST_YEAR, LAST_YEAR, FIRST_EXIF_YEAR = 1900, 2200, 1990
 _GAP = np.timedelta64(2 * 365 + 1, "D")
 _TIME = (

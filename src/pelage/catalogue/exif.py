@@ -1,21 +1,16 @@
-"""What the header of a photo tells: when it was taken, and how large it is when it stands upright.
-
-Headers only: no pixel is decoded, so a photo may have any number of them.
-"""
+"""When a photo was taken by its EXIF. No pixel is decoded, so a photo may have any number of them."""
 
 from __future__ import annotations
 
 from io import BytesIO
-from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
 from pelage.catalogue.dates import exif_date
 
-EXIF_IFD, DATE_TIME, ORIENTATION = 0x8769, 0x0132, 0x0112
+EXIF_IFD, DATE_TIME = 0x8769, 0x0132
 DATE_TIME_ORIGINAL, DATE_TIME_DIGITIZED = 0x9003, 0x9004
-TURNED = (5, 6, 7, 8)
 
 Image.MAX_IMAGE_PIXELS = None  # a panorama of 184 megapixels is a photo, and opening one reads its header only
 
@@ -42,13 +37,3 @@ def time_taken(data: bytes) -> Taken:
         return Taken("", False)
     date = told[0] or told[1]
     return Taken(date, bool(changed) and not date)
-
-
-def upright_size(path: Path) -> tuple[int, int] | None:
-    """Return width and height of a photo with its EXIF rotation applied; None if it is not readable (`clean` tells)."""
-    try:
-        with Image.open(path) as image:
-            size, turned = image.size, image.getexif().get(ORIENTATION) in TURNED
-    except Exception:  # broken files make Pillow raise errors of many kinds
-        return None
-    return size[::-1] if turned else size

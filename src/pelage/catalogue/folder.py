@@ -35,11 +35,8 @@ def read_folder(root: Path, files: Sequence[Found], dataset: Mapping[str, Any], 
         key: The entry's place in params.yaml, for messages.
 
     Raises:
-        PelageError: There are no photos, the table is missing or malformed, or pattern or level are wrong.
+        PelageError: There are no photos, the table is missing or malformed, or the pattern matches nothing.
     """
-    level = dataset.get("identity_level")
-    if level not in (None, NOBODY) and (isinstance(level, bool) or not isinstance(level, int) or level < 0):
-        raise PelageError(f"params.yaml: {key}.identity_level is {level!r}; it must be 0, 1, 2, ... or none.")
     metadata = dataset.get("metadata")
     if metadata or (root / "metadata.csv").exists():
         return _read_metadata(root, files, metadata or "metadata.csv", dataset, key)
@@ -56,6 +53,7 @@ def read_folder(root: Path, files: Sequence[Found], dataset: Mapping[str, Any], 
     ids = id_from_path(paths)
     rows["image_id"] = rows["image_id"].where(rows["image_id"] != "", ids) if "image_id" in rows else ids
     if "identity" not in rows:
+        level = dataset.get("identity_level")
         rows["identity"] = "" if level == NOBODY else [_folder_at(path, level or 0) for path in paths]
     row = [f"photo {path!r}" for path in paths]
     return Survey(rows, root, str(root), row, files, counts={"unmatched_names": unmatched})

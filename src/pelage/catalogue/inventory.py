@@ -10,10 +10,12 @@ import csv
 import hashlib
 import io
 import os
+import re
 import stat
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -149,9 +151,12 @@ def list_files(root: Path, state: Path | None = None, tables: Iterable[str] = ()
         root: A folder; or one file, which is then all there is.
         state: Where to keep what was read; without it contents are not hashed and only first bytes are read.
         tables: Paths that are tables whatever their suffix.
+
+    Hidden files and those in linked folders are photos if a table at the top of the folder names them, for then they
+    are used.
     """
     tables = {os.path.normpath(path).replace(os.sep, "/") for path in tables}
-    seen = list(_walk(str(root))) if root.is_dir() else [_single(root)]
+    seen = _with_listed(str(root), list(_walk(str(root))), tables) if root.is_dir() else [_single(root)]
     known = _read_state(state) if state else {}
     remembered: dict[bytes, tuple] = {}
     files, unread = [], []
@@ -245,6 +250,36 @@ def _walk(root: str) -> Iterator[_Seen]:
                 waiting.append((path, inherited or _folder_kind(entry.name)))
             else:
                 yield seen
+
+
+def _with_listed(root: str, seen: list[_Seen], tables: set[str]) -> list[_Seen]:
+    """Return all files, with those to be read that a table lists although they are hidden or in a linked folder."""
+    aside = {one.found.path for one in seen if one.found.kind in ("hidden", "system", "thumbnail")}
+    links = tuple(one.found.path + "/" for one in seen if one.found.kind == "link")
+    if not aside and not links:
+        return seen
+    top = {
+        one.found.path
+        for one in seen
+        if one.found.path.lower().endswith((".csv", ".tsv")) and "/" not in one.found.path
+    }
+    listed = set(tables & aside)
+    for table in (top | tables) - {""}:
+        try:
+            with open(os.path.join(root, table), encoding="utf-8-sig", errors="replace") as file:
+                cells = set(re.split(r'[,;\t\r\n"]+', file.read()))
+        except OSError:
+            continue
+        paths = {os.path.normpath(cell.replace("\\", "/")) for cell in cells if cell and "\0" not in cell}
+        listed |= {path for path in paths if path in aside or path.startswith(links or ("/",))}
+    found = []
+    for path in sorted(path for path in listed if not path.startswith("/")):
+        with suppress(OSError):
+            status = os.stat(os.path.join(root, path))
+            if stat.S_ISREG(status.st_mode):
+                found.append(_Seen(_named(path, "", status.st_size), os.path.join(root, path), _key(status)))
+    again = {one.found.path for one in found}
+    return [one for one in seen if one.found.path not in again] + found
 
 
 def _look(entry: os.DirEntry, path: str, inherited: str) -> _Seen | None:

@@ -135,7 +135,7 @@ def check_survey(survey: Survey, key: str, order: str = "") -> Checked:
             continue
         table[name], words = blank_nothing(table[name])
         counts["words_for_nothing"] += words
-        if name in SPELLED:
+        if name in (*SPELLED, "date", "bbox"):
             table[name] = table[name].str.strip()
         else:
             table[name] = table[name].map({text: spelling(text) for text in table[name].unique()})

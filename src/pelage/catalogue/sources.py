@@ -7,14 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pelage.catalogue.camtrap_dp import open_camtrap_dp
-from pelage.catalogue.dates import ORDERS
 from pelage.catalogue.demo import write_survey
 from pelage.catalogue.entries import Source
 from pelage.catalogue.folder import read_folder
 from pelage.catalogue.git import open_git
 from pelage.catalogue.inventory import list_files, source_files
 from pelage.catalogue.schema import Survey
-from pelage.common.errors import PelageError
 from pelage.common.files import cache_root
 
 
@@ -23,18 +21,13 @@ def open_survey(source: Source, photos: Path, truth: Path) -> Iterator[Survey]:
     """Give the photos of a source for as long as the block lasts (it may have to be unpacked).
 
     Args:
-        source: Its entry; keys of other kinds of sources may stay in it, so that one override redirects it.
+        source: Which one.
         photos: Folder that will hold the photos; the synthetic source makes them there.
         truth: Folder for what is known to be true of them; only the synthetic source has something to put there.
 
     Raises:
         PelageError: The reader finds a fault that nothing can be read with.
     """
-    order = source.entry.get("date_order") or ""
-    if order and order not in ORDERS:
-        raise PelageError(
-            f"params.yaml: {source.key}.date_order is {order!r}; it must be dmy (day first) or mdy (month first)."
-        )
     if source.kind == "synthetic":
         rows = write_survey(source.entry, photos, truth)
         yield Survey(rows, photos, source.key, [f"photo {name!r}" for name in rows["path"]], list_files(photos))

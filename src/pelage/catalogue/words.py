@@ -5,6 +5,7 @@ The one place for both, whatever the column and the source.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ NOTHING = frozenset(
 )
 """Words that say nothing, in small letters; what stands in the cell is then missing."""
 
+_DIGIT = re.compile("[0-9]")  # no word for nothing has one
 _WIDTHLESS = dict.fromkeys((0x00AD, 0x180E, *range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, 0xFEFF))
 
 
@@ -37,6 +39,8 @@ class Spellings:
 
 def spelling(text: str) -> str:
     """Return a name in composed Unicode (NFC), with single plain blanks and without characters that nobody sees."""
+    if text.isascii():
+        return " ".join(text.split())
     return unicodedata.normalize("NFC", " ".join(text.translate(_WIDTHLESS).split()))
 
 
@@ -47,7 +51,7 @@ def is_nothing(text: str) -> bool:
 
 def blank_nothing(column: pd.Series) -> tuple[pd.Series, int]:
     """Return the column with words for nothing emptied, and how many there were, `unknown` aside."""
-    words = [text for text in column.unique() if text and is_nothing(text)]
+    words = [text for text in column.unique() if text and not _DIGIT.search(text) and is_nothing(text)]
     plain = {"", "unknown"}
     odd = [text for text in words if spelling(text).casefold() not in plain]
     return column.mask(column.isin(words), ""), int(column.isin(odd).sum())
