@@ -3,8 +3,8 @@
     PYTHONPATH=src python benchmarks/tables.py
 
 A survey is made: individuals that come to stations of two cameras each, in bursts of which both cameras take some,
-with a few copies, undated frames and wrong clocks. Then what belongs together, groups, the draw and the leak check are timed
-one after the other; `peak_gib` is the most memory that the process ever held up to the end of a step.
+with a few copies, undated frames and wrong clocks. Then what belongs together, groups, the draw and the leak check are
+timed one after the other; `peak_gib` is the most memory that the process ever held up to the end of a step.
 """
 
 from __future__ import annotations
@@ -50,11 +50,12 @@ def survey(photos: int, individuals: int, stations: int, days: int = 365) -> tup
         background ^= np.uint64(1) << rng.integers(0, 64, len(visit), dtype=np.uint64)
     number = np.arange(len(visit))
     sha256 = np.where(rng.random(len(visit)) < 0.002, number - number % 1000, number)
+    cameras = [f"S{s:03d}{'AB'[c]}" for s, c in zip(station, camera, strict=True)]
     table = pd.DataFrame({
         "image_id": [f"P{n:07d}" for n in number],
-        "path": [f"S{s:03d}/{"AB"[c]}{n // 10000}/IMG_{n % 10000:04d}.JPG" for s, c, n in zip(station, camera, number, strict=True)],
+        "path": [f"{at}/{n // 10000}/IMG_{n % 10000:04d}.JPG" for at, n in zip(cameras, number, strict=True)],
         "date": date,
-        "camera": [f"S{s:03d}{'AB'[c]}" for s, c in zip(station, camera, strict=True)],
+        "camera": cameras,
         "station": [f"S{s:03d}" for s in station],
         "encounter": "",
         "sequence": "",
