@@ -80,6 +80,18 @@ def test_batteries_changed_in_mid_survey():
     assert len(clocks) == 1 and clocks["since"].iloc[0].startswith("2000-01-01")
 
 
+def test_drift_and_a_step_where_each_camera_misses_a_quarter_of_the_visits():
+    rng, true = np.random.default_rng(3), visits(160, 180)
+    wrong = true + jitter(160) + 4 * (true - START) / DAY + 3600 * (true > true[80])
+    here, there = rng.random(160) < 0.75, rng.random(160) < 0.75
+    table = station(A=true[here], B=wrong[there])
+    clocks = found(table)
+    assert clocks["camera"].tolist() == ["B", "B"] and clocks["until"].iloc[0] < clocks["since"].iloc[1]
+    right = set_right(table, seconds_of(table["date"]), clocks).to_numpy()
+    error = np.abs(right[here.sum() :] - true[there])
+    assert np.quantile(error, 0.97) < 120
+
+
 def test_a_suspect_camera_is_the_wrong_one_though_it_has_more_bursts():
     true = visits(60, 60)
     table = station(A=true + 40 * DAY, B=true[:50]).assign(flags="")
