@@ -20,11 +20,14 @@ def main() -> None:
 
     looks = look_at_photos(photos, Path("data/photos"), looks_memo())
     belonging = belong(photos, names, gap_s, content_keys(looks, params["clean"]))
+    renumbered = belonging.renumbered
     cleaned = clean_photos(photos, looks, belonging.table, names, params["clean"], bool(dataset.get("curated")))
     counts = cleaned.counts | {
         "encounters": cleaned.kept["encounter"].nunique(),
         "rests_on": cleaned.kept["rests_on"].value_counts().sort_index().to_dict(),
         "clocks_corrected": len(belonging.clocks[["station", "camera"]].drop_duplicates()),
+        "encounter_numbers_divided": renumbered.divided,
+        "encounter_numbers_shared": renumbered.undecided,
     }
 
     write_table(Path("data/clean.csv"), cleaned.kept)
@@ -38,6 +41,12 @@ def main() -> None:
             print(f"clean: {what}: {words}")
     if counts["name_conflicts"]:
         print(f"clean: {counts['name_conflicts']} copies have another name than what they repeat (data/copies.csv)")
+    if renumbered.divided or renumbered.undecided:
+        print(
+            f"clean: {renumbered.divided} encounter numbers start anew with each individual and are taken for each of "
+            f"them; {renumbered.undecided} are shared by several and stay so, as no time tells ({renumbered.example}). "
+            "If they start anew, make them unique in the source"
+        )
     for clock in belonging.clocks.itertuples():
         print(
             f"clean: from {clock.since} to {clock.until}, {clock.camera} at {clock.station} is {clock.offset_s:+.0f} s "

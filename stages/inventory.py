@@ -10,10 +10,12 @@ from pelage.catalogue.inventory import inventory_rows, write_inventory
 from pelage.common.files import write_text
 from pelage.common.params import entry, read_params
 from pelage.common.stage import run_stage
+from pelage.settings.paths import check_paths
 
 
 def main() -> None:
     params = read_params()
+    check_paths(params)  # each time: a link that was made since params.yaml was checked may lead into an output
     name = params["ingest"]["dataset"]
     rows = inventory_rows(read_sources(entry(params["datasets"], name, "datasets"), name))
     write_text(Path("data/inventory.csv"), write_inventory(rows))

@@ -6,7 +6,7 @@ import _path  # noqa: F401
 
 from pelage.catalogue.clocks import CLOCK_COLUMNS, CLOCK_NUMBERS
 from pelage.common.files import write_json
-from pelage.common.params import choose, entry, read_params
+from pelage.common.params import entry, read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_table, write_table
 from pelage.split.assign import (
@@ -25,15 +25,13 @@ def main() -> None:
     """Draw the split, or take the data set's own."""
     params = read_params()
     wanted = params["split"]
-    source = choose(wanted["source"], ("drawn", "column"), "split.source")
     bits, revisit_gap_s = params["check_leakage"]["near_duplicate_bits"], wanted["revisit_gap_s"]
     clocks = read_table(Path("data/clocks.csv"), numbers=CLOCK_NUMBERS, required=CLOCK_COLUMNS)
     photos = read_table(Path("data/clean.csv"), required=PHOTO_COLUMNS)
     detections = read_table(Path("data/detections.csv"), numbers=DETECTION_NUMBERS, required=DETECTION_COLUMNS)
     animals = read_table(Path("data/animals.csv"), required=ANIMAL_COLUMNS)
-    keep = choose(wanted["shared"], ("drop", "keep"), "split.shared") == "keep"
-    crops = crop_table(photos, animals, detections, keep)
-    if source == "drawn":
+    crops = crop_table(photos, animals, detections, keep_shared=wanted["shared"] == "keep")
+    if wanted["source"] == "drawn":
         shares = {name: wanted[name] for name in ("novel", "val_novel", "val", "test")}
         split = drawn_split(crops, clocks, bits, revisit_gap_s, wanted["seed"], **shares)
     else:

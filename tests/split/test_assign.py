@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from named_crops import named_crops
 
 from pelage.catalogue.clocks import CLOCK_COLUMNS
 from pelage.common.errors import PelageError
@@ -14,7 +15,7 @@ SHARES = {"novel": 0.25, "val_novel": 0.13, "val": 0.2, "test": 0.2}
 
 
 def draw(clean, detections, seed=1):
-    return drawn_split(crop_table(clean, detections), seed=seed, **RULES, **SHARES)
+    return drawn_split(named_crops(clean, detections), seed=seed, **RULES, **SHARES)
 
 
 def publish(crops, clean, column, val=0.25):
@@ -27,20 +28,40 @@ def leaks_of(split, clean):
 
 def test_labels_and_order(survey):
     clean, detections = survey(2, 1)
-    crops = crop_table(clean, detections.sample(frac=1, random_state=0))
+    crops = named_crops(clean, detections.sample(frac=1, random_state=0))
     assert crops["crop_id"].is_monotonic_increasing
     assert crops["label"].tolist()[:4] == ["L0:left", "L0", "L0:right", "L0"]
     clean.loc[0, "identity"] = "unknown"
-    assert crop_table(clean, detections)["label"].tolist()[:2] == ["unknown", "unknown"]
+    assert named_crops(clean, detections)["label"].tolist()[:2] == ["unknown", "unknown"]
 
 
-def test_the_largest_of_several_animals_is_the_named_one(survey):
+def test_a_part_has_the_name_of_its_animal_not_of_its_photo(survey):
+    """A frontal mother shows only her face, and her cub its flank: the name is hers, however small her part."""
     clean, detections = survey(2, 1, 1)
-    second = detections.iloc[[0]].assign(crop_id="L0e0p0.jpg#2", animal=1, w=40.0)
-    crops = crop_table(clean, pd.concat([detections, second]))
-    assert crops["identity"].tolist() == ["L0", "L0", "unknown", "L1", "L1"]
-    crops = crop_table(clean, pd.concat([detections, second.assign(w=60.0)]))
-    assert crops["identity"].tolist() == ["unknown", "unknown", "unknown", "L1", "L1"]
+    detections.loc[0, "animal"] = 1  # the flank is the cub's, the face the mother's
+    animals = pd.DataFrame(
+        [("L0e0p0.jpg", 0, "L0"), ("L0e0p0.jpg", 1, "unknown"), ("L1e0p0.jpg", 0, "L1")],
+        columns=["image_id", "animal", "identity"],
+    )
+    crops = crop_table(clean.drop(columns="identity"), animals, detections.assign(shared=False))
+    assert crops[["part", "identity"]].to_numpy().tolist()[:2] == [["flank", "unknown"], ["face", "L0"]]
+    with refused(r"the animal 1 of the crop 'L0e0p0.jpg#0' is not in data/animals.csv"):
+        crop_table(clean.drop(columns="identity"), animals.iloc[[0, 2]], detections.assign(shared=False))
+
+
+def test_crops_that_show_another_animal_are_in_no_subset_unless_kept(survey):
+    clean, detections = survey()
+    shared = detections["image_id"].str.startswith(("L0e0", "L3e1"))
+    crops = named_crops(clean, detections.assign(shared=shared))
+    split = drawn_split(crops, seed=1, **RULES, **SHARES).set_index("crop_id")
+    held = split.loc[detections.loc[shared, "crop_id"]]
+    assert (held["subset"] == "none").all() and not held["gallery"].any()
+    assert (split.drop(held.index)["subset"] != "none").all()
+    published = publish(crops, clean, "fold", 0.2).set_index("crop_id")
+    assert (published.loc[held.index, "subset"] == "none").all() and not published.loc[held.index, "gallery"].any()
+    animals = detections[["image_id", "animal"]].drop_duplicates().merge(clean[["image_id", "identity"]])
+    kept = crop_table(clean.drop(columns="identity"), animals, detections.assign(shared=shared), keep_shared=True)
+    assert (drawn_split(kept, seed=1, **RULES, **SHARES)["subset"] != "none").all()
 
 
 def test_drawn_split_holds_every_crop_and_leaks_nothing(survey):
@@ -81,7 +102,7 @@ def test_three_leopards(shared_photos):
     clean = clean.assign(place=clean["station"], night="", rests_on="time")
     detections = table[["image_id", "orientation"]].assign(part="flank", animal=0, w=1.0, h=1.0)
     detections["crop_id"] = detections["image_id"] + "#0"
-    split = drawn_split(crop_table(clean, detections), seed=1, **RULES, novel=0.2, val_novel=0.12, val=0.15, test=0.25)
+    split = drawn_split(named_crops(clean, detections), seed=1, **RULES, novel=0.2, val_novel=0.12, val=0.15, test=0.25)
     metrics = split_metrics(split)
     assert metrics["train_individuals"] == 2 and metrics["test_novel_individuals"] == 1
     assert metrics["val_crops"] > 0 and metrics["test_labels_in_train"] == 1.0
@@ -91,7 +112,7 @@ def test_published_split(survey):
     clean, detections = survey()
     clean.loc[4, "fold"] = ""
     clean.loc[6, "identity"] = "unknown"
-    crops = crop_table(clean, detections)
+    crops = named_crops(clean, detections)
     split = publish(crops, clean, "fold", 0.25)
     fold = crops["image_id"].map(clean.set_index("image_id")["fold"])
     assert ((split["subset"] == "test") == (fold == "test")).all()
@@ -106,7 +127,7 @@ def test_published_split(survey):
 def test_published_val_is_kept_out_of_the_gallery(survey):
     clean, detections = survey()
     clean.loc[clean["image_id"].str[2:4] == "e1", "fold"] = "val"
-    split = publish(crop_table(clean, detections), clean, "fold", 0.25)
+    split = publish(named_crops(clean, detections), clean, "fold", 0.25)
     assert (split["gallery"] == (split["subset"] == "train")).all()
     assert (split["subset"] == "val").sum() == 8 * 2 * 2
 
@@ -114,7 +135,7 @@ def test_published_val_is_kept_out_of_the_gallery(survey):
 def test_individuals_only_in_the_published_test_are_novel(survey):
     clean, detections = survey()
     clean["fold"] = (clean["identity"] < "L2").map({True: "test", False: "train"})
-    split = publish(crop_table(clean, detections), clean, "fold", 0.2)
+    split = publish(named_crops(clean, detections), clean, "fold", 0.2)
     assert (split["known"] == (split["identity"] >= "L2")).all()
 
 
@@ -125,16 +146,16 @@ def refused(message):
 def test_what_cannot_be_split(survey):
     clean, detections = survey()
     with refused("no crop, so nothing can be learnt"):
-        crop_table(clean, detections.iloc[:0])
+        named_crops(clean, detections.iloc[:0])
     with refused(r"detections.csv, row 2: the photo 'L0e0p0.jpg' is not in"):
-        crop_table(clean.iloc[1:], detections)
+        named_crops(clean.iloc[1:], detections)
     with refused(r"1 known individual\(s\)"):
         draw(clean.assign(identity="L0"), detections)
     with refused(r"0 known individual\(s\)"):
         draw(clean.assign(identity="unknown"), detections)
     with refused("none of its 8 individuals was photographed in two encounters"):
         draw(*survey(encounters=1))
-    crops = crop_table(clean, detections)
+    crops = named_crops(clean, detections)
     for column in ("closed_split", ""):
         with refused(f"has no column '{column}'"):
             publish(crops, clean, column, 0.2)

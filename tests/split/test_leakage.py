@@ -2,10 +2,11 @@
 
 import pandas as pd
 import pytest
+from named_crops import named_crops
 
 from pelage.catalogue.clocks import CLOCK_COLUMNS
 from pelage.common.errors import PelageError
-from pelage.split.assign import crop_table, drawn_split, published_split
+from pelage.split.assign import drawn_split, published_split
 from pelage.split.leakage import KINDS, find_leaks, join_facts, leakage_metrics, refuse_leaks, refuse_unfounded
 
 RULES = {"clocks": pd.DataFrame(columns=CLOCK_COLUMNS), "bits": 2, "revisit_gap_s": 7200.0}
@@ -15,7 +16,7 @@ SHARES = {"novel": 0.25, "val_novel": 0.25, "val": 0.2, "test": 0.2}
 @pytest.fixture
 def clean_and_split(survey):
     clean, detections = survey()
-    return clean, drawn_split(crop_table(clean, detections), seed=1, **RULES, **SHARES)
+    return clean, drawn_split(named_crops(clean, detections), seed=1, **RULES, **SHARES)
 
 
 def leaks_of(split, clean, bits=2):
@@ -184,7 +185,7 @@ def test_look_alikes_are_counted_as_pairs_of_photos(clean_and_split):
 def test_a_published_split_may_leak_from_test_and_from_nowhere_else(survey):
     clean, detections = survey()
     clean["fold"] = ["test" if image.endswith("e0p0.jpg") else "train" for image in clean["image_id"]]
-    split = published_split(crop_table(clean, detections), photos=clean, column="fold", seed=1, val=0.25, **RULES)
+    split = published_split(named_crops(clean, detections), photos=clean, column="fold", seed=1, val=0.25, **RULES)
     leaks = leaks_of(split, clean)
     assert leaks["kind"].value_counts().to_dict() == {"encounters_across_subsets": 8, "groups_across_subsets": 8}
     refuse_leaks(leaks, published_leaks=True)

@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from named_crops import named_crops
 
 from pelage.catalogue.belonging import belong
 from pelage.common.errors import PelageError
-from pelage.split.assign import crop_table, drawn_split
+from pelage.split.assign import drawn_split
 from pelage.split.leakage import find_leaks, join_facts, refuse_unfounded
 from pelage.split.protocols import allowed, protocol_sets
 
@@ -46,7 +47,7 @@ def survey(clock="20:00:00", back_s=360, **columns):
 
 def draw(clean, detections, rules):
     shares = {"novel": 0.25, "val_novel": 0.1, "val": 0.2, "test": 0.3}
-    return drawn_split(crop_table(clean, detections), seed=3, **rules, **shares)
+    return drawn_split(named_crops(clean, detections), seed=3, **rules, **shares)
 
 
 def station(animal, visit, shot):

@@ -240,8 +240,8 @@ class Split(Section):
     source: one_of("drawn", "column")
     seed: SEED
     burst_gap_s: FROM_ZERO
-    revisit_gap_s: FROM_ZERO = 7200
-    shared: DROP_OR_KEEP = "drop"
+    revisit_gap_s: FROM_ZERO
+    shared: DROP_OR_KEEP
     novel: SHARE
     val_novel: SHARE
     val: SHARE
@@ -262,7 +262,7 @@ class CheckLeakage(Section):
     """Section `check_leakage`."""
 
     near_duplicate_bits: BITS
-    max_resting_on_nothing: SHARE = 0.2
+    max_resting_on_nothing: SHARE
 
 
 class Model(Section):
