@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pelage.catalogue.belonging import groups, sightings
 
@@ -88,3 +90,47 @@ def test_groups_do_not_depend_on_the_order_of_rows():
     expected = groups(table, 2, 7200)
     assert groups(table.sample(frac=1, random_state=3), 2, 7200).sort_index().equals(expected)
     assert groups(table.iloc[:0], 2, 7200).empty
+
+
+moments = st.one_of(
+    st.just(""),
+    st.integers(1, 3).map(lambda day: f"2026-01-{day:02d}"),
+    st.integers(0, 3 * 24 * 4).map(lambda n: (pd.Timestamp("2026-01-01") + n * pd.Timedelta("15min")).isoformat()),
+)
+sighting = st.tuples(st.integers(0, 6), st.sampled_from("ab"), st.sampled_from("ST"), moments, st.integers(0, 9))
+
+
+def belong_together(one, other, bits, gap_s):
+    if one["encounter"] == other["encounter"]:
+        return True
+    if one["identity"] != other["identity"]:
+        return False
+    if (int(one["phash"], 16) ^ int(other["phash"], 16)).bit_count() <= bits:
+        return True
+    if one["place"] != other["place"] or not one["date"] or not other["date"]:
+        return False
+    if min(len(one["date"]), len(other["date"])) == 10:
+        return one["date"][:10] == other["date"][:10]
+    apart = abs((pd.Timestamp(one["date"]) - pd.Timestamp(other["date"])).total_seconds())
+    return apart <= gap_s or one["night"] == other["night"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(sighting, min_size=1, max_size=12), st.sampled_from([0, 3600, 7200]))
+def test_groups_are_what_looking_at_all_pairs_finds(rows, gap_s):
+    def night(date):
+        return str((pd.Timestamp(date) - pd.Timedelta("12h")).date()) if len(date) > 10 else ""
+
+    table = photos(*(
+        (f"e{encounter}", who, place, night(date), date, "", f"{0x9E3779B97F4A7C15 * (look + 1) % 2**64:016x}")
+        for encounter, who, place, date, look in rows
+    ))  # fmt: skip
+    records = table.to_dict("records")
+    expected = list(range(len(records)))
+    for _ in records:  # each round hands the least number on
+        for i, one in enumerate(records):
+            near = [expected[j] for j, other in enumerate(records) if belong_together(one, other, 2, gap_s)]
+            expected[i] = min(near)
+    found = groups(table, 2, gap_s)
+    assert partition(found) == partition(np.array(expected))
+    assert all(name == table["encounter"][found == name].min() for name in found)

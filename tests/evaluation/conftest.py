@@ -18,7 +18,8 @@ def make_split():
                 side = ["left", "right"][photo]
                 rows.append({
                     "crop_id": f"{name}{visit}{photo}#0", "image_id": f"{name}{visit}{photo}", "part": "flank",
-                    "identity": name, "label": f"{name}:{side}", "encounter": f"{name}{visit}", "orientation": side,
+                    "identity": name, "label": f"{name}:{side}", "encounter": f"{name}{visit}", "group": f"{name}{visit}",
+                    "orientation": side,
                     "subset": subset, "known": name in "abcde", "gallery": subset == "train", "published": False,
                 })  # fmt: skip
     return pd.DataFrame(rows).reindex(columns=SPLIT_COLUMNS, fill_value="")

@@ -76,6 +76,6 @@ def test_rankings_that_break_the_rules(split, closed, rankings):
     refused("query", "a00#0", "is not in the protocol closed")
     refused("candidate", table.loc[rows[0], "candidate"], r"is listed twice in closed \(1 such rows\)")
     refused("rank", 1, "has rank")
-    closed.rules.queries.loc[0, "encounter"] = "a0"
-    with pytest.raises(PelageError, match="own photo or encounter, which closed bars"):
+    closed.rules.queries.loc[0, "group"] = "a0"
+    with pytest.raises(PelageError, match="own photo or group, which closed bars"):
         judge(table, closed, "file")

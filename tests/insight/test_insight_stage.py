@@ -34,6 +34,7 @@ def insight(tmp_path, monkeypatch):
             write_png(tmp_path / "data/views/crop_edge/flank" / crop_file(f"{image}#0"), pixels)
             rows.append((f"{image}#0", image, f"i{label}", f"i{label}:left", image, subset))
     split = pd.DataFrame(rows, columns=["crop_id", "image_id", "identity", "label", "encounter", "subset"])
+    split = split.assign(group=split["encounter"], place="", night="")
     split = split.assign(part="flank", camera="", station="", date="", orientation="left", published=False, known=True)
     write_table(tmp_path / "data/split.csv", split.assign(gallery=split["subset"] == "train"))
     (tmp_path / "data/views/crop/face").mkdir(parents=True)

@@ -22,7 +22,7 @@ def split_table():
                 (f"{image}#0", image, "flank", identity, encounter, subset, identity in "ab", subset == "train")
             )
     columns = ["crop_id", "image_id", "part", "identity", "encounter", "subset", "known", "gallery"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).assign(group=lambda table: table["encounter"])
 
 
 def embeddings_of(ids, seed=0):
@@ -79,7 +79,7 @@ def many(count: int, seed: int = 0):
     points = np.repeat(centre, 5, axis=0) + 0.5 * rng.normal(size=(count // 5 * 5, 16))
     points = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
     ids = [f"{place:05d}#0" for place in range(len(points))]
-    rows = pd.DataFrame({"crop_id": ids, "image_id": ids, "encounter": ids})
+    rows = pd.DataFrame({"crop_id": ids, "image_id": ids, "encounter": ids, "group": ids})
     rows["orientation"] = np.where(np.arange(len(points)) % 2, "left", "right")
     rows["identity"] = [str(place // 5) for place in range(len(points))]
     asks = np.arange(len(points)) % 50 < 2

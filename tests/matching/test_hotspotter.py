@@ -145,7 +145,7 @@ A, B, C = (sorted(name for name in CROPS if name[0] == encounter) for encounter 
 def ranked(queries, gallery, method):
     def rows(names):
         table = pd.DataFrame({"crop_id": names, "image_id": [name[:2] for name in names]})
-        return table.assign(encounter=table["crop_id"].str[0], identity=table["crop_id"].str[1], orientation="left")
+        return table.assign(group=table["crop_id"].str[0], identity=table["crop_id"].str[1], orientation="left")
 
     return rank(CROPS, {"open": ProtocolSet(rows(queries), rows(gallery))}, 100, True, method.score)[::2]
 

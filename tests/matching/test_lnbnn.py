@@ -170,7 +170,7 @@ def protocol(queries, gallery, same_encounter=False) -> ProtocolSet:
     def rows(names):
         table = pd.DataFrame({"crop_id": names}, dtype=str)
         table["image_id"] = table["crop_id"].str.split("#").str[0]
-        table["encounter"] = table["crop_id"].str[0]
+        table["group"] = table["crop_id"].str[0]
         table["orientation"] = "left"
         table["identity"] = table["crop_id"].str[1]
         return table

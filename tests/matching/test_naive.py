@@ -14,7 +14,7 @@ def split():
     rows = [(name, "train", n) for name, count in zip("abcd", (6, 3, 1, 1), strict=True) for n in range(count)]
     rows += [(name, "test", 10 + n) for name in "abcd" for n in range(12)]
     table = pd.DataFrame(rows, columns=["identity", "subset", "n"])
-    table["image_id"] = table["encounter"] = table["identity"] + table["n"].astype(str)
+    table["image_id"] = table["encounter"] = table["group"] = table["identity"] + table["n"].astype(str)
     table["crop_id"] = table["image_id"] + "#0"
     table["gallery"], table["known"] = table["subset"] == "train", True
     return table.assign(part="flank", published=False).reindex(columns=SPLIT_COLUMNS, fill_value="")

@@ -230,8 +230,10 @@ def project(folder: Path) -> Path:
     with open(folder / "params.yaml", "w") as file:
         YAML().dump(params, file)
     split = pd.DataFrame({"crop_id": IDS, "image_id": [crop_id[:-2] for crop_id in IDS]})
-    split = split.assign(identity="a", label="a:left", encounter="e", subset="train", part="flank", camera="")
-    split = split.assign(station="", date="", orientation="left", known=True, gallery=True, published=False)
+    split = split.assign(identity="a", label="a:left", encounter="e", group="e", place="", night="", subset="train")
+    split = split.assign(
+        part="flank", camera="", station="", date="", orientation="left", known=True, gallery=True, published=False
+    )
     write_table(folder / "data/split.csv", split)
     save_model(folder / "data/models/tiny/1.safetensors", model().state_dict(), ABOUT)
     return folder

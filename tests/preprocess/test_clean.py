@@ -212,7 +212,10 @@ def test_two_names_of_one_photo_are_a_conflict_exact_or_near(tmp_path):
 def test_an_exact_copy_of_a_near_duplicate_repeats_the_one_that_stays(tmp_path):
     lighter = encoded(np.clip(scene(1) * 1.06, 0, 255).astype(np.uint8), quality=70)
     files = {"a.jpg": encoded(scene(1)), "b.jpg": lighter, "c.jpg": lighter}
-    assert copies(cleaned(tmp_path, files)) == [("c", "a", "duplicate"), ("b", "a", "near_duplicate")]
+    result = cleaned(tmp_path, files)
+    assert copies(result) == [("c", "a", "duplicate"), ("b", "a", "near_duplicate")]
+    told = result.rejected.set_index("image_id")["detail"]["c"]
+    assert told == "The pixels are those of 'b', which repeats 'a'. There it is 'L0', here 'L2'."
     kept = cleaned(tmp_path, files, changes={"near_duplicates": "keep"})
     assert copies(kept) == [("c", "b", "duplicate"), ("b", "a", "near_duplicate")]
 

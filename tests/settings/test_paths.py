@@ -28,7 +28,8 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(root)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PELAGE_CACHE", str(root / ".pelage"))
-    monkeypatch.delenv("DVC_ROOT", raising=False)
+    for name in ("DVC_ROOT", "PELAGE_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
     return root
 
 
@@ -217,6 +218,15 @@ def test_files_that_parameters_name_are_the_users_too(project):
 def test_weights_may_be_those_that_the_pipeline_fetches(project, weights):
     check_paths({"model": {"weights": weights}})
     check_paths({"detect": {"megadetector": {"model": "data/weights/md.pt"}}})
+
+
+def test_the_folder_of_own_weights_is_not_where_weights_are_written(project, monkeypatch):
+    monkeypatch.setenv("PELAGE_WEIGHTS", "data/weights")
+    with pytest.raises(PelageError, match=r"The environment's PELAGE_WEIGHTS is 'data/weights', which holds data/w"):
+        check_paths({})
+    for path in ("../weights", ".pelage/weights", "data/own"):
+        monkeypatch.setenv("PELAGE_WEIGHTS", path)
+        check_paths({})
 
 
 def test_a_cache_elsewhere_is_written_too(project, monkeypatch):

@@ -6,6 +6,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pelage.split import draw
 from pelage.split.draw import draw_subsets, draw_val
 
 SHARES = {"novel": 0.2, "val_novel": 0.12, "val": 0.15, "test": 0.25}
@@ -119,3 +120,26 @@ def test_any_table_keeps_its_promises(rows, seed, novel, val_novel, val, test):
         assert "train" in held or (len(held) == 1 and groups > 1)
     shuffled = table.sample(frac=1, random_state=seed)
     assert draw_subsets(shuffled, seed, novel, val_novel, val, test) == subset
+
+
+def move_first_plainly(self, groups, subset, count):
+    """Look at all groups before each move."""
+    for moved in range(count):
+        free = [group for group in groups if self._may_leave(group)]
+        if not free:
+            return moved
+        self._move(min(free, key=self._labels_lost), subset)
+    return count
+
+
+@settings(max_examples=150, deadline=None)
+@given(random_visits, st.integers(0, 5), share, share)
+def test_the_queue_moves_what_looking_at_all_groups_does(rows, seed, val, test):
+    table = visits([(name, side and f"{name}:{side}:{group % 3}", f"g{group}") for name, side, group in rows])
+    fast = draw_subsets(table, seed, 0.2, 0.1, val, test)
+    queue = draw._Draft._move_first
+    try:
+        draw._Draft._move_first = move_first_plainly
+        assert draw_subsets(table, seed, 0.2, 0.1, val, test) == fast
+    finally:
+        draw._Draft._move_first = queue

@@ -25,8 +25,8 @@ def survey() -> pd.DataFrame:
                 image, name = f"{animal}{visit}{side}", f"L{animal}"
                 rows.append({
                     "crop_id": f"{image}#0", "image_id": image, "part": "flank", "identity": name,
-                    "label": f"{name}:{side}", "encounter": f"{animal}-{visit}", "orientation": side,
-                    "subset": subset, "known": not novel, "gallery": subset == "train",
+                    "label": f"{name}:{side}", "encounter": f"{animal}-{visit}", "group": f"{animal}-{visit}",
+                    "orientation": side, "subset": subset, "known": not novel, "gallery": subset == "train",
                 })  # fmt: skip
     return pd.DataFrame(rows)
 

@@ -87,6 +87,7 @@ def make_survey(folder: Path, dropout: float = 0.2, **train) -> None:
                 write_png(folder / "data/views/crop_edge/flank" / crop_file(f"{image}#0"), pixels.astype(np.uint8))
                 rows.append((f"{image}#0", image, f"i{label}", f"i{label}:left", f"{label}{encounter}", subset))
     split = pd.DataFrame(rows, columns=["crop_id", "image_id", "identity", "label", "encounter", "subset"])
+    split = split.assign(group=split["encounter"], place="", night="")
     split = split.assign(part="flank", camera="", station="", date="", orientation="left", known=True)
     write_table(folder / "data/split.csv", split.assign(gallery=split["subset"] == "train", published=False))
 

@@ -35,6 +35,7 @@ def survey(tmp_path, monkeypatch):
     rows.append(("u#0", "u", "unknown", "unknown:left", "u", "none", False))
     columns = ["crop_id", "image_id", "identity", "label", "encounter", "subset", "known"]
     split = pd.DataFrame(rows, columns=columns)
+    split = split.assign(group=split["encounter"], place="", night="")
     split = split.assign(part="flank", camera="", station="", date="", orientation="left", published=False)
     write_table(tmp_path / "data/split.csv", split.assign(gallery=split["subset"] == "train"))
     (tmp_path / "data/views/crop/face").mkdir(parents=True)

@@ -37,7 +37,7 @@ def survey(individuals: int = 4, photos: int = 3) -> tuple[pd.DataFrame, dict[st
             xy = (places * rng.uniform(0.9, 1.1) + rng.normal(size=places.shape))[order]
             ones = np.ones(48, np.float32)
             features[name] = LearnedFeatures(xy.astype(np.float32), descriptors.astype(np.float16), ones, (600, 400))
-            told = {"identity": f"animal {individual}", "encounter": f"{individual} {photo}", "orientation": "left"}
+            told = {"identity": f"animal {individual}", "group": f"{individual} {photo}", "orientation": "left"}
             rows.append({"crop_id": name, "image_id": name[:-2], **told})
     return pd.DataFrame(rows), features
 
@@ -71,7 +71,7 @@ def test_pairs_of_the_same_animal_are_verified_and_each_has_a_lookalike(drawn):
 def test_barred_pairs_are_never_learnt_from():
     rows, features = survey()
     rows.loc[rows["crop_id"].str.endswith("-1#0"), "orientation"] = "right"
-    rows.loc[rows["crop_id"].isin(["0-0#0", "0-2#0"]), "encounter"] = "one burst"
+    rows.loc[rows["crop_id"].isin(["0-0#0", "0-2#0"]), "group"] = "one burst"
     asked = []
 
     def matcher(pairs: pd.DataFrame) -> list[PairMatches]:

@@ -34,8 +34,16 @@ def project(scratch, shared_photos):
             name = f"{individual}-{place}#0"
             write_png(made.folder / "data/views/crop/flank" / crop_file(name), image)
             write_png(made.folder / "data/masks/flank" / crop_file(name), np.full(image.shape[:2], 255, np.uint8))
-            told = {"image_id": name[:-2], "part": "flank", "encounter": name, "orientation": "left"}
-            who = {"identity": folder.name, "label": folder.name, "camera": "", "station": "", "date": ""}
+            told = {"image_id": name[:-2], "part": "flank", "encounter": name, "group": name, "orientation": "left"}
+            who = {
+                "identity": folder.name,
+                "label": folder.name,
+                "camera": "",
+                "station": "",
+                "date": "",
+                "place": "",
+                "night": "",
+            }
             subset = {"subset": "train" if place else "val", "known": "true", "gallery": "true" if place else "false"}
             rows.append({"crop_id": name, **told, **who, **subset, "published": "false"})
     write_table(made.folder / "data/split.csv", pd.DataFrame(rows))

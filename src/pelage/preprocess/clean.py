@@ -375,7 +375,10 @@ def clean_photos(
             sentences = [
                 sentence + ("" if mine == its else f" There it is {its!r}, here {mine!r}.")
                 for sentence, mine, its in zip(
-                    _copy_sentences(copies.iloc[found], ids), name[row[found]], name[stays[found]], strict=True
+                    _copy_sentences(copies.iloc[found], stays[found], ids),
+                    name[row[found]],
+                    name[stays[found]],
+                    strict=True,
                 )
             ]
             _reject(row[found], kind, sentences, reason, detail)
@@ -425,10 +428,14 @@ def _reject(rows: np.ndarray, why: str, sentences: list[str], reason: np.ndarray
     detail[rows[new]] = np.array(sentences, object)[new]
 
 
-def _copy_sentences(copies: pd.DataFrame, ids: np.ndarray) -> list[str]:
-    first = ids[copies["first"].to_numpy()]
+def _copy_sentences(copies: pd.DataFrame, stays: np.ndarray, ids: np.ndarray) -> list[str]:
+    """Return a sentence on each of C copies of one kind; `stays` `(C,)` are the rows of photos that stay for them."""
+    first, stays = ids[copies["first"].to_numpy()], ids[stays]
     if (copies["kind"] == "duplicate").all():
-        return [f"The pixels are those of {other!r}." for other in first]
+        return [
+            f"The pixels are those of {other!r}" + ("." if other == last else f", which repeats {last!r}.")
+            for other, last in zip(first, stays, strict=True)
+        ]
     return [
         f"It repeats {other!r}: {bits} bits of the hash and a share of {changed:.3f} of the picture differ."
         for other, bits, changed in zip(first, copies["bits"], copies["changed"], strict=True)

@@ -28,6 +28,9 @@ KEPT = (".git", ".dvc")
 WEIGHTS = (".safetensors", ".onnx", ".pt")
 """Suffixes of weights: such an output may be named as weights, for it is there to be used."""
 
+WEIGHTS_FOLDER = "PELAGE_WEIGHTS"
+"""The environment's name of a folder of the user's own weights."""
+
 Identity = tuple[int, int]
 Accepted = Collection[tuple[str, str]]
 
@@ -214,6 +217,8 @@ def check_paths(params: Mapping[str, Any], dvc: Path = Path("dvc.yaml")) -> None
     places = protected_places(described)
     fetched = [("is", path) for path in written_paths(described) if Path(path).suffix in WEIGHTS]
     fetched += [("lies in", str(cache_root()))]
+    if own := os.environ.get(WEIGHTS_FOLDER):
+        refuse_written(Path(own), f"The environment's {WEIGHTS_FOLDER} is {own!r}", places, fetched)
     for named in user_paths(params):
         said = f"params.yaml: {named.key} is {named.written!r}"
         for path in named.paths:

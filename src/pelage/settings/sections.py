@@ -147,7 +147,7 @@ class Dataset(Source):
     sources: list[NamedSource] | None = None
     boxes: one_of(*BOXES) = "saliency"
     part: PART | None = None
-    parts: ALL_PARTS | None = None
+    parts: ALL_PARTS = Field(default_factory=lambda: list(PARTS))
     curated: YES_OR_NO = False
     split_column: MAYBE_TEXT = None
     published_leaks: YES_OR_NO = False

@@ -142,6 +142,8 @@ class _Draft:
         return sum(self.train_labels[label] == 1 for label in self.labels[group])
 
     def _move(self, group: str, subset: str) -> None:
+        if self.subset[group] == subset:  # it went with a companion
+            return
         self.subset[group] = subset
         self.train_groups.subtract(self.members[group])
         self.train_labels.subtract(self.labels[group])
