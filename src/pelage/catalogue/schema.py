@@ -119,6 +119,7 @@ def check_survey(survey: Survey, key: str, order: str = "") -> Checked:
             cannot be understood.
     """
     table = survey.rows.rename(columns={name: f"source_{name}" for name in TAKEN}).reset_index(drop=True)
+    table = table.rename(columns=_known_columns(table.columns))
     table = table.astype(object).fillna("").astype(str)
     for name in REQUIRED:
         if name not in table:
@@ -176,6 +177,17 @@ def check_survey(survey: Survey, key: str, order: str = "") -> Checked:
     table["orientation"] = words.map(ORIENTATIONS).fillna(UNKNOWN)
     table["identity"] = table["identity"].where(table["identity"] != "", UNKNOWN)
     return Checked(table, rejected, missing, counts)
+
+
+def _known_columns(columns: Sequence[str]) -> dict[str, str]:
+    """Return columns that are known by another spelling, such as `Image ID`, and what they are called here."""
+    known = {*REQUIRED, *OF_CLAIMS, *OF_PHOTOS} - set(columns)
+    found: dict[str, str] = {}
+    for column in columns:
+        name = re.sub(r"[ -]+", "_", str(column).strip().lower())
+        if name in known and name not in found.values():
+            found[column] = name
+    return found
 
 
 def box_text(text: str) -> str:
