@@ -119,7 +119,6 @@ def check_survey(survey: Survey, key: str, order: str = "") -> Checked:
             cannot be understood.
     """
     table = survey.rows.rename(columns={name: f"source_{name}" for name in TAKEN}).reset_index(drop=True)
-    table = table.rename(columns=_known_columns(table.columns))
     table = table.astype(object).fillna("").astype(str)
     for name in REQUIRED:
         if name not in table:
@@ -179,7 +178,7 @@ def check_survey(survey: Survey, key: str, order: str = "") -> Checked:
     return Checked(table, rejected, missing, counts)
 
 
-def _known_columns(columns: Sequence[str]) -> dict[str, str]:
+def known_columns(columns: Sequence[str]) -> dict[str, str]:
     """Return columns that are known by another spelling, such as `Image ID`, and what they are called here."""
     known = {*REQUIRED, *OF_CLAIMS, *OF_PHOTOS} - set(columns)
     found: dict[str, str] = {}
