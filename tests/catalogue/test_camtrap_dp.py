@@ -241,6 +241,19 @@ def test_backslashes_and_missing_values(package, read):
     assert said(data, "m1") == ["P1 "]
 
 
+def test_observations_of_a_sequence_are_of_all_its_files(package, read):
+    head, *lines = MEDIA.splitlines()
+    media = "\n".join([head + ",sequenceID", *(line + ",s1" * (line[:2] in ("m1", "m2")) for line in lines)]) + "\n"
+    root = package("", media=media)
+    (root / "observations.csv").write_text(
+        "observationID,deploymentID,sequenceID,mediaID,timestamp,observationType,count,individualID\n"
+        "o1,d1,s1,,2026-01-31T10:00:00Z,animal,1,P1\no2,d2,,m4,2026-01-31T12:00:00Z,animal,1,P2\n"
+    )
+    data = read(root)
+    assert said(data, "m1") == said(data, "m2") == ["P1 "]
+    assert data.photos["encounter"].tolist() == ["s1", "s1", "", "", ""]
+
+
 def test_no_package_is_explained(read, tmp_path):
     with pytest.raises(PelageError, match=r"datasets.mine.path: there is no Camtrap Data Package"):
         read(tmp_path)

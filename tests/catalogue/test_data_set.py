@@ -106,6 +106,7 @@ def test_rows_with_too_many_cells_and_listed_but_absent_photos_stop_nothing(read
         table("p,a.jpg,L1", "", "q,b.jpg,L2", header="image_id,path,identity,"),
         table("p,a.jpg,L1", "q,b.jpg,L2").replace("\n", "\r\n"),
         table('"p","a.jpg" ,"L1"', '"q","b.jpg","L2"'),
+        table("p,a.jpg,L1", "q,b.jpg,L2", header="Image ID,PATH,Identity"),
     ],
 )
 def test_what_spreadsheets_do_to_a_table_is_undone(read, text):

@@ -37,7 +37,7 @@ REQUIRED = {
 }
 OPTIONAL = {
     "deployments": ["locationID", "cameraID", "timestampIssues"],
-    "media": ["fileMediatype"],
+    "media": ["fileMediatype", "sequenceID"],
     "observations": [
         *("deploymentID", "mediaID", "eventID", "eventStart", "eventEnd", "scientificName", "count", "individualID"),
         *("classificationMethod", *BOX),
@@ -100,8 +100,9 @@ def read_package(root: Path, files: Sequence[Found], key: str) -> Survey:
     times = read_dates(media["timestamp"], lambda rows: _place(paths["media"], media, rows), key, "", "timestamp")
     events = observations[(observations["mediaID"] == "") & (observations["observationType"] != "unclassified")]
     events = _known(events, "deploymentID", deployments, "deployment", rejected, None)
-    spans = _spans(events, paths["observations"], key, times, rejected)
-    during = _event_pairs(media, times, spans)
+    of_sequence = (events["eventID"] != "") & events["eventID"].isin(media["sequenceID"])  # of version 0.1.6
+    spans = _spans(events[~of_sequence], paths["observations"], key, times, rejected)
+    during = pd.concat([_event_pairs(media, times, spans), _sequence_pairs(media, events[of_sequence])])
     images = media["fileMediatype"].str.lower().str.startswith("image/")
     images |= (media["fileMediatype"] == "") & media["filePath"].str.lower().str.endswith(PHOTO_SUFFIXES)
     claims, ambiguous = _claims(media, observations, during)
@@ -256,6 +257,14 @@ def _event_pairs(media: pd.DataFrame, times: Dates, events: pd.DataFrame) -> pd.
         for observation, low, high in zip(here.index, first, after, strict=True):
             pairs.append(np.stack([rows[low:high], np.full(max(high - low, 0), observation)], 1))
     return pd.DataFrame(np.concatenate(pairs), columns=["medium", "observation"])
+
+
+def _sequence_pairs(media: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
+    """Return which media (`medium`) each observation of a sequence (`observation`) is of."""
+    own = media.reset_index(names="medium")[["medium", "deploymentID", "sequenceID"]]
+    told = events.reset_index(names="observation")[["observation", "deploymentID", "eventID"]]
+    pairs = told.merge(own, left_on=["deploymentID", "eventID"], right_on=["deploymentID", "sequenceID"])
+    return pairs[["medium", "observation"]]
 
 
 def _claims(media: pd.DataFrame, observations: pd.DataFrame, during: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:

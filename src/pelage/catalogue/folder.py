@@ -10,7 +10,7 @@ import pandas as pd
 
 from pelage.catalogue.inventory import PHOTO_SUFFIXES, Found
 from pelage.catalogue.names import id_from_path, parse_names
-from pelage.catalogue.schema import Survey
+from pelage.catalogue.schema import Survey, known_columns
 from pelage.common.errors import PelageError
 from pelage.common.files import inside
 from pelage.common.tables import read_rows
@@ -62,7 +62,7 @@ def read_folder(root: Path, files: Sequence[Found], dataset: Mapping[str, Any], 
 def _read_metadata(root: Path, files: Sequence[Found], metadata: str, dataset: Mapping[str, Any], key: str) -> Survey:
     file = inside(root, metadata, f"params.yaml, {key}.metadata")
     read = read_rows(file)
-    rows, unmatched = read.table, 0
+    rows, unmatched = read.table.rename(columns=known_columns(read.table.columns)), 0
     rejected = [
         ("", "", "cells", f"{metadata}, row {number}: there are more cells than columns: {said[:80]!r}")
         for number, said in read.longer

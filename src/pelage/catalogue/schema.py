@@ -178,6 +178,17 @@ def check_survey(survey: Survey, key: str, order: str = "") -> Checked:
     return Checked(table, rejected, missing, counts)
 
 
+def known_columns(columns: Sequence[str]) -> dict[str, str]:
+    """Return columns that are known by another spelling, such as `Image ID`, and what they are called here."""
+    known = {*REQUIRED, *OF_CLAIMS, *OF_PHOTOS} - set(columns)
+    found: dict[str, str] = {}
+    for column in columns:
+        name = re.sub(r"[ -]+", "_", str(column).strip().lower())
+        if name in known and name not in found.values():
+            found[column] = name
+    return found
+
+
 def box_text(text: str) -> str:
     """Return a box `x y w h` from `[x, y, w, h]`, `(x, y, w, h)`, `x,y,w,h` or `x y w h` in pixels; empty stays empty.
 
