@@ -180,11 +180,9 @@ def test_the_matched_crop_is_segmented_and_shown(tmp_path):
     assert np.array_equal(read_image(tmp_path / "views/0.png"), brighter)
 
 
-def test_no_crops_and_wrong_params(tmp_path):
+def test_no_crops_and_a_missing_reference(tmp_path):
     folders = _folders(tmp_path)
     assert remove_backgrounds(*folders, Segmenter(_brightness, "s"), PARAMS, tmp_path / "memo") == []
-    with pytest.raises(PelageError, match=r"background\.fill"):
-        remove_backgrounds(*folders, Segmenter(_brightness, "s"), {**PARAMS, "fill": "pink"}, tmp_path)
     with pytest.raises(PelageError, match=r"nowhere\.jpg"):
         remove_backgrounds(*folders, Segmenter(_brightness, "s"), {**PARAMS, "reference": "nowhere.jpg"}, tmp_path)
 

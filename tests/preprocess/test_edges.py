@@ -87,11 +87,9 @@ def test_opacity_is_laid_on_black(tmp_path):
     assert view[:, :, 3].any()
 
 
-def test_nothing_in_nothing_out_and_wrong_method(tmp_path):
+def test_nothing_in_nothing_out_and_missing_weights(tmp_path):
     folders = _folders(tmp_path, [], [])
     assert draw_edges(*folders, PARAMS, Path("unused")) == []
-    with pytest.raises(PelageError, match=r"edges\.method is 'sobel'"):
-        draw_edges(*folders, {**PARAMS, "method": "sobel"}, Path("unused"))
     with pytest.raises(PelageError, match=r"hed\.safetensors is missing"):
         draw_edges(*folders, {**PARAMS, "method": "hed"}, tmp_path / "hed.safetensors")
 

@@ -18,9 +18,7 @@ GRID = {"hidden": [(8,)], "rate": [0.003], "batch": [8]}
 def rows_of(count, identities=3) -> pd.DataFrame:
     names = [f"L{place % identities}" for place in range(count)]
     table = pd.DataFrame({"crop_id": [f"p{place:02d}#0" for place in range(count)], "identity": names, "label": names})
-    return table.assign(
-        part="flank", orientation="left", encounter=[f"e{place // identities}" for place in range(count)]
-    )
+    return table.assign(part="flank", orientation="left", group=[f"e{place // identities}" for place in range(count)])
 
 
 def test_light_and_contrast_count_for_nothing(tmp_path):

@@ -58,7 +58,7 @@ def test_training_learns_and_keeps_the_weights_of_its_best_epoch():
 def test_patience_stops_what_only_learns_by_heart():
     rng = np.random.default_rng(3)
     crops = clusters()
-    nonsense = Crops(rng.normal(size=(36, 6)).astype(np.float32), crops.labels, crops.encounters)
+    nonsense = Crops(rng.normal(size=(36, 6)).astype(np.float32), crops.labels, crops.groups)
     fitted = fit(nonsense, LABELS, settings(epochs=500, rate=0.1))
     assert fitted.epochs == fitted.best_epoch + 5 < 500
 

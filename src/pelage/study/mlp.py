@@ -83,7 +83,7 @@ def learn(
     """
     teaches = tells_its_label(rows)
     names, labels = np.unique(rows.loc[teaches, "label"].to_numpy(str), return_inverse=True)
-    crops = Crops(inputs[teaches], labels, rows.loc[teaches, "encounter"].to_numpy(str))
+    crops = Crops(inputs[teaches], labels, rows.loc[teaches, "group"].to_numpy(str))
     if len(names) < 2:
         reason = f"{len(crops)} training crops with {len(names)} labels; two labels are needed"
         return {}, {"trained": False, "reason": reason}, pd.DataFrame(columns=GRID_COLUMNS)
@@ -97,7 +97,7 @@ def learn(
         "trained": True,
         "photos": len(crops),
         "labels": len(names),
-        "encounters": len(np.unique(crops.encounters)),
+        "groups": len(np.unique(crops.groups)),
         "hidden": spelled(chosen.hidden),
         "rate": chosen.rate,
         "batch": chosen.batch,

@@ -1,6 +1,6 @@
 """Selection: how a network of `network.py` is trained, when training stops, and which settings it is given.
 
-Encounters are never divided: not between folds, and not between the crops that are learnt and those that say when to
+Groups are never divided: not between folds, and not between the crops that are learnt and those that say when to
 stop. Two photos of one burst look alike, whatever the network has understood.
 """
 
@@ -28,18 +28,18 @@ class Crops:
     Attributes:
         inputs: `(N, D)` float32.
         labels: `(N,)` integers from 0.
-        encounters: `(N,)` encounter of each crop.
+        groups: `(N,)` group of each crop (`pelage.catalogue.belonging`).
     """
 
     inputs: np.ndarray
     labels: np.ndarray
-    encounters: np.ndarray
+    groups: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, chosen: np.ndarray) -> Crops:
-        return Crops(self.inputs[chosen], self.labels[chosen], self.encounters[chosen])
+        return Crops(self.inputs[chosen], self.labels[chosen], self.groups[chosen])
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,12 @@ class Fitted:
 
 
 def deal(crops: Crops, folds: int, seed: int) -> np.ndarray:
-    """Deal whole encounters to folds, those of one label to different folds as far as they go.
+    """Deal whole groups to folds, those of one label to different folds as far as they go.
 
     Returns:
         `(N,)` fold of each crop, from 0.
     """
-    _, groups = np.unique(crops.encounters, return_inverse=True)
+    _, groups = np.unique(crops.groups, return_inverse=True)
     shares = np.zeros((groups.max(initial=-1) + 1, crops.labels.max(initial=-1) + 1), int)
     np.add.at(shares, (groups, crops.labels), 1)
     held, fold_of = np.zeros((folds, shares.shape[1]), int), np.zeros(len(shares), int)
@@ -105,7 +105,7 @@ def initial_network(inputs: int, labels: int, settings: Settings) -> Network:
 
 
 def fit(crops: Crops, labels: int, settings: Settings) -> Fitted:
-    """Train a network; encounters of one fold say when to stop.
+    """Train a network; groups of one fold say when to stop.
 
     Args:
         crops: What is learnt, and held out.
