@@ -25,6 +25,10 @@ TINY = {
 }
 
 
+ALWAYS = {"inventory", "check_params"}
+"""What a change of any parameter runs: the look at the sources, and the check of all parameters."""
+
+
 def ran(output: str) -> set[str]:
     return set(re.findall(r"Running stage '([\w@]+)'", output))
 
@@ -60,7 +64,7 @@ def test_what_came_out(project):
 
 def test_margin_retrains_and_nothing_before(project):
     project.set(loss__margin=0.5)
-    stages = ran(project.dvc("repro").stdout) - {"inventory"}
+    stages = ran(project.dvc("repro").stdout) - ALWAYS
     assert stages
     after = {"train", "embed", "search", "fuse", "evaluate", "insight", "report"}
     assert {name.split("@")[0] for name in stages} <= after
@@ -69,7 +73,7 @@ def test_margin_retrains_and_nothing_before(project):
 
 def test_hed_reruns_edges_and_what_reads_edge_views(project):
     project.set(edges__method="hed")
-    stages = ran(project.dvc("repro").stdout) - {"inventory"}
+    stages = ran(project.dvc("repro").stdout) - ALWAYS
     assert {"edges@flank", "train@cosface"} <= stages
     after = {"edges", "train", "embed", "search", "fuse", "evaluate", "insight", "report"}
     assert {name.split("@")[0] for name in stages} <= after
@@ -82,5 +86,5 @@ def test_an_unknown_data_set_is_named_and_nothing_is_lost(project):
     failed = project.dvc("repro", check=False)
     project.set(ingest__dataset="demo")
     assert failed.returncode != 0
-    assert "datasets has no entry 'nowhere'" in failed.stderr
+    assert "ingest.dataset names 'nowhere'; datasets has" in failed.stderr
     assert (project.folder / "data/photos.csv").read_bytes() == before

@@ -128,6 +128,17 @@ def test_a_box_of_a_machine_stands_beside_the_name_of_the_event(package, read):
 TWO = observation(media="m1") + observation(media="m3", rest="Panthera pardus,1,P2,,,,,human")
 
 
+def test_a_species_of_the_file_and_the_name_of_its_event_are_one_claim(package, read):
+    species = observation(media="m1", rest="Panthera pardus,1,,,,,,machine")
+    event = observation(event="e1", start="09:59:00", end="10:01:00", rest=",1,P1,,,,,human")
+    data = read(package(species + event + observation(media="m3", rest="Panthera pardus,1,P2,,,,,human")))
+    told = data.claims[data.claims["image_id"] == "m1"]
+    assert told[["identity", "species"]].to_numpy().tolist() == [["P1", "Panthera pardus"]]
+    two = species + observation(media="m1", rest="Hystrix cristata,1,,,,,,machine")
+    data = read(package(two + event + observation(media="m3", rest="Panthera pardus,1,P2,,,,,human")))
+    assert len(data.claims[data.claims["image_id"] == "m1"]) == 3  # two animals, and nobody says whose the name is
+
+
 def test_times_of_several_zones_are_brought_to_one(package, read):
     media = MEDIA.replace("12:00:00Z,media/3", "13:00:00+01:00,media/3")
     assert read(package(TWO, media=media)).photos.set_index("image_id").loc["m3", "date"] == "2026-01-31T12:00:00"

@@ -152,13 +152,6 @@ def test_wrong_settings_are_named(field, value, message):
         read_rematcher(params, "glue")
 
 
-@pytest.mark.parametrize("name", ["net", "sift_lnbnn", "mlp"])
-def test_a_name_that_another_method_has_is_refused(name):
-    params = PARAMS | {"rematchers": {name: PARAMS["rematchers"]["glue"]}}
-    with pytest.raises(PelageError, match="another method"):
-        read_rematcher(params, name)
-
-
 def test_workers_change_no_digit(monkeypatch, tmp_path):
     torch.manual_seed(0)
     network = LightGlue(features=None, input_dim=128, n_layers=2, descriptor_dim=64, num_heads=2).eval()

@@ -37,7 +37,7 @@ def survey(tmp_path):
         mask[:, 2:6] = 255
         write_png(tmp_path / "masks" / crop_file(crop), mask)
     columns = ["crop_id", "image_id", "identity", "label", "orientation", "encounter", "subset", "known"]
-    split = pd.DataFrame(rows, columns=columns).assign(part="flank")
+    split = pd.DataFrame(rows, columns=columns).assign(part="flank", group=[row[5] for row in rows])
     return split.assign(gallery=split["subset"] == "train"), tmp_path
 
 

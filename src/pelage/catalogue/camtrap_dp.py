@@ -303,12 +303,30 @@ def _claims(media: pd.DataFrame, observations: pd.DataFrame, during: pd.DataFram
     seen["individualID"] = seen["individualID"].mask(several, "")
     told = (seen[["individualID", "scientificName", BOX[0]]] != "").any(axis=1)
     claims = seen[told].sort_values(["medium", "event", "number"], kind="stable")
-    claims = claims.drop_duplicates(["medium", "individualID", "scientificName", *BOX])
+    claims = _joined(claims.drop_duplicates(["medium", "individualID", "scientificName", *BOX]))
     unboxed = claims[(claims[BOX[0]] == "") & (claims["individualID"] != "")]
     ambiguous = (unboxed.groupby("medium")["individualID"].nunique() > 1).reindex(media.index, fill_value=False)
     ambiguous |= lost.groupby(seen["medium"]).any().reindex(media.index, fill_value=False)
     claims = claims.set_index("medium").rename(columns={"number": "observation_number"})
     return claims[["individualID", "scientificName", "observation_number", *BOX]], ambiguous
+
+
+def _joined(claims: pd.DataFrame) -> pd.DataFrame:
+    """Join what is told of a whole photo in two rows: the species by one (its own), the name by another (its event's).
+
+    A row that names and has its species already is an animal of its own beside one that has a species only.
+    """
+    whole = claims[BOX[0]] == ""
+    named = whole & (claims["individualID"] != "")
+    medium = claims["medium"]
+    apart = named.groupby(medium).transform("any") & ~(named & (claims["scientificName"] != "")).groupby(
+        medium
+    ).transform("any")
+    species = claims["scientificName"].where(whole & ~named & apart & (claims["scientificName"] != ""))
+    only = species.groupby(medium).transform("nunique") == 1
+    told = species.groupby(medium).transform("first")
+    claims = claims.assign(scientificName=claims["scientificName"].mask(named & apart & only, told))
+    return claims[species.isna() | ~only]
 
 
 def _events(observations: pd.DataFrame, media: pd.DataFrame, during: pd.DataFrame) -> dict[int, str]:
