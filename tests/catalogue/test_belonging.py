@@ -87,6 +87,16 @@ def test_equal_content_is_one_encounter_and_empty_content_joins_nothing():
     assert partition(encounters(photos({}, {}, {}, {}), content)) == [0, 1, 0, 2]
 
 
+def test_a_burst_that_a_camera_divides_between_two_folders_is_one_visit():
+    """Folders of cameras are full after 999 or 9999 photos; without station and camera the individual tells the place."""
+    rows = photos(
+        at(0, "", station="", path="L1/100EK113/IMG_9999.JPG"),
+        at(2, "", station="", path="L1/101EK113/IMG_0001.JPG"),
+        at(4, "", station="", path="L2/101EK113/IMG_0001.JPG", identity="L2"),
+    )
+    assert partition(belonging(rows).table["encounter"]) == [0, 0, 1]
+
+
 def test_places_and_nights():
     rows = photos(
         at(-43201, "S1A"),
@@ -97,7 +107,7 @@ def test_places_and_nights():
         {"path": "0.jpg"},
     )
     table = belonging(rows).table
-    assert table["place"].tolist() == ["S1", "S1A", "x/L1", "x", "S1", "/L1"]
+    assert table["place"].tolist() == ["S1", "S1A", "L1", "x", "S1", "L1"]
     assert table["night"].tolist() == ["2026-01-29", "2026-01-30", "2026-01-30", "2026-01-31", "", ""]
 
 

@@ -22,7 +22,7 @@ def test_what_is_near_stays_near_and_the_same_points_give_the_same_picture():
 
 
 def test_a_picture_goes_on_from_where_it_was():
-    """Points along an arc hold together, so that nothing turns round (clusters far apart may drift, as no two touch)."""
+    """Points along an arc hold together, so that nothing turns round; clusters far apart may drift."""
     angle = np.linspace(0, 2, 48)
     points = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
     before = np.stack([10 * angle, np.zeros(48)], axis=1).astype(np.float32)

@@ -62,7 +62,7 @@ class Belonging:
 def belong(photos: pd.DataFrame, names: pd.Series, gap_s: float, content: pd.Series | None = None) -> Belonging:
     """Tell of each photo its place, its night and its encounter, and what the encounter rests on.
 
-    The place is the station, else the camera, else the folder and the individual. The night goes from noon to noon and
+    The place is the station, else the camera, else where the individual was, else the folder. The night goes from noon to noon and
     is named by the date of its evening; it is empty without a time of day. Photos are one encounter when they are
     linked, directly or in a chain, by one of these:
 
@@ -153,7 +153,7 @@ def groups(photos: pd.DataFrame, bits: int, revisit_gap_s: float) -> pd.Series:
 
 
 def sightings(photos: pd.DataFrame, revisit_gap_s: float) -> pd.Series:
-    """Return numbers of sightings: of one individual at one place, in one night or coming back within a time.
+    """Return numbers of sightings: of one individual at one place in one night, or coming back anywhere within a time.
 
     A photo of which only the day is told is of one sighting with all of its individual at its place on that day.
 
@@ -174,10 +174,10 @@ def _sighting_links(photos: pd.DataFrame, revisit_gap_s: float) -> list[np.ndarr
     of_day = _codes(here[today], day[today])
     timeless = np.isin(of_day, of_day[np.isnan(time[today])])
     links.append(today[timeless][_same_codes(of_day[timeless])])
-    timed = np.flatnonzero(~np.isnan(time))
-    timed = timed[np.lexsort((time[timed], here[timed]))]
+    who, timed = _codes(photos["identity"]), np.flatnonzero(~np.isnan(time))
+    timed = timed[np.lexsort((time[timed], who[timed]))]  # wherever: two cameras side by side may have no station
     before, after = timed[:-1], timed[1:]
-    soon = (here[before] == here[after]) & (time[after] - time[before] <= revisit_gap_s)
+    soon = (who[before] == who[after]) & (time[after] - time[before] <= revisit_gap_s)
     return [*links, np.stack([before, after], 1)[soon]]
 
 
@@ -190,7 +190,8 @@ def _view_links(photos: pd.DataFrame, bits: int) -> list[np.ndarray]:
 
 
 def _places(photos: pd.DataFrame, folder: pd.Series, names: pd.Series) -> pd.Series:
-    alone = folder.astype(object).mask(names != UNKNOWN, folder.astype(object) + "/" + names)
+    """Return the place of each photo; folders tell none of an individual, for cameras begin new ones within a burst."""
+    alone = folder.astype(object).mask(names != UNKNOWN, names)
     place = photos["station"].where(photos["station"] != "", photos["camera"]).astype(object)
     return place.where(place != "", alone)
 
