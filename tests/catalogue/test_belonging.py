@@ -88,7 +88,7 @@ def test_equal_content_is_one_encounter_and_empty_content_joins_nothing():
 
 
 def test_a_burst_that_a_camera_divides_between_two_folders_is_one_visit():
-    """Folders of cameras are full after 999 or 9999 photos; without station and camera the individual tells the place."""
+    """Folders of cameras get full; without station and camera the individual tells the place."""
     rows = photos(
         at(0, "", station="", path="L1/100EK113/IMG_9999.JPG"),
         at(2, "", station="", path="L1/101EK113/IMG_0001.JPG"),

@@ -62,9 +62,9 @@ class Belonging:
 def belong(photos: pd.DataFrame, names: pd.Series, gap_s: float, content: pd.Series | None = None) -> Belonging:
     """Tell of each photo its place, its night and its encounter, and what the encounter rests on.
 
-    The place is the station, else the camera, else where the individual was, else the folder. The night goes from noon to noon and
-    is named by the date of its evening; it is empty without a time of day. Photos are one encounter when they are
-    linked, directly or in a chain, by one of these:
+    The place is the station, else the camera, else where the individual was, else the folder. The night goes from noon
+    to noon and is named by the date of its evening; it is empty without a time of day. Photos are one encounter when
+    they are linked, directly or in a chain, by one of these:
 
     * The source gives both the same encounter, whoever is on them. Where it does so for individuals who never were at
       one place within a day, its numbers start anew with each individual and are taken so.
