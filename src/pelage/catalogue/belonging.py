@@ -153,9 +153,9 @@ def groups(photos: pd.DataFrame, bits: int, revisit_gap_s: float) -> pd.Series:
 
 
 def sightings(photos: pd.DataFrame, revisit_gap_s: float) -> pd.Series:
-    """Return numbers of sightings: of one individual at one place in one night, or coming back anywhere within a time.
+    """Return numbers of sightings: one individual at one place on one day or in one night, or anywhere within a time.
 
-    A photo of which only the day is told is of one sighting with all of its individual at its place on that day.
+    Light and background are the same then. A day goes from midnight to midnight, a night from noon to noon.
 
     Args:
         photos, revisit_gap_s: As in `groups`; columns `identity, place, night, date`.
@@ -171,9 +171,7 @@ def _sighting_links(photos: pd.DataFrame, revisit_gap_s: float) -> list[np.ndarr
     links = [tonight[_same_codes(_codes(here[tonight], night[tonight]))]]
     day = np.floor(start / DAY_S)
     today = np.flatnonzero(~np.isnan(day))
-    of_day = _codes(here[today], day[today])
-    timeless = np.isin(of_day, of_day[np.isnan(time[today])])
-    links.append(today[timeless][_same_codes(of_day[timeless])])
+    links.append(today[_same_codes(_codes(here[today], day[today]))])
     who, timed = _codes(photos["identity"]), np.flatnonzero(~np.isnan(time))
     timed = timed[np.lexsort((time[timed], who[timed]))]  # wherever: two cameras side by side may have no station
     before, after = timed[:-1], timed[1:]

@@ -206,8 +206,8 @@ def describe_run(
     }
     several = [str(source.get("name")) for source in dataset.get("sources", ())]
     splits = {
-        "drawn": "The split was drawn by group: no visit, copy or night of an individual at one place stands on two "
-        "sides, and no photo is compared with its own group.",
+        "drawn": "The split was drawn by group: no visit, no copy, and no day or night of an individual at one place "
+        "stands on two sides, and no photo is compared with its own group.",
         "column": f"The split is the published one (column {dataset.get('split_column')}); "
         "what it leaks is counted below, and the closed and open protocols keep it as published.",
     }

@@ -99,10 +99,10 @@ def drawn_split(
     if visits.groupby("identity")["group"].nunique().max() < 2:
         raise PelageError(
             f"{PHOTOS}: none of its {individuals} individuals was photographed in two encounters (photos of one "
-            "encounter, of one individual at one place in one night, near-equal photos, and undated photos of one "
-            "folder with consecutive numbers count once), so nobody can be recognised again. Bring photos of further "
-            "visits, or check the columns date, station, sequence and encounter, split.burst_gap_s and "
-            "split.revisit_gap_s."
+            "encounter, of one individual at one place on one day or in one night, near-equal photos, and undated "
+            "photos of one folder with consecutive numbers count once), so nobody can be recognised again. Bring "
+            "photos of further visits, or check the columns date, station, sequence and encounter, split.burst_gap_s "
+            "and split.revisit_gap_s."
         )
     return _table(crops, visits["group"].map(draw_subsets(visits, seed, **shares)), published=False)
 
