@@ -1,4 +1,5 @@
-# Two commands: `make repro` runs the pipeline, `make test` runs the tests. Both set up .venv first, once.
+# Two commands: `make repro` runs the pipeline, `make test` runs the tests. Both set up .venv first, once, and compile it:
+# some sixty processes then start in a third of the time.
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
@@ -31,5 +32,5 @@ lock: .venv/installed
 		v >= (3, 11) or sys.exit(f"pelage needs Python 3.11 or newer, this is {v[0]}.{v[1]}: make PYTHON=python3.11")'
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -m1 '^uv==' requirements.txt)"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.txt
 	@touch $@
