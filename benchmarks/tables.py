@@ -22,7 +22,7 @@ from pelage.catalogue.clocks import right_dates
 from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.tables import UNKNOWN
-from pelage.split.assign import drawn_split
+from pelage.split.assign import crop_table, drawn_split
 from pelage.split.leakage import find_leaks, join_facts, leakage_metrics
 
 BURST = 5
@@ -99,9 +99,10 @@ def main() -> None:
     told("right_dates")
     group = groups(known, bits, gap_s)
     told("groups", groups=group.nunique())
-    crops = clean.assign(
-        crop_id=clean["image_id"] + "#0", part="flank", identity=names, label=names + ":left", orientation="left"
-    )
+    animals = pd.DataFrame({"image_id": clean["image_id"], "animal": 0, "identity": names})
+    detections = clean[["image_id"]].assign(part="flank", orientation="left", animal=0, shared=False)
+    crops = crop_table(clean, animals, detections.assign(crop_id=clean["image_id"] + "#0"))
+    told("crop_table")
     table = drawn_split(crops, found.clocks, bits, gap_s, split["seed"], **shares)
     told("drawn_split", test=int((table["subset"] == "test").sum()))
     rows = join_facts(table, clean, found.clocks, bits, gap_s)
