@@ -16,6 +16,7 @@ from pelage.matching.search import names as aggregates
 from pelage.matching.search import vector_index
 from pelage.model import compute, crops, embedder, embeddings, pooling
 from pelage.preprocess import background, detect
+from pelage.preprocess.detectors import wanted
 from pelage.settings import sections
 from pelage.settings.check import find_faults
 from pelage.settings.sections import Params
@@ -50,7 +51,7 @@ def allowed(model: type, field: str) -> set[str]:
 def test_words_are_those_that_the_rooms_know():
     assert sections.LOSSES == registry.LOSSES and tuple(registry.PAIR_LOSSES) == sections.PAIR_LOSSES
     assert sections.MINERS == MINERS and tuple(crops.VIEWS) == sections.VIEWS
-    assert sections.BOXES == detect.BACKENDS and sections.PARTS == detect.PARTS
+    assert (*wanted.BACKENDS, *wanted.OLD_NAMES) == sections.BOXES and sections.PARTS == detect.PARTS
     assert ("u2netp", *background.OTHER_MODELS) == sections.SEGMENTERS
     for model, field, words in (
         (sections.LossTerm, "distance", DISTANCES),
@@ -73,7 +74,7 @@ def test_words_are_those_that_the_rooms_know():
 
 
 MISSPELT = [
-    ("datasets.demo.boxes", "saliensy", "saliency"),
+    ("datasets.demo.boxes", "embeded", "embedded"),
     ("datasets.demo.source", "sinthetic", "synthetic"),
     ("datasets.demo.date_order", "ddmy", "dmy"),
     ("clean.duplicates", "dropp", "drop"),
