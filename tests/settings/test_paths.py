@@ -202,6 +202,8 @@ def test_files_that_parameters_name_are_the_users_too(project):
     for params, key in (
         ({"background": {"reference": "data/photos/L1/a.jpg"}}, "background.reference"),
         ({"background": {"reference": LITE0}}, "background.reference"),
+        ({"datasets": {"mine": {"source": "git", "results": "data/photos/md.json"}}}, "datasets.mine.results"),
+        ({"datasets": {"mine": {"sources": [], "results": ["a.json", "data/boxes.csv"]}}}, "datasets.mine.results"),
         ({"detect": {"megadetector": {"model": "data/models/md.onnx"}}}, "detect.megadetector.model"),
         ({"model": {"weights": "data/photos/net.safetensors"}}, "model.weights"),
         ({"model": {"weights": "data/embeddings/../models/net.safetensors"}}, "model.weights"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pandas as pd
 
@@ -83,6 +84,11 @@ CATEGORIES = {
 """Words by which detectors and classifiers call what is no particular species, and what each is here."""
 
 
+@lru_cache(4096)
 def detector_category(text: str) -> str:
     """Return animal, person or vehicle if a word says so, in whatever case; else the empty string."""
     return CATEGORIES.get(spelling(text).casefold(), "")
+
+
+SPECIES_SCORE = 0.5
+"""Below this score a classifier's word for what an animal is counts as unknown."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pelage.catalogue.words import spelling
+from pelage.catalogue.words import SPECIES_SCORE, spelling
 from pelage.common.params import choose
 
 BACKENDS = ("embedded", "megadetector", "columns", "whole")
@@ -13,9 +13,6 @@ BACKENDS = ("embedded", "megadetector", "columns", "whole")
 
 OLD_NAMES = {"saliency": "embedded"}
 """Former names of backends, which mean the same; this is the one place that knows."""
-
-SPECIES_SCORE = 0.5
-"""Below this score a classifier's word for a species counts as unknown."""
 
 
 def read_backend(detect: Mapping[str, Any], dataset: Mapping[str, Any]) -> str:
