@@ -67,7 +67,7 @@ def measure(count: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PELAGE_CACHE"] = f"{folder}/cache"
         photos = survey(Path(folder), count)
-        settings = Settings("saliency", None, ("flank",), 0.5, 0.6, 0.01, 8, "", 0.6)
+        settings = Settings("embedded", None, ("flank",), 0.5, 0.6, 0.01, 8, "", 0.6)
         start = time.perf_counter()
         sightings = detect(photos, {}, Path(folder), settings, LargeAnimal())
         animals, detections, _ = animal_tables(photos, sightings, {}, 0.08)

@@ -37,7 +37,7 @@ def make_project(folder: Path, count: int) -> tuple[Path, Path]:
     yaml = YAML()
     params = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["ingest"]["dataset"] = "many"
-    params["datasets"]["many"] = {"source": "folder", "path": str(photos), "boxes": "saliency"}
+    params["datasets"]["many"] = {"source": "folder", "path": str(photos), "boxes": "embedded"}
     with (project / "params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(params, file)
     for number in range(count):

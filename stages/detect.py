@@ -1,5 +1,6 @@
 """Detect: data/photos, clean.csv, claims.csv -> data/animals.csv, data/detections.csv, rejected rows, metrics."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import _path  # noqa: F401
@@ -9,6 +10,7 @@ from pelage.common.files import write_json
 from pelage.common.params import entry, read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_table, write_table
+from pelage.model.weights import find_model
 from pelage.preprocess.animals import claims_by_photo
 from pelage.preprocess.detect import animal_tables, detect, read_settings, undetected_table
 from pelage.preprocess.detection_score import detection_metrics, name_metrics, shared_metrics
@@ -22,6 +24,9 @@ def main() -> None:
     params = read_params()
     dataset = entry(params["datasets"], params["ingest"]["dataset"], "datasets")
     settings, padding = read_settings(params["detect"], dataset, params["parts"]), params["crop"]["padding"]
+    if settings.backend == "megadetector":
+        named = params["detect"]["megadetector"]
+        settings = replace(settings, megadetector_model=str(find_model(named["model"], named["sha256"] or "")))
     photos = read_table(Path("data/clean.csv"), {"width": int, "height": int}, PHOTOS)
     claims = claims_by_photo(read_table(Path("data/claims.csv")), read_table(Path("data/copies.csv")))
     truth = read_table(Path("data/truth/truth.csv"), dict.fromkeys(NUMBERS, float), ["image_id", "identity", *NUMBERS])

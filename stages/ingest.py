@@ -1,4 +1,4 @@
-"""Ingest: the data set that params.yaml names -> data/photos and its tables, data/truth, metrics/ingest.json."""
+"""Ingest: the data set of params.yaml -> data/photos and its tables, data/truth, metrics/ingest.json."""
 
 from pathlib import Path
 
@@ -26,6 +26,7 @@ def main() -> None:
             write_table(truth / "truth.csv", pd.DataFrame(columns=TRUTH_COLUMNS))
     write_table(Path("data/photos.csv"), data.photos)
     write_table(Path("data/claims.csv"), data.claims)
+    write_table(Path("data/boxes.csv"), data.boxes)
     write_table(Path("data/files.csv"), data.files)
     write_table(Path("data/rejected/ingest.csv"), data.rejected)
     write_json(Path("metrics/ingest.json"), data.counts)

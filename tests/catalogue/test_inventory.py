@@ -13,8 +13,15 @@ from pathlib import Path
 import pytest
 
 from pelage.catalogue import inventory
-from pelage.catalogue.entries import Source
-from pelage.catalogue.inventory import inventory_rows, kind_of, list_files, source_files, write_inventory
+from pelage.catalogue.entries import Source, results_files
+from pelage.catalogue.inventory import (
+    inventory_rows,
+    kind_of,
+    list_files,
+    results_rows,
+    source_files,
+    write_inventory,
+)
 from pelage.common.errors import PelageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -204,6 +211,28 @@ def test_sources_that_are_not_local_are_pinned(photo_folder, tmp_path, monkeypat
     assert write_inventory(rows).startswith("source,path,kind,bytes,sha256\ndemo,seed 7,synthetic,,\n")
     with pytest.raises(PelageError, match=r"key.path: the folder .* does not exist"):
         source_files(Source("x", "folder", {"path": str(tmp_path / "nowhere")}, "key"))
+
+
+def test_a_results_file_is_in_it_with_its_hash_wherever_it_lies(tmp_path, monkeypatch, opened):
+    monkeypatch.setenv("PELAGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setattr(inventory, "_SETTLED_NS", -(10**12))
+    for name in ("md.json", "b.json"):
+        (tmp_path / name).write_text("{}")
+    files = results_files({"results": ["md.json", str(tmp_path / "b.json")]})
+    first = results_rows("mine", files)
+    assert [row[:4] for row in first] == [
+        ("mine", "md.json", "results", "2"),
+        ("mine", str(tmp_path / "b.json"), "results", "2"),
+    ]
+    assert len(first[0][4]) == 64 and results_rows("mine", files) == first
+    assert opened == ["md.json", "b.json"], "what did not change is not read again"
+    (tmp_path / "md.json").write_text("[]")
+    second = results_rows("mine", files)
+    assert second[0][4] != first[0][4] and second[1] == first[1]
+    assert results_files({"results": "md.json"}) == {"md.json": tmp_path / "md.json"} and results_files({}) == {}
+    with pytest.raises(PelageError, match=r"datasets.mine.results is 'gone.json', and there is no file"):
+        results_rows("mine", results_files({"results": "gone.json"}))
 
 
 def test_a_large_folder_half_of_it_no_photos(tmp_path, state):

@@ -1,7 +1,9 @@
 """Weights: checksums, where they are looked for, what a user reads when they cannot be had, and that they are right."""
 
 import hashlib
+import http.server
 import subprocess
+import threading
 import zipfile
 from dataclasses import replace
 from io import BytesIO
@@ -14,11 +16,15 @@ from pelage.common.errors import PelageError
 from pelage.common.files import cache_root
 from pelage.model import weights
 from pelage.model.weights import (
+    DETECTORS_YAML,
     OwnWeight,
     Weight,
+    WeightAtAddress,
     efficientnet_lite0_to_timm,
+    find_model,
     keras_hed_to_torch,
     provide_weight,
+    provide_weight_at_address,
     provide_weights,
     read_weights,
     torch_to_safetensors,
@@ -134,6 +140,96 @@ def test_every_weight_is_pinned_and_licensed():
         for digest in (weight.wheel_sha256, weight.member_sha256, weight.sha256):
             assert len(bytes.fromhex(digest)) == 32
         assert weight.licence and weight.source and weight.format in weights.FORMATS
+
+
+def test_every_listed_detector_is_pinned_and_licensed():
+    for weight in read_weights(DETECTORS_YAML):
+        assert isinstance(weight, WeightAtAddress) and weight.url.startswith("https://") and weight.licence
+        assert len(bytes.fromhex(weight.sha256)) == 32 and weight.sha256 == weight.sha256.lower() and weight.source
+
+
+@pytest.fixture
+def address(tmp_path, monkeypatch):
+    """A server that has `net.onnx`, and the weight that lies there; `asked` are the paths that were asked for."""
+    asked = []
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200 if self.path == "/net.onnx" else 404)
+            self.send_header("Content-Length", str(len(CONTENT)))
+            self.end_headers()
+            self.wfile.write(CONTENT)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    monkeypatch.delenv("PELAGE_WEIGHTS", raising=False)
+    monkeypatch.setenv("PELAGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    url = f"http://127.0.0.1:{server.server_port}/net.onnx"
+    yield WeightAtAddress("net.onnx", url, sha(CONTENT), "MIT", "a paper"), asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_file_at_an_address_is_fetched_once(address, tmp_path):
+    weight, asked = address
+    (first,) = provide_weights([weight])
+    assert first == tmp_path / "cache/weights/net.onnx" == provide_weight_at_address(weight)
+    assert first.read_bytes() == CONTENT and asked == ["/net.onnx"]
+    assert [path.name for path in first.parent.iterdir()] == ["net.onnx"]
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "net.onnx").write_bytes(CONTENT)
+    assert provide_weight_at_address(weight, own, tmp_path / "none") == own / "net.onnx" and len(asked) == 1
+
+
+def test_another_file_at_the_address_or_by_hand_is_named_with_both_hashes_and_stays(address, tmp_path):
+    weight, asked = address
+    other = replace(weight, sha256="0" * 64)
+    with pytest.raises(PelageError, match=rf"{weight.url} has SHA-256 {sha(CONTENT)}, but .* pins {'0' * 64}"):
+        provide_weight_at_address(other)
+    assert list((tmp_path / "cache/weights").iterdir()) == []
+    mine = tmp_path / "cache/weights/net.onnx"
+    mine.write_bytes(b"put there by hand")
+    with pytest.raises(PelageError, match=rf"{mine} has SHA-256 {sha(b'put there by hand')}, but .* {sha(CONTENT)}"):
+        provide_weight_at_address(weight)
+    assert mine.read_bytes() == b"put there by hand" and len(asked) == 1
+
+
+def test_without_a_network_the_address_and_the_place_are_told(address, tmp_path):
+    weight, _ = address
+    for url in (weight.url.replace("net.onnx", "gone"), "http://127.0.0.1:9/net.onnx", "no address"):
+        with pytest.raises(PelageError, match=r"could not be fetched .*put it \(SHA-256 .*PELAGE_WEIGHTS") as error:
+            provide_weight_at_address(replace(weight, url=url), timeout=2)
+        assert url in str(error.value) and str(tmp_path / "cache/weights/net.onnx") in str(error.value)
+    assert list((tmp_path / "cache/weights").iterdir()) == []
+
+
+def test_a_model_is_a_path_a_file_of_a_folder_or_a_name_of_the_list(address, tmp_path, monkeypatch):
+    weight, asked = address
+    listed = tmp_path / "list.yaml"
+    fields = {"url": weight.url, "sha256": weight.sha256, "licence": "MIT", "source": "a paper"}
+    listed.write_text("net.onnx:\n" + "".join(f"  {key}: {value}\n" for key, value in fields.items()))
+    assert find_model("net.onnx", listed=listed) == tmp_path / "cache/weights/net.onnx"
+    assert find_model("net.onnx", sha(CONTENT).upper(), listed) and asked == ["/net.onnx"]
+    (tmp_path / "my own.onnx").write_bytes(b"mine")
+    (tmp_path / "cache/weights/other.onnx").write_bytes(b"other")
+    assert find_model(str(tmp_path / "my own.onnx"), listed=listed).read_bytes() == b"mine"
+    assert find_model("other.onnx", listed=listed).read_bytes() == b"other"
+    monkeypatch.setenv("PELAGE_WEIGHTS", str(tmp_path))
+    assert find_model("my own.onnx", sha(b"mine"), listed) == tmp_path / "my own.onnx"
+    with pytest.raises(PelageError, match=rf"has SHA-256 {sha(b'mine')}, but detect.megadetector.sha256 .* {'a' * 64}"):
+        find_model("my own.onnx", "a" * 64, listed)
+    (tmp_path / "net.onnx").write_bytes(b"mine")
+    with pytest.raises(PelageError, match=rf"has SHA-256 {sha(b'mine')}, but list.yaml pins {weight.sha256}"):
+        find_model("net.onnx", listed=listed)
+    assert find_model("net.onnx", sha(b"mine"), listed) == tmp_path / "net.onnx"
+    with pytest.raises(PelageError, match=r"model is 'nett.onnx', and there is no such file.* Did you mean 'net.onnx'"):
+        find_model("nett.onnx", listed=listed)
 
 
 def test_keras_kernels_are_turned_to_torch(tmp_path):

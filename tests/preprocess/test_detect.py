@@ -1,6 +1,7 @@
 """Detect: tables of every backend, several animals, empty frames and bad rows; the slow part is remembered."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,12 +25,13 @@ from pelage.preprocess.detect import (
     read_settings,
     undetected_table,
 )
+from pelage.preprocess.detectors.onnx_network import Found
 from pelage.preprocess.face import Face
 
-SETTINGS = Settings("saliency", None, ("flank", "face"), 0.5, 0.6, 0.01, 0, "md.pt", 0.6)
+SETTINGS = Settings("embedded", None, ("flank", "face"), 0.5, 0.6, 0.01, 0, "md.onnx", 0.6)
 PARAMS = {
     "backend": "auto", "threshold": 0.5, "min_score": 0.6, "min_area": 0.01, "median_background_from": 0,
-    "megadetector": {"model": "md.pt", "min_score": 0.6},
+    "people": "set_aside", "people_score": 0.5, "megadetector": {"model": "md.onnx", "sha256": None, "min_score": 0.6},
 }  # fmt: skip
 
 
@@ -225,13 +227,14 @@ def test_megadetector_boxes(survey, monkeypatch):
         calls = 0
 
         def __init__(self, model):
-            assert model == "md.pt"
+            assert model == Path("md.onnx")
 
         def __call__(self, image):
             Fake.calls += 1
-            return [(100.0, 60.0, 230.0, 90.0, 0.93), (0.0, 0.0, 9.0, 9.0, 0.3)] if image.shape[1] == 400 else []
+            boxes = {(100.0, 60.0, 230.0, 90.0): 0.93, (0.0, 0.0, 9.0, 9.0): 0.3} if image.shape[1] == 400 else {}
+            return [Found("animal", score, box) for box, score in boxes.items()] + [Found("vehicle", 0.9, (5, 5, 9, 9))]
 
-    monkeypatch.setattr(module, "MegaDetector", Fake)
+    monkeypatch.setattr(module, "OnnxDetector", Fake)
     settings = read_settings({**PARAMS, "backend": "megadetector"}, {}, ["flank", "face"])
     for _ in range(2):
         found, rejected = run(survey, settings)
@@ -256,7 +259,7 @@ def test_background_is_learnt_per_camera_and_raises_what_is_half_salient(survey)
         write_png(root / name, image)
         table.append((name[:-4], name, "cam", "s", str(number), sha256_file(root / name), 320, 320))
     table = pd.DataFrame(table, columns=[*survey[1].columns, "width", "height"])
-    wider = Settings("saliency", None, ("flank",), 0.5, 0.5, 0.01, 8, "", 0.6)
+    wider = Settings("embedded", None, ("flank",), 0.5, 0.5, 0.01, 8, "", 0.6)
     sightings = detect(table, {}, root, wider, Brightness())
     assert detect(table, {}, root, wider, Brightness()) == sightings
     elsewhere = table.assign(place=[str(number % 2) for number in range(11)])  # two cameras of one name, 5 and 6 photos
@@ -287,7 +290,7 @@ def test_combine_by_hand():
 
 def test_settings_name_what_is_wrong():
     assert read_settings(PARAMS, {"boxes": "saliency", "parts": ["flank"]}, ["flank", "face"]).parts == ("flank",)
-    with pytest.raises(PelageError, match="one of columns, megadetector"):
+    with pytest.raises(PelageError, match="one of columns, embedded, megadetector"):
         read_settings({**PARAMS, "backend": "yolo"}, {}, ["flank"])
     with pytest.raises(PelageError, match="of the data set"):
         read_settings(PARAMS, {"boxes": "whole"}, ["flank"])

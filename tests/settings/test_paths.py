@@ -202,7 +202,9 @@ def test_files_that_parameters_name_are_the_users_too(project):
     for params, key in (
         ({"background": {"reference": "data/photos/L1/a.jpg"}}, "background.reference"),
         ({"background": {"reference": LITE0}}, "background.reference"),
-        ({"detect": {"megadetector": {"model": "data/models/md.pt"}}}, "detect.megadetector.model"),
+        ({"datasets": {"mine": {"source": "git", "results": "data/photos/md.json"}}}, "datasets.mine.results"),
+        ({"datasets": {"mine": {"sources": [], "results": ["a.json", "data/boxes.csv"]}}}, "datasets.mine.results"),
+        ({"detect": {"megadetector": {"model": "data/models/md.onnx"}}}, "detect.megadetector.model"),
         ({"model": {"weights": "data/photos/net.safetensors"}}, "model.weights"),
         ({"model": {"weights": "data/embeddings/../models/net.safetensors"}}, "model.weights"),
         ({"variants": {"v": {"model": {"weights": "data/models/v/1.safetensors"}}}}, "variants.v.model.weights"),
@@ -217,7 +219,7 @@ def test_files_that_parameters_name_are_the_users_too(project):
 )
 def test_weights_may_be_those_that_the_pipeline_fetches(project, weights):
     check_paths({"model": {"weights": weights}})
-    check_paths({"detect": {"megadetector": {"model": "data/weights/md.pt"}}})
+    check_paths({"detect": {"megadetector": {"model": "data/weights/md.onnx"}}})
 
 
 def test_the_folder_of_own_weights_is_not_where_weights_are_written(project, monkeypatch):

@@ -16,6 +16,7 @@ from pelage.matching.search import names as aggregates
 from pelage.matching.search import vector_index
 from pelage.model import compute, crops, embedder, embeddings, pooling
 from pelage.preprocess import background, detect
+from pelage.preprocess.detectors import wanted
 from pelage.settings import sections
 from pelage.settings.check import find_faults
 from pelage.settings.sections import Params
@@ -50,7 +51,7 @@ def allowed(model: type, field: str) -> set[str]:
 def test_words_are_those_that_the_rooms_know():
     assert sections.LOSSES == registry.LOSSES and tuple(registry.PAIR_LOSSES) == sections.PAIR_LOSSES
     assert sections.MINERS == MINERS and tuple(crops.VIEWS) == sections.VIEWS
-    assert sections.BOXES == detect.BACKENDS and sections.PARTS == detect.PARTS
+    assert (*wanted.BACKENDS, *wanted.OLD_NAMES) == sections.BOXES and sections.PARTS == detect.PARTS
     assert ("u2netp", *background.OTHER_MODELS) == sections.SEGMENTERS
     for model, field, words in (
         (sections.LossTerm, "distance", DISTANCES),
@@ -73,7 +74,7 @@ def test_words_are_those_that_the_rooms_know():
 
 
 MISSPELT = [
-    ("datasets.demo.boxes", "saliensy", "saliency"),
+    ("datasets.demo.boxes", "embeded", "embedded"),
     ("datasets.demo.source", "sinthetic", "synthetic"),
     ("datasets.demo.date_order", "ddmy", "dmy"),
     ("clean.duplicates", "dropp", "drop"),
@@ -250,6 +251,17 @@ FOLDER = {"source": "folder", "path": "../photos"}
         ({"source": "git", "url": "u"}, "datasets.mine.commit is missing, which the source git needs."),
         ({"source": "git", "url": "u", "commit": "abc"}, "datasets.mine.commit is 'abc'; it must be the commit's 40"),
         ({**FOLDER, "boxes": "whole"}, "datasets.mine.part is missing, which boxes 'whole' need: say what they show"),
+        (
+            {**FOLDER, "results": "md.json"},
+            "datasets.mine.results names the boxes of a detector, but boxes is 'embedded'",
+        ),
+        ({**FOLDER, "boxes": "megadetector", "results": []}, "datasets.mine.results is []; it must be the path of a"),
+        (
+            {**FOLDER, "boxes": "megadetector", "results": 3},
+            "datasets.mine.results is 3; it must be the path of a results",
+        ),
+        ({**FOLDER, "species": "leopard"}, "datasets.mine.species is 'leopard'; it must be a list of words, such as"),
+        ({**FOLDER, "species": ["a", " "]}, "datasets.mine.species is ['a', ' ']; it must be a list of words"),
         ({**FOLDER, "path_pattern": "(?P<identity>"}, "datasets.mine.path_pattern is no regular expression: "),
         ({**FOLDER, "path_pattern": "(a)"}, "datasets.mine.path_pattern is '(a)'; it needs named groups such as"),
         ({**FOLDER, "path_pattern": "(?P<path>a)"}, "datasets.mine.path_pattern is '(?P<path>a)'; it needs named"),
@@ -263,6 +275,18 @@ FOLDER = {"source": "folder", "path": "../photos"}
 def test_a_data_set_is_complete(faults, entry, words):
     (told,) = faults(("datasets.mine", entry))
     assert told.startswith(words)
+
+
+def test_boxes_of_others_are_named_and_checked(faults):
+    entry = {**FOLDER, "boxes": "megadetector", "results": "../md.json", "species": ["leopard", "cat family"]}
+    assert faults(("datasets.mine", entry)) == []
+    assert faults(("datasets.mine", {**entry, "results": ["a.json", "b.json"]})) == []
+    assert faults(("datasets.mine", {**FOLDER, "boxes": "saliency"}), ("detect.backend", "saliency")) == []
+    assert faults(("detect.megadetector.sha256", "A" * 64)) == []
+    (told,) = faults(("detect.megadetector.sha256", "abc"))
+    assert told == "detect.megadetector.sha256 is 'abc'; it must be 64 hexadecimal digits, or nothing."
+    (told,) = faults(("detect.people", "hide"))
+    assert told.startswith("detect.people is 'hide'; it must be one of set_aside, keep.")
 
 
 def test_data_sets_of_all_kinds_are_right(faults):

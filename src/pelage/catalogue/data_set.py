@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 
 from pelage.catalogue.claims import put_together
-from pelage.catalogue.entries import read_sources
+from pelage.catalogue.entries import read_sources, results_files
 from pelage.catalogue.photos import TO_LOOK_AT, data_set_counts, flag_clocks, place_photos, shared_encounters
+from pelage.catalogue.results_file import no_results, read_results, results_counts
 from pelage.catalogue.schema import check_survey
 from pelage.catalogue.sources import open_survey
 from pelage.catalogue.verdicts import VERDICTS, file_verdicts, verdict_counts
@@ -21,10 +22,11 @@ from pelage.common.tables import rejected_table
 
 @dataclass(frozen=True)
 class DataSet:
-    """Tables of a data set, as `data/photos.csv`, `claims.csv`, `files.csv` and `rejected/ingest.csv` hold them."""
+    """Tables of a data set, as `data/photos.csv`, `claims.csv`, `boxes.csv`, `files.csv` and `rejected/ingest.csv`."""
 
     photos: pd.DataFrame
     claims: pd.DataFrame
+    boxes: pd.DataFrame
     files: pd.DataFrame
     rejected: pd.DataFrame
     counts: dict[str, Any]
@@ -43,7 +45,7 @@ def bring_in(dataset: Mapping[str, Any], name: str, photos: Path, truth: Path, f
     Raises:
         PelageError: Something makes the whole meaningless.
     """
-    sources = read_sources(dataset, name)
+    sources, results = read_sources(dataset, name), results_files(dataset)
     with ExitStack() as stack:
         surveys, checked, files = [], [], []
         for source in sources:
@@ -51,20 +53,22 @@ def bring_in(dataset: Mapping[str, Any], name: str, photos: Path, truth: Path, f
             one = check_survey(survey, source.key, source.entry.get("date_order") or "")
             surveys.append(survey)
             checked.append(one)
-            files.append(file_verdicts(source.name, survey, set(one.rows["path"]), one.missing))
+            files.append(file_verdicts(source.name, survey, set(one.rows["path"]), one.missing, results.values()))
         told = put_together(sources, checked, name)
         roots = {source.name: survey.root for source, survey in zip(sources, surveys, strict=True)}
         originals = [roots[source] / path for source, path in zip(told.photos["source"], told.origins, strict=True)]
+        boxes = read_results(results, told.photos, told.origins.tolist(), originals) if results else no_results()
         placed = place_photos(told.photos, originals, photos, fill)
     table = flag_clocks(placed.photos)
     verdicts = pd.concat(files, ignore_index=True)
-    rejected = rejected_table(sorted(told.rejected))
+    rejected = rejected_table(sorted(told.rejected + boxes.rejected))
     counts = data_set_counts(table, told.claims, told.counts | {"only_change_time": placed.only_change_time})
     counts |= {
+        "boxes": results_counts(boxes),
         "files": verdict_counts(verdicts),
         "rejected": {reason: int(number) for reason, number in rejected["reason"].value_counts().sort_index().items()},
     }
-    return DataSet(table, told.claims, verdicts, rejected, counts)
+    return DataSet(table, told.claims, boxes.boxes, verdicts, rejected, counts)
 
 
 def to_look_at(data: DataSet) -> list[str]:
@@ -76,6 +80,8 @@ def to_look_at(data: DataSet) -> list[str]:
     lines += [f"{counts[name]} {what}" for name, what in TO_LOOK_AT.items() if counts[name]]
     if counts["clock_suspect"]:
         lines.append(f"{counts['clock_suspect']} photos have dates that cannot be trusted (flag clock_suspect)")
+    if counts["boxes"]["no_result"]:
+        lines.append(f"{counts['boxes']['no_result']} photos have no entry in the results file that can be used")
     if counts["unreadable"]:
         lines.append(f"{counts['unreadable']} photos cannot be read")
     if counts["shared_encounters"]:

@@ -1,4 +1,4 @@
-"""Entries of `datasets` in params.yaml: which sources a data set has.
+"""Entries of `datasets` in params.yaml: which sources and which results files a data set has.
 
 Imports nothing heavy, for the inventory reads it at each run. What keys and values may be, `check_params` has checked.
 """
@@ -40,6 +40,13 @@ class Source:
     def tables(self) -> list[str]:
         """Paths of tables that the entry names, which are tables whatever their suffix."""
         return [str(self.entry["metadata"])] if self.entry.get("metadata") else []
+
+
+def results_files(dataset: Mapping[str, Any]) -> dict[str, Path]:
+    """Return the results files of detectors that an entry names, by their paths as written; these start as `path`."""
+    told = dataset.get("results") or []
+    written = [told] if isinstance(told, str) else [str(one) for one in told]
+    return {one: project_root() / Path(one).expanduser() for one in written}
 
 
 def read_sources(dataset: Mapping[str, Any], name: str) -> list[Source]:

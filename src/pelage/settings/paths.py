@@ -176,6 +176,10 @@ def user_paths(params: Mapping[str, Any]) -> Iterator[UserPath]:
     Paths inside a git repository that is fetched are none. Malformed sections are passed over.
     """
     for name, dataset in _section(params, "datasets").items():
+        results = dataset.get("results") if isinstance(dataset, Mapping) else None
+        for path in [results] if isinstance(results, str) else results if isinstance(results, list) else []:
+            if _named(path):
+                yield UserPath(f"datasets.{name}.results", path, _meant(path))
         entries = [(f"datasets.{name}", dataset)]
         sources = dataset.get("sources") if isinstance(dataset, Mapping) else None
         if isinstance(sources, list):

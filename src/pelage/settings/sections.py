@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, Strict, model_validator
 
 from pelage.settings.kinds import (
     BELOW_ONE,
@@ -33,7 +33,9 @@ from pelage.settings.kinds import (
     worded,
 )
 
-BOXES = ("saliency", "megadetector", "columns", "whole")
+BOXES = ("embedded", "megadetector", "columns", "whole", "saliency")
+"""How animals are found; `saliency` is the former name of `embedded`."""
+
 PARTS = ("flank", "face")
 VIEWS = ("crop", "nobg", "crop_edge", "nobg_edge")
 SEGMENTERS = (
@@ -80,6 +82,14 @@ def list_of(kind: Any, words: str, *checks: Any) -> Any:
 ALL_PARTS = list_of(PART, f"a list of different parts, of {', '.join(PARTS)}", AfterValidator(different))
 SEEDS = list_of(SEED, "a list of different whole numbers from 0, such as [1, 2, 3]", AfterValidator(different))
 COUNTS = list_of(COUNT, "a list of whole numbers from 1")
+WORD = Annotated[str, Strict(), Field(pattern=r"\S")]
+SPECIES = list_of(WORD, "a list of words, such as [leopard]") | None
+RESULTS = worded(
+    WORD | Annotated[list[WORD], Field(min_length=1)] | None, "the path of a results file, or a list of paths"
+)
+SHA256 = worded(
+    Annotated[str, Strict(), Field(pattern=r"^[0-9a-fA-F]{64}$")] | None, "64 hexadecimal digits, or nothing"
+)
 
 
 class Ingest(Section):
@@ -145,7 +155,9 @@ class Dataset(Source):
     """An entry of `datasets`: one source, or several `sources`."""
 
     sources: list[NamedSource] | None = None
-    boxes: one_of(*BOXES) = "saliency"
+    boxes: one_of(*BOXES) = "embedded"
+    results: RESULTS = None
+    species: SPECIES = None
     part: PART | None = None
     parts: ALL_PARTS = Field(default_factory=lambda: list(PARTS))
     curated: YES_OR_NO = False
@@ -158,6 +170,11 @@ class Dataset(Source):
             raise refuse(f"source is missing; it must be one of {', '.join(SOURCES)}; or give several as `sources`.")
         if self.source is not None and self.sources:
             raise refuse("sources stands beside `source`. Keep one of them; `source` can be an entry of `sources`.")
+        if self.results is not None and self.boxes != "megadetector":
+            raise refuse(
+                f"results names the boxes of a detector, but boxes is {self.boxes!r}. Set boxes to megadetector, or "
+                "take results away."
+            )
         if self.boxes in ("columns", "whole") and self.part is None:
             raise refuse(f"part is missing, which boxes {self.boxes!r} need: say what they show, {' or '.join(PARTS)}.")
         return self
@@ -180,6 +197,7 @@ class MegaDetector(Section):
     """Section `detect.megadetector`."""
 
     model: TEXT
+    sha256: SHA256
     min_score: SHARE
 
 
@@ -191,6 +209,8 @@ class Detect(Section):
     min_score: SHARE
     min_area: SHARE
     median_background_from: whole(0)
+    people: one_of("set_aside", "keep")
+    people_score: SHARE
     megadetector: MegaDetector
 
 
