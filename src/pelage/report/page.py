@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pelage.common.params import entry
 from pelage.common.tables import UNKNOWN
@@ -26,6 +23,7 @@ from pelage.report.tables import (
     with_seeds,
     with_spread,
 )
+from pelage.report.template import data_uri, fill
 
 SPELLED = {"auc": "AUC", "f1": "F1", "iou": "IoU", "map": "mAP", "roc": "ROC", "top1": "top-1"}
 SUBSETS = {
@@ -41,11 +39,6 @@ SUMS = {
     True: "All places of a photo add up to the cosine of the pair.",
     False: "Its pooling or head is not linear, so the colours are a first-order estimate, not a sum.",
 }
-
-
-def data_uri(png: bytes) -> str:
-    """Return PNG bytes as an address that holds them."""
-    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def facts(metrics: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -253,14 +246,8 @@ def render(
         seeds: Metrics of single seeds, method -> protocol -> seed -> metric, of methods that were trained with several.
         clocks: Rows of `data/clocks.csv`.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(
+    return fill(
+        "report.html",
         dataset=dataset,
         blocks=[table_block(*block) for block in blocks(table)],
         methods=methods,
