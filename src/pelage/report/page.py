@@ -9,6 +9,7 @@ import pandas as pd
 
 from pelage.common.params import entry
 from pelage.common.tables import UNKNOWN
+from pelage.report.camera_counts import camera_page
 from pelage.report.tables import (
     HEADLINE,
     KINDS,
@@ -229,6 +230,7 @@ def render(
     words: Mapping[str, str],
     seeds: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]],
     clocks: pd.DataFrame,
+    cameras: pd.DataFrame,
 ) -> str:
     """Return the page.
 
@@ -245,6 +247,7 @@ def render(
         words: Words about the run, as `describe_run` gives them.
         seeds: Metrics of single seeds, method -> protocol -> seed -> metric, of methods that were trained with several.
         clocks: Rows of `data/clocks.csv`.
+        cameras: Rows of `data/cameras.csv`, with numbers.
     """
     return fill(
         "report.html",
@@ -260,6 +263,7 @@ def render(
         seeds=seed_rows(seeds),
         files=file_counts(stages["ingest"].get("files", {})),
         clocks=clock_rows(clocks),
+        cameras=camera_page(cameras),
         thousands=thousands,
     )
 
