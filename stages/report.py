@@ -14,6 +14,7 @@ from pelage.matching.fusion import RECIPROCAL_RANK
 from pelage.matching.matches import matches_table
 from pelage.matching.rankings import FUSED, ranking_files
 from pelage.report import figures, insight_sheets, page, sheets
+from pelage.report.camera_counts import NUMBERS, with_people
 from pelage.report.tables import best_local, leader, leaderboard, list_methods, markdown, read_metrics
 
 SPLIT = {"known": bool, "gallery": bool}
@@ -38,7 +39,8 @@ def main() -> None:
 
     clean, split = read_table(Path("data/clean.csv")), read_table(Path("data/split.csv"), SPLIT)
     animals, found = (read_table(Path(f"data/{name}.csv"), sheets.BOX) for name in ("animals", "detections"))
-    clocks = read_table(Path("data/clocks.csv"))
+    clocks, cameras = read_table(Path("data/clocks.csv")), read_table(Path("data/cameras.csv"), NUMBERS)
+    visible = clean[~clean["image_id"].isin(with_people(rejected["detect"]))]
     truth = read_table(Path("data/truth/truth.csv"), sheets.BOX | sheets.FACE)
     histories = {name: read_table(Path(f"plots/training/{name}.csv"), figures.HISTORY) for name in networks}
     planes = {name: read_parquet(Path(f"data/umap/{name}.parquet")) for name in networks}
@@ -71,14 +73,14 @@ def main() -> None:
         "explained": sheets.explained_sheet(crops, *explained, split, count, seed),
         "attention": insight_sheets.attention_sheet(looked, pairs, maps, split, count, seed),
         "inversion": insight_sheets.inversion_sheet(looked, insight / "inverted", classes, split, count, seed),
-        "detections": sheets.detections_sheet(Path("data/photos"), clean, animals, found, truth, count, seed),
+        "detections": sheets.detections_sheet(Path("data/photos"), visible, animals, found, truth, count, seed),
     }
     for name, png in pictures.items():
         write_bytes(Path(f"plots/{name}.png"), png)
     pictures["umap"] = figures.umap_figure(planes, split)
     words = page.describe_run(params, first, local, clean, rejected["clean"], found, metrics["insight"])
     html = page.render(
-        params["ingest"]["dataset"], table, methods, pictures, metrics, rejected, split, words, seeds, clocks
+        params["ingest"]["dataset"], table, methods, pictures, metrics, rejected, split, words, seeds, clocks, cameras
     )
     with fresh_folder(Path("data/report")) as folder:
         write_text(folder / "index.html", html)

@@ -29,6 +29,21 @@ PICTURES = dict.fromkeys(
     ],
     b"\x89PNG",
 )
+CAMERAS = pd.DataFrame(
+    [("S1", EVIL, 812, 12, 10, 790, 0, 0, 23, 9), ("S2", "S2", 1200, 1195, 0, 5, 0, 0, 1300, 1000)],
+    columns=[
+        "place",
+        "camera",
+        "photos",
+        "with_part",
+        "no_part",
+        "no_animal",
+        "unreadable",
+        "people",
+        "animals",
+        "named",
+    ],
+)
 INSIGHT = {"variant": EVIL, "part": "flank", "view": "crop", "exact": True}
 PARAMS = {
     "ingest": {"dataset": "demo"},
@@ -42,7 +57,7 @@ SHOWN = {"method": "net_a", "part": "flank", "protocol": "closed"}
 class Tags(HTMLParser):
     """All tags with their attributes, and whether each that opens closes."""
 
-    VOID = ("meta", "link", "img")
+    VOID = ("meta", "link", "img", "br", "wbr")
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -51,7 +66,7 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
-        if tag not in (*self.VOID, "wbr"):
+        if tag not in self.VOID:
             self.stack.append(tag)
 
     def handle_endtag(self, tag):
@@ -84,7 +99,7 @@ def page(survey):
     split = survey["split"].assign(identity=EVIL)
     words = describe_run(PARAMS, SHOWN, "sift", survey["clean"], rejected["clean"], survey["detections"], INSIGHT)
     seeds = {EVIL: {"closed": {"1": {"top1": 0.5, "auroc": None}, "20": {"top1": 0.25, "auroc": None}}}}
-    return render(f"demo {EVIL}", table, methods, PICTURES, stages, rejected, split, words, seeds, CLOCKS)
+    return render(f"demo {EVIL}", table, methods, PICTURES, stages, rejected, split, words, seeds, CLOCKS, CAMERAS)
 
 
 def test_nothing_is_loaded_from_elsewhere(page):
@@ -121,6 +136,13 @@ def test_what_lay_in_the_source_and_which_clocks_were_wrong_is_told(page):
     assert "<td>video</td>" not in page
     assert '<td class="n">-1.0 h</td><td class="n">+4.0 s a day</td><td class="n">1,021</td>' in page
     assert '<td>S2 A</td><td>late to later</td><td class="n">+12 s</td><td class="n"></td>' in page
+
+
+def test_each_camera_says_how_many_photos_had_no_animal(page):
+    row = re.search(r"<tr><td>S1 &lt;script.*?</tr>", page).group()
+    assert re.findall(r">([\d,]+)</td>", row) == ["812", "12", "10", "790", "23", "9"]
+    assert page.index("<td>all cameras</td>") < page.index(row) < page.index("<td>S2</td>"), "the emptiest first"
+    assert "An animal was found on 1,217 of 2,012 photos, but on 10 of these none shows a part" in page
 
 
 def test_durations_are_in_units_that_people_read():

@@ -9,6 +9,9 @@ from scipy.optimize import linear_sum_assignment
 
 Box = tuple[int, int, int, int]
 
+HIT = 0.5
+"""Intersection over union from which on a found box is that of a true animal."""
+
 
 def clip_box(x: float, y: float, w: float, h: float, width: int, height: int) -> Box | None:
     """Return the whole pixels of a box that lie in a photo of `width` by `height`, or None if there are none."""

@@ -13,10 +13,9 @@ import pandas as pd
 from pelage.common.images import read_image
 from pelage.common.tables import UNKNOWN
 from pelage.preprocess.animals import name_counts
-from pelage.preprocess.boxes import cut, pad_box, pair_boxes
+from pelage.preprocess.boxes import HIT, cut, pad_box, pair_boxes
 from pelage.preprocess.detect import PARTS, Animal, Sighting
 
-HIT = 0.5
 BOX = ["x", "y", "w", "h"]
 HOLDS = 0.02
 """Share of a crop that are pixels of another animal from which on it shows both."""

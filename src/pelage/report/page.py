@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pelage.common.params import entry
 from pelage.common.tables import UNKNOWN
+from pelage.report.camera_counts import camera_page
 from pelage.report.tables import (
     HEADLINE,
     KINDS,
@@ -26,6 +24,7 @@ from pelage.report.tables import (
     with_seeds,
     with_spread,
 )
+from pelage.report.template import data_uri, fill
 
 SPELLED = {"auc": "AUC", "f1": "F1", "iou": "IoU", "map": "mAP", "roc": "ROC", "top1": "top-1"}
 SUBSETS = {
@@ -41,11 +40,6 @@ SUMS = {
     True: "All places of a photo add up to the cosine of the pair.",
     False: "Its pooling or head is not linear, so the colours are a first-order estimate, not a sum.",
 }
-
-
-def data_uri(png: bytes) -> str:
-    """Return PNG bytes as an address that holds them."""
-    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def facts(metrics: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -236,6 +230,7 @@ def render(
     words: Mapping[str, str],
     seeds: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]],
     clocks: pd.DataFrame,
+    cameras: pd.DataFrame,
 ) -> str:
     """Return the page.
 
@@ -252,15 +247,10 @@ def render(
         words: Words about the run, as `describe_run` gives them.
         seeds: Metrics of single seeds, method -> protocol -> seed -> metric, of methods that were trained with several.
         clocks: Rows of `data/clocks.csv`.
+        cameras: Rows of `data/cameras.csv`, with numbers.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(
+    return fill(
+        "report.html",
         dataset=dataset,
         blocks=[table_block(*block) for block in blocks(table)],
         methods=methods,
@@ -273,6 +263,7 @@ def render(
         seeds=seed_rows(seeds),
         files=file_counts(stages["ingest"].get("files", {})),
         clocks=clock_rows(clocks),
+        cameras=camera_page(cameras),
         thousands=thousands,
     )
 

@@ -1,0 +1,26 @@
+"""Templates of pages: one file each that holds everything, pictures inside, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+
+def fill(name: str, **values: Any) -> str:
+    """Return the template `name` of this folder with `values` in it, each escaped; a missing value is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name).render(**values)
+
+
+def data_uri(picture: bytes, kind: str = "png") -> str:
+    """Return the bytes of a picture (`png` or `jpeg`) as an address that holds them."""
+    return f"data:image/{kind};base64," + base64.b64encode(picture).decode()
