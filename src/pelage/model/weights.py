@@ -317,16 +317,35 @@ def torch_to_safetensors(checkpoint: bytes) -> bytes:
     Raises:
         PelageError: It is none.
     """
+    return save(_torch_tensors(checkpoint, "extractor"))
+
+
+def megadetector_lite_to_onnx(checkpoint: bytes) -> bytes:
+    """Turn the torch checkpoint of MegadetectorLite, a YOLOX-tiny that knows one class, into ONNX.
+
+    Raises:
+        PelageError: It is no such checkpoint.
+    """
+    from pelage.model.yolox import yolox_tiny_to_onnx
+
+    try:
+        return yolox_tiny_to_onnx(_torch_tensors(checkpoint, "model"), ["animal"])
+    except KeyError as error:
+        raise PelageError(f"the MegadetectorLite checkpoint has no layer {error}.") from error
+
+
+def _torch_tensors(checkpoint: bytes, key: str) -> dict[str, np.ndarray]:
+    """Return the tensors of a torch checkpoint, a mapping of names to them or one under `key`, as arrays."""
     import torch
 
     try:
         loaded = torch.load(BytesIO(checkpoint), map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError) as error:
         raise PelageError(f"the torch checkpoint cannot be read: {error}") from error
-    tensors = loaded.get("extractor", loaded) if isinstance(loaded, dict) else {}
+    tensors = loaded.get(key, loaded) if isinstance(loaded, dict) else {}
     if not tensors or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
         raise PelageError("the torch checkpoint is no mapping of names to tensors.")
-    return save({name: tensor.contiguous().numpy() for name, tensor in tensors.items()})
+    return {name: tensor.contiguous().numpy() for name, tensor in tensors.items()}
 
 
 def keras_hed_to_torch(hdf5: bytes) -> bytes:
@@ -357,5 +376,6 @@ FORMATS: dict[str, Callable[[bytes], bytes]] = {
     "as_is": bytes,
     "efficientnet_lite0": efficientnet_lite0_to_timm,
     "keras_hed": keras_hed_to_torch,
+    "megadetector_lite": megadetector_lite_to_onnx,
     "torch": torch_to_safetensors,
 }
