@@ -79,6 +79,7 @@ def test_the_stage_writes_what_it_declares_and_keeps_it_when_the_next_run_fails(
         ({"name": "nothing"}, "datasets has no entry 'nothing'"),
         ({"path": "nowhere"}, "does not exist"),
         ({"metadata": "none.csv"}, "none.csv is missing"),
+        ({"results": "none.json"}, "none.json cannot be read"),
     ):
         status, said, error = project(**change)
         assert (status, said) == (1, "")
@@ -87,7 +88,7 @@ def test_the_stage_writes_what_it_declares_and_keeps_it_when_the_next_run_fails(
         assert (tmp_path / "data/photos.csv").read_bytes() == before
         assert (tmp_path / "data/photos/L1/a.jpg").exists()
         written = sorted(path.name for path in (tmp_path / "data").iterdir())
-        assert written == ["claims.csv", "files.csv", "photos", "photos.csv", "rejected", "truth"]
+        assert written == ["boxes.csv", "claims.csv", "files.csv", "photos", "photos.csv", "rejected", "truth"]
 
     assert project()[0] == 0
     assert (tmp_path / "data/photos.csv").read_bytes() == before
