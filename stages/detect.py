@@ -1,7 +1,7 @@
 """Detect: data/photos, clean.csv, claims.csv -> data/animals.csv, data/detections.csv, rejected rows, metrics."""
 
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import _path  # noqa: F401
 
@@ -14,24 +14,38 @@ from pelage.model.weights import find_model
 from pelage.preprocess.animals import claims_by_photo
 from pelage.preprocess.detect import animal_tables, detect, read_settings, undetected_table
 from pelage.preprocess.detection_score import detection_metrics, name_metrics, shared_metrics
+from pelage.preprocess.detectors.embedded import NETWORK_LEAST
+from pelage.preprocess.detectors.onnx_network import OnnxDetector
+from pelage.preprocess.detectors.results import NUMBERS as RESULT_NUMBERS
+from pelage.preprocess.detectors.results import results_by_photo
 from pelage.preprocess.saliency import Saliency
 
 NUMBERS = ["x", "y", "w", "h", "face_x", "face_y", "face_w", "face_h"]
 PHOTOS = ["image_id", "path", "camera", "place", "encounter", "sha256"]
 
 
+def load_network(backend: str, megadetector: dict[str, Any]) -> OnnxDetector | None:
+    if backend == "embedded":
+        return OnnxDetector(Path("data/weights/megadetector_lite.onnx"), NETWORK_LEAST)
+    if backend == "megadetector":
+        return OnnxDetector(find_model(megadetector["model"], megadetector["sha256"] or ""))
+    return None
+
+
 def main() -> None:
     params = read_params()
     dataset = entry(params["datasets"], params["ingest"]["dataset"], "datasets")
     settings, padding = read_settings(params["detect"], dataset, params["parts"]), params["crop"]["padding"]
-    if settings.backend == "megadetector":
-        named = params["detect"]["megadetector"]
-        settings = replace(settings, megadetector_model=str(find_model(named["model"], named["sha256"] or "")))
+    results = None
+    if settings.backend == "megadetector" and dataset.get("results"):
+        results = results_by_photo(read_table(Path("data/boxes.csv"), RESULT_NUMBERS))
+    network = None if results is not None else load_network(settings.backend, params["detect"]["megadetector"])
     photos = read_table(Path("data/clean.csv"), {"width": int, "height": int}, PHOTOS)
     claims = claims_by_photo(read_table(Path("data/claims.csv")), read_table(Path("data/copies.csv")))
     truth = read_table(Path("data/truth/truth.csv"), dict.fromkeys(NUMBERS, float), ["image_id", "identity", *NUMBERS])
 
-    sightings = detect(photos, claims, Path("data/photos"), settings, Saliency(Path("data/weights/u2netp.onnx")))
+    saliency = Saliency(Path("data/weights/u2netp.onnx"))
+    sightings = detect(photos, claims, Path("data/photos"), settings, saliency, network, results)
     animals, detections, refused = animal_tables(photos, sightings, claims, padding)
     if detections.empty:
         raise PelageError(

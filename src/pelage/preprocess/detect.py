@@ -1,15 +1,15 @@
 """Detect: from photos to animals, and from an animal to the parts by which it is known (flank, face).
 
-Backends give animals: `embedded` (U^2-Net, helped by the camera's median background), `megadetector`, `columns` (boxes
-in the table) and `whole` (the photo is a crop already). Side and face come from the silhouette (`orientation.py`) and
-from a face detector (`face.py`), unless the table tells.
+Backends give animals: `embedded` (two networks and the camera's median background), `megadetector` (a results file, or
+the network itself), `columns` (boxes in the table) and `whole` (the photo is a crop already). Side and face come from
+the silhouette (`orientation.py`) and from a face detector (`face.py`), unless the table tells.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,11 @@ from pelage.common.tables import UNKNOWN, rejected_table
 from pelage.preprocess.animals import Claim, claimed_boxes, name_animals, owners, shared_boxes, told_orientations
 from pelage.preprocess.background_model import LIGHTS, Background, departure, learn_background, light, thumbnail
 from pelage.preprocess.boxes import Box, clip_box, cut, pad_box, whole_box
-from pelage.preprocess.detectors.onnx_network import OnnxDetector
+from pelage.preprocess.detectors.animal import Animal
+from pelage.preprocess.detectors.embedded import choose_animals, propose, shrunk
+from pelage.preprocess.detectors.onnx_network import Found
+from pelage.preprocess.detectors.results import Told
+from pelage.preprocess.detectors.scorer import read_scorer
 from pelage.preprocess.detectors.wanted import read_backend
 from pelage.preprocess.face import Face, FaceFinder
 from pelage.preprocess.orientation import Silhouette, judge_side, measure_silhouette, shows_flank
@@ -45,7 +49,6 @@ BACKGROUND_PHOTOS = 120  # of one camera, evenly over its photos: enough for a m
 VERSION = 1
 """Raised by hand whenever something else would be seen in the same photo."""
 
-FRAGMENT = 0.2  # share of the largest component's area below which a component is no animal of its own
 MARGIN = 0.1  # share of a box's longer side that is added before a silhouette or a face is looked for
 
 
@@ -60,24 +63,8 @@ class Settings:
     min_score: float
     min_area: float
     median_background_from: int
-    megadetector_model: str
-    megadetector_min_score: float
     people: str = "set_aside"
     people_score: float = 0.5
-    species: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Animal:
-    """One animal of a photo: its box, how sure it is (0..1), and its silhouette `(h, w)` bool if the backend tells.
-
-    `found_by` is the backend, or `claim` for a box that the source has and the backend has not.
-    """
-
-    box: Box
-    score: float
-    found_by: str
-    mask: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -130,14 +117,11 @@ def read_settings(detect: Mapping[str, Any], dataset: Mapping[str, Any], parts: 
         part=dataset.get("part"),
         parts=tuple(part for part in parts if part in dataset.get("parts", parts)),
         threshold=detect["threshold"],
-        min_score=detect["min_score"],
+        min_score=detect["megadetector"]["min_score"] if backend == "megadetector" else detect["min_score"],
         min_area=detect["min_area"],
         median_background_from=detect["median_background_from"],
-        megadetector_model=detect["megadetector"]["model"],
-        megadetector_min_score=detect["megadetector"]["min_score"],
         people=detect["people"],
         people_score=detect["people_score"],
-        species=tuple(dataset.get("species") or ()),
     )
 
 
@@ -147,6 +131,8 @@ def detect(
     root: Path,
     settings: Settings,
     saliency: Callable[[np.ndarray], np.ndarray],
+    network: Callable[[np.ndarray], list[Found]] | None = None,
+    results: Mapping[str, Sequence[Told]] | None = None,
 ) -> list[Sighting]:
     """Look at each photo of a table of clean photos.
 
@@ -159,11 +145,13 @@ def detect(
         root: Folder that the table's paths start from.
         settings: See `Settings`.
         saliency: U^2-Net (`pelage.preprocess.saliency.Saliency`); its `sha256` is part of what is remembered.
+        network: MegadetectorLite of the backend `embedded`, MegaDetector of `megadetector`; with its `sha256`, too.
+        results: What a results file has of each photo, by image_id, instead of MegaDetector.
 
     Returns:
         One `Sighting` a row, in the order of the table.
     """
-    detector = Detector(root, settings, saliency, claims)
+    detector = Detector(root, settings, saliency, claims, network, results)
     sightings: list[Sighting] = [Sighting()] * len(photos)
 
     def look() -> Iterator[tuple[int, Sighting]]:
@@ -276,29 +264,12 @@ def read_photo(root: Path, photo: Any) -> np.ndarray:
     return to_rgb(read_image(inside(root, photo.path, f"clean.csv, image_id {photo.image_id}")))
 
 
-def find_animals(evidence: np.ndarray, width: int, height: int, settings: Settings) -> list[Animal]:
-    """Return the animals in a map of evidence `(S, S)` in 0..1 of a photo squeezed to a square, surest first.
+class _SetAside(Exception):
+    """A photo that is not looked at any further; `reason` and `detail` as in the rejected table."""
 
-    A component of at least `min_area` of the photo is an animal if the mean evidence within it reaches `min_score`,
-    unless it is so much smaller than another that it must be a fragment.
-    """
-    side = evidence.shape[0]
-    solid = (evidence >= settings.threshold).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(solid)
-    animals = []
-    for label in range(1, count):
-        x, y, w, h, area = (int(value) for value in stats[label])
-        component = labels[y : y + h, x : x + w] == label
-        score = round(float(evidence[y : y + h, x : x + w][component].mean()), 4)
-        if area < settings.min_area * side * side or score < settings.min_score:
-            continue
-        box = clip_box(x * width / side, y * height / side, w * width / side, h * height / side, width, height)
-        if box is not None:
-            mask = cv2.resize(component.astype(np.float32), box[2:], interpolation=cv2.INTER_LINEAR) >= 0.5
-            animals.append(Animal(box, score, "saliency", mask))
-    largest = max((int(animal.mask.sum()) for animal in animals), default=0)
-    whole = [animal for animal in animals if animal.mask.sum() >= FRAGMENT * largest]
-    return sorted(whole, key=lambda animal: (-animal.score, animal.box))
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
 
 
 class Detector:
@@ -309,6 +280,7 @@ class Detector:
         settings: See `Settings`.
         saliency: U^2-Net, with its `sha256`.
         claims: What the source says of the animals of each photo, by image_id.
+        network, results: As in `detect`.
     """
 
     def __init__(
@@ -317,21 +289,25 @@ class Detector:
         settings: Settings,
         saliency: Callable[[np.ndarray], np.ndarray],
         claims: Mapping[str, Sequence[Claim]],
+        network: Callable[[np.ndarray], list[Found]] | None = None,
+        results: Mapping[str, Sequence[Told]] | None = None,
     ) -> None:
         self._root, self._settings, self._claims = root, settings, claims
-        self._saliency = saliency
+        self._saliency, self._network, self._results = saliency, network, results
         self._saliency_memo = Memo("saliency", 1, saliency.sha256)
         self._glance_memo = Memo("glance", 1, {"opencv": cv2.__version__})
         self._find_face = FaceFinder()
         depends: dict[str, Any] = {"settings": asdict(settings), "saliency": saliency.sha256, "opencv": cv2.__version__}
         depends["face"] = self._find_face.sha256
-        if settings.backend == "megadetector":
-            self._megadetector = OnnxDetector(Path(settings.megadetector_model))
-            depends["megadetector"] = self._megadetector.sha256
-            self._megadetector_memo = Memo("megadetector", 2, self._megadetector.sha256)
+        if network is not None:
+            depends["network"] = network.sha256
+            self._network_memo = Memo("network", 1, network.sha256)
+        if settings.backend == "embedded":
+            self._score = read_scorer()
+            depends["scorer"] = self._score.sha256
         self._memo = Memo("sighting", VERSION, depends)
         self._find = {
-            "embedded": self._by_saliency,
+            "embedded": self._by_embedded,
             "megadetector": self._by_megadetector,
             "columns": self._by_columns,
             "whole": self._by_whole,
@@ -353,7 +329,10 @@ class Detector:
 
     def _key(self, photo: Any, camera: Camera) -> str:
         said = [(claim.box, claim.orientation) for claim in self._claims.get(photo.image_id, ())]
-        return self._memo.key(photo.sha256, json.dumps(said), camera.fingerprint)
+        told = None if self._results is None else self._results.get(photo.image_id)
+        return self._memo.key(
+            photo.sha256, json.dumps([said, told and [astuple(one) for one in told]]), camera.fingerprint
+        )
 
     def glance(self, photo: Any) -> tuple[np.ndarray, np.ndarray] | None:
         """Return a photo's thumbnail and saliency map, or None if it cannot be read."""
@@ -372,7 +351,10 @@ class Detector:
 
     def _look(self, image: np.ndarray, photo: Any, camera: Camera) -> Sighting:
         size, claims = (image.shape[1], image.shape[0]), self._claims.get(photo.image_id, ())
-        animals, alone = self._find(image, photo, camera)
+        try:
+            animals, alone = self._find(image, photo, camera)
+        except _SetAside as aside:
+            return Sighting(size, reason=aside.reason, detail=aside.detail)
         animals = [*animals, *self._missed(animals, claims, size)]
         if not animals:
             backend = self._settings.backend
@@ -406,27 +388,51 @@ class Detector:
         return [], []  # those of the table are added to what any backend finds
 
     def _by_megadetector(self, image: np.ndarray, photo: Any, *_: Any) -> tuple[list[Animal], list[Animal]]:
-        key = self._megadetector_memo.key(photo.sha256)
-        known = self._megadetector_memo.get(key)
-        if known is None:
-            seen = [(*one.box, one.score) for one in self._megadetector(image) if one.category == "animal"]
-            self._megadetector_memo.put(key, known := json.dumps(seen).encode())
-        found = json.loads(known)
-        boxes = [(clip_box(*box, image.shape[1], image.shape[0]), score) for *box, score in found]
-        least = self._settings.megadetector_min_score
-        sure = [(box, score) for box, score in boxes if box is not None and score >= least]
-        return [Animal(box, round(score, 4), "megadetector") for box, score in sure], []
-
-    def _by_saliency(self, image: np.ndarray, photo: Any, camera: Camera) -> tuple[list[Animal], list[Animal]]:
         height, width = image.shape[:2]
+        if self._results is None:
+            seen = [Told(one.category, one.score, one.box) for one in self._network_sees(image, photo)]
+        elif photo.image_id in self._results:
+            seen = [one.of_photo(width, height) for one in self._results[photo.image_id]]
+        else:
+            raise _SetAside("no_result", "No results file has an entry of it that can be used.")
+        people = [one.score for one in seen if one.category == "person" and one.score >= self._settings.people_score]
+        if people and self._settings.people == "set_aside":
+            raise _SetAside("people", f"It shows people (score {max(people):.2f}); it is shown nowhere.")
+        animals = [
+            Animal(box, round(one.score, 4), "megadetector", None, one.species, one.species_score)
+            for one in seen
+            if one.category == "animal" and one.score >= self._settings.min_score
+            for box in [clip_box(*one.box, width, height)]
+            if box is not None
+        ]
+        return sorted(animals, key=lambda animal: (-animal.score, animal.box)), []
+
+    def _by_embedded(self, image: np.ndarray, photo: Any, camera: Camera) -> tuple[list[Animal], list[Animal]]:
+        small = shrunk(image)
+        found = self._network_sees(small, photo)
         saliency = self._saliency_of(image, photo, whole_box(image))
-        alone = find_animals(saliency, width, height, self._settings)
+        alone = self._judge(image, small, found, saliency)
         thumb = thumbnail(image)
         background = camera.backgrounds.get(light(thumb))
         if background is None:
             return alone, alone
-        evidence = combine(saliency, departure(thumb, background))
-        return find_animals(evidence, width, height, self._settings), alone
+        return self._judge(image, small, found, combine(saliency, departure(thumb, background))), alone
+
+    def _judge(
+        self, image: np.ndarray, small: np.ndarray, found: Sequence[Found], evidence: np.ndarray
+    ) -> list[Animal]:
+        height, width = image.shape[:2]
+        proposals = propose(found, (small.shape[1], small.shape[0]), evidence, width, height)
+        animals = choose_animals(proposals, self._score(proposals.features), self._settings.min_score, width, height)
+        return [one for one in animals if one.box[2] * one.box[3] >= self._settings.min_area * width * height]
+
+    def _network_sees(self, image: np.ndarray, photo: Any) -> list[Found]:
+        key = self._network_memo.key(photo.sha256)
+        known = self._network_memo.get(key)
+        if known is None:
+            found = [(one.category, one.score, one.box) for one in self._network(image)]
+            self._network_memo.put(key, known := json.dumps(found).encode())
+        return [Found(category, score, tuple(box)) for category, score, box in json.loads(known)]
 
     def _saliency_of(self, image: np.ndarray, photo: Any, box: Box) -> np.ndarray:
         key = self._saliency_memo.key(photo.sha256, json.dumps(box))

@@ -11,9 +11,14 @@ from pelage.preprocess.boxes import Box
 
 @dataclass(frozen=True)
 class Animal:
-    """One animal of a photo: its box, how sure it is (0..1), and its silhouette `(h, w)` bool if the detector tells.
+    """One animal of a photo.
 
-    `found_by` is the detector, or `claim` for a box that the source has and the detector has not.
+    Attributes:
+        box: Whole pixels of the photo.
+        score: How sure the detector is, 0..1.
+        found_by: The detector, or `claim` for a box that the source has and the detector has not.
+        mask: Its silhouette `(h, w)` bool within the box, if the detector tells.
+        species: As a results file has it, or empty; `species_score` is how sure that is, 0..1.
     """
 
     box: Box
@@ -21,3 +26,4 @@ class Animal:
     found_by: str
     mask: np.ndarray | None = None
     species: str = ""
+    species_score: float = 1.0

@@ -65,9 +65,9 @@ class Eyes:
     """Both networks; what they see of a picture is remembered."""
 
     def __init__(self, weights: Path) -> None:
-        self._network = OnnxDetector(weights / "megadetector_lite.onnx", NETWORK_LEAST)
-        self._saliency = Saliency(weights / "u2netp.onnx")
-        self._memo = Memo("lesson", 1, [self._network.sha256, self._saliency.sha256])
+        self.network = OnnxDetector(weights / "megadetector_lite.onnx", NETWORK_LEAST)
+        self.saliency = Saliency(weights / "u2netp.onnx")
+        self._memo = Memo("lesson", 1, [self.network.sha256, self.saliency.sha256])
 
     def __call__(self, lesson: Lesson) -> Proposals | None:
         """Return the proposals of a picture, or None if it cannot be read."""
@@ -81,9 +81,9 @@ class Eyes:
         key = self._memo.key(sha256_bytes(image.tobytes()), str(image.shape))
         known = self._memo.get(key)
         if known is None:
-            saliency = np.round(self._saliency(image) * 255).astype(np.uint8)
+            saliency = np.round(self.saliency(image) * 255).astype(np.uint8)
             self._memo.put(key, known := encode_png(saliency))
-        found: Sequence[Found] = self._network(small)
+        found: Sequence[Found] = self.network(small)
         saliency = decode_image(known).astype(np.float32) / 255
         return propose(found, (small.shape[1], small.shape[0]), saliency, image.shape[1], image.shape[0])
 
@@ -177,7 +177,6 @@ def as_nodes(grown: HistGradientBoostingClassifier) -> tuple[np.ndarray, float]:
     for tree, rows in zip(nodes, trees, strict=True):
         leaf, own = rows["is_leaf"].astype(bool), np.arange(len(rows))
         tree[: len(rows), 0] = np.where(leaf, 0, rows["feature_idx"])
-        # a number between two float32 becomes the lower one, so that what is more stays more
         tree[: len(rows), 1] = np.where(leaf, 0, rows["num_threshold"])
         tree[: len(rows), 2] = np.where(leaf, own, rows["left"])
         tree[: len(rows), 3] = np.where(leaf, own, rows["right"])
