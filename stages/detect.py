@@ -12,7 +12,7 @@ from pelage.common.stage import run_stage
 from pelage.common.tables import read_table, write_table
 from pelage.model.weights import find_model
 from pelage.preprocess.animals import claims_by_photo
-from pelage.preprocess.detect import animal_tables, detect, read_settings, undetected_table
+from pelage.preprocess.detect import animal_tables, detect, read_settings
 from pelage.preprocess.detection_score import detection_metrics, name_metrics, shared_metrics
 from pelage.preprocess.detectors.embedded import NETWORK_LEAST
 from pelage.preprocess.detectors.onnx_network import OnnxDetector
@@ -46,7 +46,8 @@ def main() -> None:
 
     saliency = Saliency(Path("data/weights/u2netp.onnx"))
     sightings = detect(photos, claims, Path("data/photos"), settings, saliency, network, results)
-    animals, detections, refused = animal_tables(photos, sightings, claims, padding)
+    wanted = dataset.get("species") or ()
+    animals, detections, refused, rejected = animal_tables(photos, sightings, claims, padding, wanted)
     if detections.empty:
         raise PelageError(
             f"No animal was found in any of the {len(photos)} photos of data/clean.csv. Lower detect.min_score or "
@@ -57,7 +58,7 @@ def main() -> None:
 
     write_table(Path("data/animals.csv"), animals)
     write_table(Path("data/detections.csv"), detections)
-    write_table(Path("data/rejected/detect.csv"), undetected_table(photos, sightings))
+    write_table(Path("data/rejected/detect.csv"), rejected)
     write_table(Path("data/rejected/claims.csv"), refused)
     write_json(Path("metrics/detect.json"), metrics)
     parts = ", ".join(f"{count} {part}" for part, count in metrics["detections"].items())

@@ -1,7 +1,6 @@
 """Detect: tables of every backend, several animals, empty frames and bad rows; the slow part is remembered."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,18 +20,19 @@ from pelage.preprocess.detect import (
     animal_tables,
     combine,
     detect,
-    find_animals,
     read_settings,
-    undetected_table,
 )
+from pelage.preprocess.detectors.embedded import FEATURES
 from pelage.preprocess.detectors.onnx_network import Found
+from pelage.preprocess.detectors.results import NUMBERS, results_by_photo
 from pelage.preprocess.face import Face
 
-SETTINGS = Settings("embedded", None, ("flank", "face"), 0.5, 0.6, 0.01, 0, "md.onnx", 0.6)
+SETTINGS = Settings("embedded", None, ("flank", "face"), 0.5, 0.6, 0.01, 0)
 PARAMS = {
     "backend": "auto", "threshold": 0.5, "min_score": 0.6, "min_area": 0.01, "median_background_from": 0,
     "people": "set_aside", "people_score": 0.5, "megadetector": {"model": "md.onnx", "sha256": None, "min_score": 0.6},
 }  # fmt: skip
+WANTED = ("network", "component_saliency", "log_area", "from_network")
 
 
 class Brightness:
@@ -44,6 +44,30 @@ class Brightness:
     def __call__(self, image):
         Brightness.calls += 1
         return cv2.resize(image, (320, 320)).mean(2).astype(np.float32) / 255
+
+
+class Blind:
+    """Stands in for MegadetectorLite: it sees nothing, unless told."""
+
+    sha256 = "n" * 64
+
+    def __init__(self, found=()):
+        self.found = list(found)
+        self.calls = 0
+
+    def __call__(self, image):
+        self.calls += 1
+        return self.found
+
+
+class Plain:
+    """Stands in for the scorer: a component is sure if it is salient and large, a box of the network as that says."""
+
+    sha256 = "p" * 64
+
+    def __call__(self, features):
+        odds, salient, area, theirs = (features[:, FEATURES.index(name)] for name in WANTED)
+        return np.where(theirs > 0, 1 / (1 + np.exp(-odds)), np.minimum(0.8 * salient + 2 * np.exp(area), 1))
 
 
 class Faceless:
@@ -60,6 +84,7 @@ class Faceless:
 def survey(tmp_path, monkeypatch):
     """Four photos: one animal walking right, two blobs, none, and a file that is no image."""
     monkeypatch.setattr(module, "FaceFinder", Faceless)
+    monkeypatch.setattr(module, "read_scorer", Plain)
     monkeypatch.setenv("PELAGE_CACHE", str(tmp_path / "cache"))
     one, two = np.zeros((240, 400, 3), np.uint8), np.zeros((300, 300, 3), np.uint8)
     cv2.ellipse(one, (200, 110), (90, 35), 0, 0, 360, (250, 250, 250), -1)
@@ -77,17 +102,17 @@ def survey(tmp_path, monkeypatch):
     return tmp_path, table
 
 
-def look(survey, settings=SETTINGS, claims=None):
+def look(survey, settings=SETTINGS, claims=None, network=None, results=None, wanted=()):
     """Return animals, detections, refused names and rejected photos; `claims` are keywords of a claim by image_id."""
     root, table = survey
     said = {image_id: [Claim(image_id, **fields)] for image_id, fields in (claims or {}).items()}
-    sightings = detect(table, said, root, settings, Brightness())
-    return *animal_tables(table, sightings, said, 0.08), undetected_table(table, sightings)
+    sightings = detect(table, said, root, settings, Brightness(), network or Blind(), results)
+    return animal_tables(table, sightings, said, 0.08, wanted)
 
 
-def run(survey, settings=SETTINGS, claims=None):
+def run(survey, settings=SETTINGS, claims=None, network=None):
     """Return detections with the boxes of their animals, and rejected photos."""
-    animals, found, _, rejected = look(survey, settings, claims)
+    animals, found, _, rejected = look(survey, settings, claims, network)
     boxes = animals[["image_id", "animal", "x", "y", "w", "h"]]
     names = {name: f"animal_{name}" for name in "xywh"}
     return found.merge(boxes.rename(columns=names), on=["image_id", "animal"]), rejected
@@ -98,9 +123,9 @@ def test_saliency_tables(survey):
     animals, detections, refused, _ = look(survey)
     assert list(animals) == ANIMAL_COLUMNS and list(detections) == COLUMNS and refused.empty
     assert animals[["image_id", "animal", "found_by", "claimed"]].to_numpy().tolist() == [
-        ["one", 0, "saliency", "nobody"],
-        ["two", 0, "saliency", "nobody"],
-        ["two", 1, "saliency", "nobody"],
+        ["one", 0, "embedded", "nobody"],
+        ["two", 0, "embedded", "nobody"],
+        ["two", 1, "embedded", "nobody"],
     ]
     assert found["crop_id"].tolist() == ["one#0", "two#0", "two#1"]
     assert found["animal"].tolist() == [0, 0, 1]
@@ -173,7 +198,7 @@ def test_one_name_on_a_photo_of_two_names_neither(survey):
 
 def test_no_sighting_holds_pixels(survey):
     root, table = survey
-    sightings = detect(table, {}, root, SETTINGS, Brightness())
+    sightings = detect(table, {}, root, SETTINGS, Brightness(), Blind())
     assert all(animal.mask is None for sighting in sightings for animal in [*sighting.animals, *sighting.alone])
 
 
@@ -221,27 +246,86 @@ def test_columns_are_clipped_and_what_lies_outside_is_told(survey):
     assert refused[["image_id", "reason"]].to_numpy().tolist() == [["two", "no_animal"]]
 
 
-def test_megadetector_boxes(survey, monkeypatch):
-    class Fake:
-        sha256 = "m" * 64
-        calls = 0
+def megadetector(**changes):
+    """Return settings of MegaDetector."""
+    told = {key: value for key, value in changes.items() if key in PARAMS}
+    return read_settings({**PARAMS, "backend": "megadetector", **told}, {}, ["flank", "face"])
 
-        def __init__(self, model):
-            assert model == Path("md.onnx")
 
-        def __call__(self, image):
-            Fake.calls += 1
-            boxes = {(100.0, 60.0, 230.0, 90.0): 0.93, (0.0, 0.0, 9.0, 9.0): 0.3} if image.shape[1] == 400 else {}
-            return [Found("animal", score, box) for box, score in boxes.items()] + [Found("vehicle", 0.9, (5, 5, 9, 9))]
-
-    monkeypatch.setattr(module, "OnnxDetector", Fake)
-    settings = read_settings({**PARAMS, "backend": "megadetector"}, {}, ["flank", "face"])
+def test_megadetector_boxes(survey):
+    network = Blind([
+        Found("animal", 0.93, (100.0, 60.0, 230.0, 90.0)),
+        Found("animal", 0.3, (0.0, 0.0, 9.0, 9.0)),
+        Found("animal", 0.9, (390.0, 230.0, 50.0, 50.0)),  # partly outside the largest photo, wholly outside others
+        Found("vehicle", 0.9, (5.0, 5.0, 9.0, 9.0)),
+    ])  # fmt: skip
     for _ in range(2):
-        found, rejected = run(survey, settings)
-        columns = ["image_id", "animal_x", "animal_y", "animal_w", "animal_h", "score", "orientation"]
-        assert found[columns].to_numpy().tolist() == [["one", 100, 60, 230, 90, 0.93, "right"]]
-        assert rejected["reason"].tolist() == ["no animal", "no animal", "unreadable"]
-    assert Fake.calls == 3
+        found, rejected = run(survey, megadetector(), network=network)
+        columns = ["image_id", "animal_x", "animal_y", "animal_w", "animal_h", "score"]
+        assert found[columns].to_numpy().tolist() == [
+            ["one", 100, 60, 230, 90, 0.93],
+            ["one", 390, 230, 10, 10, 0.9],
+            ["two", 100, 60, 200, 90, 0.93],
+        ]
+        assert found["orientation"][0] == "right"
+        assert rejected["reason"].tolist() == ["no animal", "unreadable"]
+    assert network.calls == 3
+
+
+def test_people_set_a_photo_aside(survey):
+    network = Blind([Found("animal", 0.9, (100.0, 60.0, 90.0, 90.0)), Found("person", 0.6, (0.0, 0.0, 40.0, 40.0))])
+    animals, found, _, rejected = look(survey, megadetector(), network=network)
+    assert animals.empty and found.empty
+    assert rejected["reason"].tolist() == ["people", "people", "people", "unreadable"]
+    assert "score 0.60" in rejected["detail"][0]
+    for changed in ({"people_score": 0.7}, {"people": "keep"}):
+        animals, _, _, rejected = look(survey, megadetector(**changed), network=network)
+        assert set(animals["image_id"]) == {"one", "two"} and "people" not in set(rejected["reason"])
+
+
+def results_of(*rows):
+    """Return what `results_by_photo` makes of rows of `data/boxes.csv`."""
+    columns = ["image_id", "category", "species", "species_score", "score", "x", "y", "w", "h"]
+    return results_by_photo(pd.DataFrame(rows, columns=columns).astype(NUMBERS))
+
+
+def test_a_results_file_instead_of_the_network(survey):
+    nan = float("nan")
+    results = results_of(
+        ("one", "animal", "leopard", 0.8, 0.9, 0.25, 0.25, 0.575, 0.375),
+        ("one", "animal", "", nan, 0.2, 0.0, 0.0, 0.1, 0.1),
+        ("none", "none", "", nan, nan, nan, nan, nan, nan),
+    )
+    animals, _, _, rejected = look(survey, megadetector(), results=results)
+    told = ["image_id", "x", "y", "w", "h", "score", "found_by", "species"]
+    assert animals[told].to_numpy().tolist() == [["one", 100, 60, 230, 90, 0.9, "megadetector", "leopard"]]
+    assert rejected[["image_id", "reason"]].to_numpy().tolist() == [
+        ["none", "no animal"], ["two", "no_result"], ["zz", "unreadable"],
+    ]  # fmt: skip
+    corrected = results_of(("one", "animal", "leopard", 0.8, 0.9, 0.25, 0.25, 0.5, 0.375))
+    assert look(survey, megadetector(), results=corrected)[0]["w"].tolist() == [200]
+
+
+def test_only_wanted_species_are_kept_and_the_others_told(survey):
+    results = results_of(
+        ("one", "animal", "leopard", 0.8, 0.9, 0.25, 0.25, 0.575, 0.375),
+        ("one", "animal", "goat", 0.9, 0.9, 0.0, 0.6, 0.2, 0.2),
+        ("two", "animal", "goat", 0.9, 0.9, 0.05, 0.5, 0.35, 0.2),
+        ("none", "animal", "goat", 0.3, 0.9, 0.05, 0.5, 0.35, 0.2),  # nobody is sure
+    )
+    said = {"one": {"identity": "L1"}, "two": {"identity": "G1"}}
+    animals, found, _, rejected = look(survey, megadetector(), said, results=results, wanted=["Leopard"])
+    assert animals[["image_id", "species", "identity", "claimed"]].to_numpy().tolist() == [
+        ["none", "", "unknown", "nobody"],
+        ["one", "leopard", "L1", "alone"],  # the goat beside it is not meant
+    ]
+    assert set(found["image_id"]) <= {"one", "none"}
+    assert rejected[["image_id", "reason"]].to_numpy().tolist() == [
+        ["one", "other_species"], ["two", "other_species"], ["zz", "unreadable"],
+    ]  # fmt: skip
+    claimed = {"one": {"identity": "G7", "species": "goat"}}
+    animals, *_, rejected = look(survey, SETTINGS, claimed, wanted=["leopard"])
+    assert "one" not in set(animals["image_id"]) and "other_species" in set(rejected["reason"])
 
 
 def test_background_is_learnt_per_camera_and_raises_what_is_half_salient(survey):
@@ -253,32 +337,20 @@ def test_background_is_learnt_per_camera_and_raises_what_is_half_salient(survey)
     for number in range(11):
         image = cv2.resize(place, (320, 320), interpolation=cv2.INTER_NEAREST)
         if number == 10:
-            image[100:200, 60:260] = 115
+            image[100:200, 60:260] = 72
             image[100:200, 60:140] = 200
         name = f"p{number:02}.png"
         write_png(root / name, image)
         table.append((name[:-4], name, "cam", "s", str(number), sha256_file(root / name), 320, 320))
     table = pd.DataFrame(table, columns=[*survey[1].columns, "width", "height"])
-    wider = Settings("embedded", None, ("flank",), 0.5, 0.5, 0.01, 8, "", 0.6)
-    sightings = detect(table, {}, root, wider, Brightness())
-    assert detect(table, {}, root, wider, Brightness()) == sightings
+    wider = Settings("embedded", None, ("flank",), 0.5, 0.5, 0.01, 8)
+    sightings = detect(table, {}, root, wider, Brightness(), Blind())
+    assert detect(table, {}, root, wider, Brightness(), Blind()) == sightings
     elsewhere = table.assign(place=[str(number % 2) for number in range(11)])  # two cameras of one name, 5 and 6 photos
-    assert detect(elsewhere, {}, root, wider, Brightness())[-1].animals == sightings[-1].alone
+    assert detect(elsewhere, {}, root, wider, Brightness(), Blind())[-1].animals == sightings[-1].alone
     sighting = sightings[-1]
     assert sighting.alone[0].box[2] < 90
     assert abs(sighting.animals[0].box[0] - 60) <= 3 and abs(sighting.animals[0].box[2] - 200) <= 6
-
-
-def test_find_animals_leaves_out_the_faint_the_small_and_fragments():
-    evidence = np.zeros((320, 320), np.float32)
-    evidence[100:200, 100:200] = 0.9  # the animal: 10,000 of 102,400 pixels
-    evidence[10:54, 10:54] = 1.0  # 1,936: more than min_area, less than a fifth of the animal
-    evidence[250:300, 20:120] = 0.55  # faint
-    evidence[230:240, 300:310] = 1.0  # small
-    animals = find_animals(evidence, 640, 480, SETTINGS)
-    assert [(animal.box, animal.score) for animal in animals] == [((200, 150, 200, 150), 0.9)]
-    assert animals[0].mask.shape == (150, 200) and animals[0].mask.all()
-    assert find_animals(np.zeros_like(evidence), 640, 480, SETTINGS) == []
 
 
 def test_combine_by_hand():

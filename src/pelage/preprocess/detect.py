@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -34,7 +34,7 @@ from pelage.preprocess.detectors.embedded import choose_animals, propose, shrunk
 from pelage.preprocess.detectors.onnx_network import Found
 from pelage.preprocess.detectors.results import Told
 from pelage.preprocess.detectors.scorer import read_scorer
-from pelage.preprocess.detectors.wanted import read_backend
+from pelage.preprocess.detectors.wanted import other_species, read_backend
 from pelage.preprocess.face import Face, FaceFinder
 from pelage.preprocess.orientation import Silhouette, judge_side, measure_silhouette, shows_flank
 from pelage.preprocess.saliency import resize_map
@@ -46,7 +46,7 @@ ANIMAL_COLUMNS = [
 ]  # fmt: skip
 COLUMNS = ["crop_id", "image_id", "part", "x", "y", "w", "h", "score", "orientation", "animal", "shared"]
 BACKGROUND_PHOTOS = 120  # of one camera, evenly over its photos: enough for a median, few enough for memory
-VERSION = 1
+VERSION = 2
 """Raised by hand whenever something else would be seen in the same photo."""
 
 MARGIN = 0.1  # share of a box's longer side that is added before a silhouette or a face is looked for
@@ -89,7 +89,10 @@ class Sighting:
 
     def to_json(self) -> bytes:
         """Return all of it as JSON."""
-        animals, alone = ([(one.box, one.score, one.found_by) for one in kind] for kind in (self.animals, self.alone))
+        animals, alone = (
+            [(one.box, one.score, one.found_by, None, one.species) for one in kind]
+            for kind in (self.animals, self.alone)
+        )
         fields = [self.size, animals, self.orientations, self.rows, alone, self.reason, self.detail]
         return json.dumps(fields).encode()
 
@@ -97,7 +100,7 @@ class Sighting:
     def from_json(cls, data: bytes) -> Sighting:
         """Return what `to_json` wrote."""
         size, animals, orientations, rows, alone, reason, detail = json.loads(data)
-        kinds = ([Animal(tuple(box), score, by) for box, score, by in kind] for kind in (animals, alone))
+        kinds = ([Animal(tuple(box), *told) for box, *told in kind] for kind in (animals, alone))
         return cls(tuple(size), next(kinds), orientations, [tuple(row) for row in rows], next(kinds), reason, detail)
 
 
@@ -212,24 +215,45 @@ class Camera:
                 self.backgrounds[kind] = learn_background(*zip(*alike, strict=True))
 
 
+class Tables(NamedTuple):
+    """What `detect` writes: animals, their parts, names that were claimed and not given, photos not used and why."""
+
+    animals: pd.DataFrame
+    detections: pd.DataFrame
+    refused: pd.DataFrame
+    rejected: pd.DataFrame
+
+
 def animal_tables(
-    photos: pd.DataFrame, sightings: Sequence[Sighting], claims: Mapping[str, Sequence[Claim]], padding: float
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Return `animals.csv`, `detections.csv` and the table of names that were claimed and not given.
+    photos: pd.DataFrame,
+    sightings: Sequence[Sighting],
+    claims: Mapping[str, Sequence[Claim]],
+    padding: float,
+    wanted: Sequence[str] = (),
+) -> Tables:
+    """Return the tables of all sightings.
 
     Animals are all that were found; detections their parts, numbered within the photo. The flank is the trunk alone:
-    head, tail and lower legs move from photo to photo and bring background along.
+    head, tail and lower legs move from photo to photo and bring background along. An animal that is surely of a species
+    that is not wanted is in neither, and no name is given to it; its photo has a row among those rejected.
 
     Args:
         photos: N rows of `clean.csv`.
         sightings: What `detect` returned for them.
         claims: As in `detect`.
         padding: Room around a crop (`crop.padding`), for which crops show another animal too.
+        wanted: Species that are of interest (`species` of the data set); none: all are.
     """
-    animals, parts, refused = [], [], []
+    animals, parts, refused, rejected = [], [], [], []
     for image_id, path, sighting in zip(photos["image_id"], photos["path"], sightings, strict=True):
         said = claims.get(image_id, ())
+        sighting, others = of_species(sighting, said, wanted)
+        if others or sighting.reason:
+            reason = "other_species" if others else sighting.reason
+            rejected.append((image_id, path, reason, f"It shows {others}." if others else sighting.detail))
         boxes = [animal.box for animal in sighting.animals]
+        if others and not boxes:
+            continue  # what is claimed is of them
         namings, reasons = name_animals(said, boxes)
         refused += [(image_id, path, reason, detail) for reason, detail in reasons]
         if not boxes:
@@ -238,25 +262,37 @@ def animal_tables(
         shared = shared_boxes(boxes, [*part_boxes, *enumerate(boxes)], padding, sighting.size)
         crowded = [naming.crowded for naming in namings]
         for n, (animal, naming) in enumerate(zip(sighting.animals, namings, strict=True)):
-            told = (naming.species, sighting.orientations[n], naming.identity, naming.claimed)
+            told = (naming.species or animal.species, sighting.orientations[n], naming.identity, naming.claimed)
             both = shared[len(part_boxes) + n] or crowded[n]
             animals.append((image_id, n, *animal.box, animal.score, animal.found_by, *told, both))
         for n, (part, *box, score, side, animal) in enumerate(sighting.rows):
             parts.append((f"{image_id}#{n}", image_id, part, *box, score, side, animal, shared[n] or crowded[animal]))
-    return (
+    return Tables(
         pd.DataFrame(animals, columns=ANIMAL_COLUMNS),
         pd.DataFrame(parts, columns=COLUMNS),
         rejected_table(refused),
+        rejected_table(rejected),
     )
 
 
-def undetected_table(photos: pd.DataFrame, sightings: Sequence[Sighting]) -> pd.DataFrame:
-    """Return the rejected table: photos without a row in `detections.csv`, and why."""
-    return rejected_table(
-        (image_id, path, sighting.reason, sighting.detail)
-        for image_id, path, sighting in zip(photos["image_id"], photos["path"], sightings, strict=True)
-        if sighting.reason
+def of_species(sighting: Sighting, claims: Sequence[Claim], wanted: Sequence[str]) -> tuple[Sighting, str]:
+    """Leave out of a sighting what is surely of a species that is not wanted, and say in words what that is."""
+    if not wanted or not sighting.animals:
+        return sighting, ""
+    namings, _ = name_animals(claims, [animal.box for animal in sighting.animals])
+    told = [naming.species or animal.species for naming, animal in zip(namings, sighting.animals, strict=True)]
+    other = other_species(told, wanted)
+    if not any(other):
+        return sighting, ""
+    kept = [n for n, is_other in enumerate(other) if not is_other]
+    number = {old: new for new, old in enumerate(kept)}
+    left = replace(
+        sighting,
+        animals=[sighting.animals[n] for n in kept],
+        orientations=[sighting.orientations[n] for n in kept],
+        rows=[(*row[:7], number[row[7]]) for row in sighting.rows if row[7] in number],
     )
+    return left, " and ".join(sorted({word for word, is_other in zip(told, other, strict=True) if is_other}))
 
 
 def read_photo(root: Path, photo: Any) -> np.ndarray:
@@ -399,7 +435,7 @@ class Detector:
         if people and self._settings.people == "set_aside":
             raise _SetAside("people", f"It shows people (score {max(people):.2f}); it is shown nowhere.")
         animals = [
-            Animal(box, round(one.score, 4), "megadetector", None, one.species, one.species_score)
+            Animal(box, round(one.score, 4), "megadetector", None, one.sure_species)
             for one in seen
             if one.category == "animal" and one.score >= self._settings.min_score
             for box in [clip_box(*one.box, width, height)]

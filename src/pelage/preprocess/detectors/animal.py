@@ -18,7 +18,7 @@ class Animal:
         score: How sure the detector is, 0..1.
         found_by: The detector, or `claim` for a box that the source has and the detector has not.
         mask: Its silhouette `(h, w)` bool within the box, if the detector tells.
-        species: As a results file has it, or empty; `species_score` is how sure that is, 0..1.
+        species: As a results file has it, if it is sure, else empty.
     """
 
     box: Box
@@ -26,4 +26,3 @@ class Animal:
     found_by: str
     mask: np.ndarray | None = None
     species: str = ""
-    species_score: float = 1.0

@@ -123,7 +123,7 @@ def propose(found: Sequence[Found], seen: tuple[int, int], saliency: np.ndarray,
         np.abs(np.log(np.maximum(boxes[:, 2], 1) / np.maximum(boxes[:, 3], 1))),
         np.arange(len(boxes)) < len(theirs),
         np.full(len(boxes), _odds(sure.max(initial=0.0))),
-        np.full(len(boxes), np.log(half.mean() / (solid + 0.002) + 0.01)),
+        np.full(len(boxes), np.log(float(half.mean()) / (solid + 0.002) + 0.01)),
         _sum(halves, squeezed)[0] / area,
         np.full(len(boxes), solid),
     ])  # fmt: skip

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from pelage.catalogue.words import SPECIES_SCORE
+
 NUMBERS = dict.fromkeys(("score", "species_score", "x", "y", "w", "h"), float)
 """Columns of `data/boxes.csv` that are numbers."""
 
@@ -26,6 +28,11 @@ class Told:
     box: tuple[float, float, float, float]
     species: str = ""
     species_score: float = 1.0
+
+    @property
+    def sure_species(self) -> str:
+        """The word, or empty where it is not sure."""
+        return self.species if self.species_score >= SPECIES_SCORE else ""
 
     def of_photo(self, width: int, height: int) -> Told:
         """Return a box of shares in pixels of its photo."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pelage.catalogue.words import SPECIES_SCORE, spelling
+from pelage.catalogue.words import spelling
 from pelage.common.params import choose
 
 BACKENDS = ("embedded", "megadetector", "columns", "whole")
@@ -26,22 +26,18 @@ def read_backend(detect: Mapping[str, Any], dataset: Mapping[str, Any]) -> str:
     return choose(told, BACKENDS, "detect.backend (auto: the data set's `boxes`)")
 
 
-def other_species(species: Sequence[str], scores: Sequence[float], wanted: Sequence[str]) -> list[bool]:
-    """Tell of each of N animals whether it is surely of a species that nobody asked for.
+def other_species(species: Sequence[str], wanted: Sequence[str]) -> list[bool]:
+    """Tell of each of N animals whether it is of a species that nobody asked for.
 
     Args:
         species: N words as results or claims write them, empty where nobody says.
-        scores: N scores of these words, 0..1; not a number where none is told, as of a claim, which then counts.
         wanted: The words that are asked for, in whatever case; none: all are wanted.
 
     Returns:
-        N truth values; an animal of unknown species is kept, as is one whose species is less sure than `SPECIES_SCORE`.
+        N truth values; an animal of unknown species is kept.
     """
     words = {_folded(word) for word in wanted}
-    return [
-        bool(words and _folded(word) and _folded(word) not in words and not score < SPECIES_SCORE)
-        for word, score in zip(species, scores, strict=True)
-    ]
+    return [bool(words and _folded(word) and _folded(word) not in words) for word in species]
 
 
 def _folded(word: str) -> str:
