@@ -42,6 +42,10 @@ WITHIN = 0.8
 SURE = 0.5
 """The network's score from which on a box within another is an animal of its own, such as a cub."""
 
+OUTLINE, OUTLINED = 0.5, 0.6
+"""Level of the components that outline an animal, and the overlap (IoU) with the network's box from which on one does:
+the network draws boxes wide, and a silhouette is had for nothing."""
+
 RING = 0.25
 """Share of a box's sides by which its surroundings reach beyond it."""
 
@@ -69,13 +73,15 @@ class Proposals:
         boxes: `(N, 4)` x, y, width and height, pixels of the photo.
         features: `(N, F)` in the order of `FEATURES`.
         network: `(N,)` score of the network's surest box that means each, 0 without.
-        masks: The component `(S, S)` of each that is one, else None.
+        masks: The component `(h, w)` of each that is one, else None.
+        levels: `(N,)` saliency from which on the component was taken, 0 for the network's boxes.
     """
 
     boxes: np.ndarray
     features: np.ndarray
     network: np.ndarray
     masks: Sequence[np.ndarray | None]
+    levels: np.ndarray
 
 
 def shrunk(image: np.ndarray) -> np.ndarray:
@@ -102,8 +108,8 @@ def propose(found: Sequence[Found], seen: tuple[int, int], saliency: np.ndarray,
     sure = np.array([one.score for one in found], float)
     components = _components(saliency)
     stretch = np.array([width, height] * 2) / saliency.shape[0]
-    ours = np.array([box for box, _, _ in components], float).reshape(-1, 4) * stretch
-    means = np.array([mean for _, mean, _ in components], float)
+    ours = np.array([box for box, *_ in components], float).reshape(-1, 4) * stretch
+    means = np.array([mean for _, mean, *_ in components], float)
     boxes = np.concatenate([theirs, ours])
     network = _best(boxes, theirs, sure)
     half = ((saliency > 0.1) & (saliency < 0.9)).astype(np.float32)
@@ -127,7 +133,8 @@ def propose(found: Sequence[Found], seen: tuple[int, int], saliency: np.ndarray,
         _sum(halves, squeezed)[0] / area,
         np.full(len(boxes), solid),
     ])  # fmt: skip
-    return Proposals(boxes, features, network, [None] * len(theirs) + [mask for _, _, mask in components])
+    masks, levels = [mask for _, _, mask, _ in components], [level for *_, level in components]
+    return Proposals(boxes, features, network, [None] * len(theirs) + masks, np.array([0.0] * len(theirs) + levels))
 
 
 def choose_animals(proposals: Proposals, scores: np.ndarray, least: float, width: int, height: int) -> list[Animal]:
@@ -153,15 +160,25 @@ def choose_animals(proposals: Proposals, scores: np.ndarray, least: float, width
         kept.append(int(one))
     animals = []
     for one in kept:
-        box = clip_box(*boxes[one], width, height)
+        outline = _outlined(one, proposals)
+        box = clip_box(*boxes[outline], width, height)
         if box is not None:
-            mask = proposals.masks[one]
-            animals.append(Animal(box, round(float(scores[one]), 4), "embedded", _unsqueezed(mask, box)))
+            mask = _unsqueezed(proposals.masks[outline], box)
+            animals.append(Animal(box, round(float(scores[one]), 4), "embedded", mask))
     return animals
 
 
-def _components(saliency: np.ndarray) -> list[tuple[tuple[int, int, int, int], float, np.ndarray]]:
-    """Return box, mean saliency and mask `(h, w)` of each connected component of each level, in the map's pixels."""
+def _outlined(one: int, proposals: Proposals) -> int:
+    """Return the component that means the same as a box of the network and fits tighter, or the box itself."""
+    solid = np.flatnonzero(proposals.levels == OUTLINE)
+    if proposals.masks[one] is not None or not len(solid):
+        return one
+    overlaps = iou(proposals.boxes[[one]], proposals.boxes[solid])[0]
+    return int(solid[overlaps.argmax()]) if overlaps.max() >= OUTLINED else one
+
+
+def _components(saliency: np.ndarray) -> list[tuple[tuple[int, int, int, int], float, np.ndarray, float]]:
+    """Return box, mean saliency, mask `(h, w)` and level of each connected component, in the map's pixels."""
     found = []
     for level in LEVELS:
         count, labels, stats, _ = cv2.connectedComponentsWithStats((saliency >= level).astype(np.uint8))
@@ -170,7 +187,7 @@ def _components(saliency: np.ndarray) -> list[tuple[tuple[int, int, int, int], f
             if area < SMALLEST * saliency.size:
                 continue
             part = labels[y : y + h, x : x + w] == label
-            found.append(((x, y, w, h), float(saliency[y : y + h, x : x + w][part].mean()), part))
+            found.append(((x, y, w, h), float(saliency[y : y + h, x : x + w][part].mean()), part, level))
     return found
 
 
