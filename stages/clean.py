@@ -10,7 +10,7 @@ from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_table, write_table
 from pelage.preprocess.clean import clean_photos, content_keys, look_at_photos, looks_memo, names_alone
-from pelage.preprocess.shared_bands import find_shared_bands
+from pelage.preprocess.shared_bands import KINDS, find_shared_bands
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
         "encounters": cleaned.kept["encounter"].nunique(),
         "rests_on": cleaned.kept["rests_on"].value_counts().sort_index().to_dict(),
         "clocks_corrected": len(belonging.clocks[["station", "camera"]].drop_duplicates()),
-        "shared_bands": bands["kind"].value_counts().sort_index().to_dict(),
+        "shared_bands": {kind: int((bands["kind"] == kind).sum()) for kind in KINDS},
         "encounter_numbers_divided": renumbered.divided,
         "encounter_numbers_shared": renumbered.undecided,
     }
@@ -43,8 +43,8 @@ def main() -> None:
     for what, told in (("rejected", counts["rejected"]), ("kept with flags", counts["flags"])):
         if words := ", ".join(f"{number} {word}" for word, number in told.items() if number):
             print(f"clean: {what}: {words}")
-    if shared := counts["shared_bands"]:
-        told = ", ".join(f"{number} {kind}" for kind, number in shared.items())
+    if len(bands):
+        told = ", ".join(f"{number} {kind}" for kind, number in counts["shared_bands"].items())
         print(f"clean: printed on all photos of a camera: {told} (data/shared_bands.csv); no mask covers them")
     if counts["name_conflicts"]:
         print(f"clean: {counts['name_conflicts']} copies have another name than what they repeat (data/copies.csv)")

@@ -120,11 +120,57 @@ def test_a_shared_scene_is_no_band(tmp_path, sky, places, hills):
     assert table.empty and table.columns.tolist() == BAND_COLUMNS
 
 
+def test_branches_before_a_white_sky_are_no_strip(tmp_path):
+    """They are as black on white as print, and the same on all photos, but the sky has no straight end."""
+    photos = [scene(0, visit, 255) for visit in range(15)]
+    for photo in photos:
+        for x in range(20, 300, 25):
+            cv2.line(photo, (x, 0), (x + 12, 20), (0, 0, 0), 2)
+    assert find_shared_bands(survey(tmp_path, photos, camera="C1"), tmp_path, tmp_path / "memo").empty
+
+
+def test_a_level_wall_under_changing_light_is_no_strip(tmp_path):
+    """Its end is straight and its stones are as sharp as print, but they are not the same on all photos."""
+    wall = np.random.default_rng(8).integers(0, 2, (5, 40)).repeat(8, 0).repeat(8, 1) * 90.0 + 40
+    photos = [scene(0, visit) for visit in range(15)]
+    for visit, photo in enumerate(photos):
+        photo[:40] = np.clip(wall * np.random.default_rng(visit).uniform(0.4, 1.5), 0, 255)[..., None]
+    assert find_shared_bands(survey(tmp_path, photos, camera="C1"), tmp_path, tmp_path / "memo").empty
+
+
+def test_things_that_are_the_same_all_over_the_scene_are_the_scene():
+    median, same = np.full(SIZE, 90, np.uint8), np.zeros(SIZE, np.uint8)
+    places = [(x, y) for y in range(20, 220, 25) for x in range(20, 300, 40)]
+    for count, found in ((4, 4), (len(places), 0)):
+        for x, y in places[:count]:
+            median[y : y + 12, x : x + 20], median[y + 4 : y + 8, x + 4 : x + 16] = 230, 20
+            same[y : y + 12, x : x + 20] = 255
+        assert [kind for kind, _ in find_bands(Sight(median, same, 9))] == ["object"] * found
+
+
+def test_a_strip_as_grey_as_the_scene_ends_where_photos_differ(tmp_path):
+    photos = [scene(visit % 3, visit) for visit in range(12)]
+    grey = int(np.median(photos))
+    for visit, photo in enumerate(photos):
+        band = strip(320, 30, text(visit), 0)
+        photo[-30:] = np.where(band > 128, 255, grey)
+    table = find_shared_bands(survey(tmp_path, photos), tmp_path, tmp_path / "memo")
+    assert table["kind"].tolist() == ["strip"] and 30 <= table["h"][0] <= 32
+
+
 def test_photos_all_alike_tell_nothing(tmp_path):
     """A camera that sees the same night after night: the strip has no border that a scene could not have as well."""
     rng = np.random.default_rng(3)
     dark = np.full((*SIZE, 3), 20, np.uint8) + rng.integers(0, 4, (*SIZE, 3), np.uint8)
     assert find_shared_bands(survey(tmp_path, [dark + np.uint8(n % 3) for n in range(12)]), tmp_path, tmp_path).empty
+
+
+def test_a_strip_before_a_scene_that_is_always_the_same_ends_where_the_median_jumps(tmp_path):
+    rng = np.random.default_rng(3)
+    night = np.repeat(cv2.resize(rng.integers(70, 110, (30, 40), np.uint8), SIZE[::-1])[..., None], 3, 2)
+    photos = [with_strip(night + np.uint8(visit % 3), visit, bottom=30) for visit in range(12)]
+    table = find_shared_bands(survey(tmp_path, photos, camera="C1"), tmp_path, tmp_path / "memo")
+    assert table["kind"].tolist() == ["strip"] and 30 <= table["h"][0] <= 32
 
 
 def test_few_encounters_tell_nothing(tmp_path):
@@ -189,6 +235,13 @@ def test_the_table_is_read_as_it_was_written(tmp_path):
 def test_too_few_photos_have_no_bands():
     same = np.full((40, 60), 255, np.uint8)
     assert find_bands(Sight(same, same, 5)) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 200), (10, 10), (200, 2)])
+def test_tiny_photos_have_no_bands(shape):
+    rng = np.random.default_rng(0)
+    assert find_bands(Sight(rng.integers(0, 256, shape, np.uint8), np.full(shape, 255, np.uint8), 9)) == []
+    assert find_bands(Sight(rng.integers(0, 256, shape, np.uint8), np.zeros(shape, np.uint8), 9)) == []
 
 
 boxes = st.tuples(st.integers(0, 90), st.integers(0, 70), st.integers(1, 60), st.integers(1, 50))

@@ -40,8 +40,11 @@ OFTEN = 0.9
 ROW = 0.6
 """Share of the pixels of a row of a strip that are the same: the others belong to digits."""
 
-LARGEST = 0.25
+STRIP, OBJECT = 0.25, 0.05
 """Largest share of the photo's height that a strip has, and of its area that an object has."""
+
+LEAST_SIDE = 32
+"""Pixels of the shorter side below which nothing that is printed could be read."""
 
 STRAIGHT = 0.8
 """Share of the columns in which a strip ends at one row."""
@@ -49,12 +52,13 @@ STRAIGHT = 0.8
 PRINT = 40
 """Least difference of neighbouring pixels that are printed and paper."""
 
-LIVELY = 0.2
+LIVELY = 0.1
 """Largest share of the scene that may be the same if an object is to stand out from it."""
 
 SHOWN = 0.75
 """Share of the pixels of a band of all cameras that look the same at one of them, if it has the band, too."""
 
+KINDS = ("strip", "object")
 GROUP = ["width", "height", "station", "camera"]
 BAND_COLUMNS = [*GROUP, "kind", "x", "y", "w", "h", "photos"]
 BAND_NUMBERS = dict.fromkeys(["width", "height", "x", "y", "w", "h", "photos"], int)
@@ -120,7 +124,7 @@ def find_shared_bands(photos: pd.DataFrame, folder: Path, memo_root: Path | None
 
 def find_bands(sight: Sight) -> list[tuple[str, Box]]:
     """Return the strips and objects of a sight, with their boxes in its pixels; none of fewer than `LEAST` photos."""
-    if sight.photos < LEAST:
+    if sight.photos < LEAST or min(sight.median.shape) < LEAST_SIDE:
         return []
     median, same = sight.median.astype(np.int16), sight.same >= OFTEN * 255
     height, width = same.shape
@@ -139,7 +143,7 @@ def _strip(median: np.ndarray, same: np.ndarray) -> int:
     height = len(same)
     run = int(np.argmin(np.append(same.mean(1) >= ROW, False)))
     best, straightest = 0, STRAIGHT
-    for end in range(5, min(run + 2, int(LARGEST * height), height - 3)):
+    for end in range(5, min(run + 2, int(STRIP * height), height - 3)):
         jumps = np.abs(median[end + 1] - median[end - 2]) >= 2 * SAME
         changes = same[end - 3 : end - 1].all(0) & ~same[end + 1 : end + 3].all(0)
         straight = float((jumps | changes).mean())
@@ -167,7 +171,7 @@ def _objects(median: np.ndarray, same: np.ndarray) -> list[Box]:
         x, y, w, h, area = map(int, stats[label])
         part = slice(y, y + h), slice(x, x + w)
         own = labels[part] == label
-        if min(w, h) >= 4 and w * h <= LARGEST * same.size and own.mean() >= 0.3 and same[part][own].mean() >= 0.5:
+        if min(w, h) >= 4 and w * h <= OBJECT * same.size and own.mean() >= 0.3 and same[part][own].mean() >= 0.5:
             boxes += [(x, y, w, h)] * bool(edges[part][own].sum() >= max(12, 0.04 * area))
     return boxes
 
