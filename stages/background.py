@@ -34,7 +34,8 @@ PHOTO_COLUMNS = ["image_id", "width", "height", "station", "camera"]
 
 
 def rejected_row(found: Background, image_id: str) -> tuple[str, str, str, str]:
-    detail = f"{found.file}: {SENTENCES[found.fallback].format(found.cover)}; the animal's box is used instead."
+    why = SENTENCES[found.fallback].format(found.cover)
+    detail = f"{found.file}: {why}; the animal's box, or the whole crop where none is told, is used instead."
     return image_id, found.file, f"mask_{found.fallback}", detail
 
 

@@ -72,8 +72,9 @@ def told_without_mask(files: Iterable[str], fell_back: Iterable[str]) -> tuple[i
     count = sum(file in fell_back for file in files)
     if not count:
         return 0, ""
-    told = f"{count} of {len(files)} crops ({count / len(files):.0%}) have no mask but the animal's box"
-    return count, f"{told}, so its background is matched as well (data/rejected/background_*.csv says why)"
+    share = f"{count} of {len(files)} crops ({count / len(files):.0%})"
+    told = f"{share} have no mask but the animal's box or the whole crop, so background is matched as well"
+    return count, f"{told} (data/rejected/background_*.csv says why)"
 
 
 def _pack(features: F) -> bytes:
