@@ -21,7 +21,7 @@ from pelage.common.files import write_json
 from pelage.common.images import read_image, to_rgb
 from pelage.common.parallel import parallel_map
 from pelage.common.params import read_params
-from pelage.preprocess.background import cut_out, flag, load_segmenter, match_histogram
+from pelage.preprocess.background import cut_out, judge, load_segmenter, match_histogram
 from pelage.preprocess.crop import shrink
 from pelage.preprocess.edges import canny_edges
 
@@ -80,7 +80,8 @@ def main() -> None:
 
     def alpha(image: np.ndarray) -> np.ndarray:
         opacity = segmenter.alpha(image)
-        fallback = flag(opacity, params["min_cover"], params["max_cover"])[1]
+        whole = np.ones(opacity.shape, bool)
+        fallback = judge(opacity >= 128, whole, ~whole, False, params)[1]
         return np.full_like(opacity, 255) if fallback else opacity
 
     names = sorted(

@@ -1,4 +1,4 @@
-"""Background: data/views/crop/PART -> data/masks/PART, data/views/nobg/PART, those that fell back, metrics.
+"""Background: data/views/crop/PART, shared_bands.csv -> data/masks/PART, views/nobg/PART, who fell back, metrics.
 
 The true masks in data/truth only score the result.
 """
@@ -13,11 +13,29 @@ from pelage.common.files import fresh_folder, write_json
 from pelage.common.params import choose, read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import crop_file, read_table, rejected_table, write_table
-from pelage.preprocess.background import Background, load_segmenter, remove_backgrounds, score_masks
+from pelage.preprocess.background import (
+    FALLBACKS,
+    Background,
+    crop_places,
+    load_segmenter,
+    remove_backgrounds,
+    score_masks,
+)
+from pelage.preprocess.shared_bands import read_bands
+
+SENTENCES = {
+    "band": "hardly anything of the animal's box is free of what all photos of the camera share",
+    "small": "the mask covers {:.4f} of the crop",
+    "large": "the mask covers {:.4f} of the crop",
+    "disagrees": "the mask ({:.4f} of the crop) leaves out most of the animal's box",
+}
+
+PHOTO_COLUMNS = ["image_id", "width", "height", "station", "camera"]
 
 
 def rejected_row(found: Background, image_id: str) -> tuple[str, str, str, str]:
-    detail = f"{found.file}: the mask covers {found.cover:.4f} of the crop; the whole crop is used instead."
+    why = SENTENCES[found.fallback].format(found.cover)
+    detail = f"{found.file}: {why}; the animal's box, or the whole crop where none is told, is used instead."
     return image_id, found.file, f"mask_{found.fallback}", detail
 
 
@@ -30,13 +48,17 @@ def main() -> None:
     part = choose(sys.argv[1], params["parts"], "parts")
     segmenter = load_segmenter(params["background"]["model"], Path("data/weights/u2netp.onnx"))
     numbers = {"x": float, "y": float, "w": float, "h": float}
-    detections = read_table(Path("data/detections.csv"), numbers, ["crop_id", "image_id", *numbers])
+    detections = read_table(Path("data/detections.csv"), numbers, ["crop_id", "image_id", "part", *numbers])
+    photos = read_table(Path("data/clean.csv"), {"width": int, "height": int}, PHOTO_COLUMNS)
+    bands = read_bands(Path("data/shared_bands.csv"))
+    detections = detections[detections.part == part]
+    places = crop_places(detections, photos, bands, params["crop"]["padding"])
     detections.index = detections.crop_id.map(crop_file)
     truth = read_table(Path("data/truth/truth.csv"), required=["image_id", "mask"])
     masks = Path(f"data/masks/{part}")
     with fresh_folder(masks) as mask_folder, fresh_folder(Path(f"data/views/nobg/{part}")) as view_folder:
         crops = Path(f"data/views/crop/{part}")
-        found = remove_backgrounds(crops, mask_folder, view_folder, segmenter, params["background"])
+        found = remove_backgrounds(crops, mask_folder, view_folder, segmenter, params["background"], places=places)
 
     files = [one.file for one in found]
     image_ids = detections.image_id.reindex(files)
@@ -45,14 +67,16 @@ def main() -> None:
     scores = score_masks(detections.loc[files], files, masks, truth, Path("data/truth/masks"), params["crop"])
     metrics = {
         "crops": len(found),
-        "fallback_small": sum(one.fallback == "small" for one in found),
-        "fallback_large": sum(one.fallback == "large" for one in found),
+        "with_bands": sum(one.shared > 0 for one in found),
+        **{f"fallback_{reason}": sum(one.fallback == reason for one in found) for reason in FALLBACKS},
+        "fallback_share": mean([one.fallback != "" for one in found]),
         "mean_cover": mean([one.cover for one in found]),
         "scored": len(scores),
         "mean_iou": mean(scores),
     }
     write_json(Path(f"metrics/background_{part}.json"), metrics)
-    print(f"background {part}: {len(found)} crops, {len(rejected)} kept whole, mean IoU {metrics['mean_iou']}")
+    told = f"{len(found)} crops, {metrics['with_bands']} show what all photos share, {len(rejected)} have but a box"
+    print(f"background {part}: {told} for a mask, mean IoU {metrics['mean_iou']}")
 
 
 if __name__ == "__main__":

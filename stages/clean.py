@@ -1,4 +1,4 @@
-"""Clean: data/photos, photos.csv and claims.csv of data -> clean.csv, copies.csv, clocks.csv and rejected/clean.csv."""
+"""Clean: data/photos, photos.csv, claims.csv of data -> clean, copies, clocks, shared_bands.csv, rejected/clean.csv."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_table, write_table
 from pelage.preprocess.clean import clean_photos, content_keys, look_at_photos, looks_memo, names_alone
+from pelage.preprocess.shared_bands import KINDS, find_shared_bands
 
 
 def main() -> None:
@@ -22,10 +23,12 @@ def main() -> None:
     belonging = belong(photos, names, gap_s, content_keys(looks, params["clean"]))
     renumbered = belonging.renumbered
     cleaned = clean_photos(photos, looks, belonging.table, names, params["clean"], bool(dataset.get("curated")))
+    bands = find_shared_bands(cleaned.kept, Path("data/photos"))
     counts = cleaned.counts | {
         "encounters": cleaned.kept["encounter"].nunique(),
         "rests_on": cleaned.kept["rests_on"].value_counts().sort_index().to_dict(),
         "clocks_corrected": len(belonging.clocks[["station", "camera"]].drop_duplicates()),
+        "shared_bands": {kind: int((bands["kind"] == kind).sum()) for kind in KINDS},
         "encounter_numbers_divided": renumbered.divided,
         "encounter_numbers_shared": renumbered.undecided,
     }
@@ -33,12 +36,16 @@ def main() -> None:
     write_table(Path("data/clean.csv"), cleaned.kept)
     write_table(Path("data/copies.csv"), cleaned.copies)
     write_table(Path("data/clocks.csv"), belonging.clocks)
+    write_table(Path("data/shared_bands.csv"), bands)
     write_table(Path("data/rejected/clean.csv"), cleaned.rejected)
     write_json(Path("metrics/clean.json"), counts)
     print(f"clean: {counts['kept']} of {counts['photos']} photos kept, in {counts['encounters']} encounters")
     for what, told in (("rejected", counts["rejected"]), ("kept with flags", counts["flags"])):
         if words := ", ".join(f"{number} {word}" for word, number in told.items() if number):
             print(f"clean: {what}: {words}")
+    if len(bands):
+        told = ", ".join(f"{number} {kind}" for kind, number in counts["shared_bands"].items())
+        print(f"clean: printed on all photos of a camera: {told} (data/shared_bands.csv); no mask covers them")
     if counts["name_conflicts"]:
         print(f"clean: {counts['name_conflicts']} copies have another name than what they repeat (data/copies.csv)")
     if renumbered.divided or renumbered.undecided:

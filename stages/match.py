@@ -1,4 +1,7 @@
-"""Match MATCHER: crops, masks, data/split.csv -> data/rankings/ and data/matches/MATCHER.parquet, metrics/match/."""
+"""Match MATCHER: crops, masks, data/split.csv -> data/rankings/ and data/matches/MATCHER.parquet, metrics/match/.
+
+Crops whose masks fell back (data/rejected/background_PART.csv) are counted.
+"""
 
 import sys
 from pathlib import Path
@@ -9,7 +12,8 @@ import numpy as np
 from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
-from pelage.common.tables import crop_file, write_parquet
+from pelage.common.tables import REJECTED_COLUMNS, crop_file, read_table, write_parquet
+from pelage.matching.features import told_without_mask
 from pelage.matching.local.distributed import scored_by
 from pelage.matching.local.matchers import read_matcher
 from pelage.matching.local.ranking import rank
@@ -25,7 +29,11 @@ def main() -> None:
     asked = {name for chosen in sets.values() for rows in (chosen.queries, chosen.gallery) for name in rows["crop_id"]}
     names = sorted(name for name in asked if (crops / crop_file(name)).exists())
 
-    found = matcher.method.features(crops, masks, [crop_file(name) for name in names])
+    files = [crop_file(name) for name in names]
+    fell_back = read_table(Path(f"data/rejected/background_{matcher.part}.csv"), required=REJECTED_COLUMNS)["path"]
+    without_mask, warning = told_without_mask(files, fell_back)
+
+    found = matcher.method.features(crops, masks, files)
     features = dict(zip(names, found, strict=True))
     with scored_by(matcher.method.score, params["compute"]["backend"], params["compute"]["scheduler"]) as score:
         rankings, summary, matches = rank(features, sets, params["search"]["depth"], matcher.same_side, score)
@@ -35,6 +43,7 @@ def main() -> None:
     write_parquet(Path(f"data/matches/{matcher.name}.parquet"), matches)
     metrics = {
         "crops": len(counts),
+        "crops_without_mask": without_mask,
         "crops_without_keypoints": int((counts == 0).sum()),
         "keypoints_mean": round(float(counts.mean()), 4) if len(counts) else None,
         **summary,
@@ -44,6 +53,8 @@ def main() -> None:
     print(f"match {matcher.name}: {told}")
     counted = ", ".join(f"{protocol} {counted['queries']}" for protocol, counted in summary.items())
     print(f"match {matcher.name}: queries {counted}")
+    if warning and matcher.needs_masks:
+        print(f"match {matcher.name}: {warning}")
 
 
 if __name__ == "__main__":

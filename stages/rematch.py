@@ -9,7 +9,8 @@ import _path  # noqa: F401
 from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
-from pelage.common.tables import read_parquet, write_parquet
+from pelage.common.tables import REJECTED_COLUMNS, crop_file, read_parquet, read_table, write_parquet
+from pelage.matching.features import told_without_mask
 from pelage.matching.learned.rematch import matching_tools, rematch, shortlist
 from pelage.matching.learned.rematchers import read_rematcher
 from pelage.matching.rankings import ranking_files
@@ -33,6 +34,8 @@ def main() -> None:
 
     crops, masks = (Path(folder) / wanted["part"] for folder in ("data/views/crop", "data/masks"))
     asked = {*pairs["query"], *pairs["candidate"]}
+    fell_back = read_table(Path(f"data/rejected/background_{wanted['part']}.csv"), required=REJECTED_COLUMNS)["path"]
+    without_mask, warning = told_without_mask(map(crop_file, asked), fell_back)
     tools = matching_tools(wanted, asked, crops, masks, Path("data/tuned_weights") / name, device)
     start = time.perf_counter()
     scoring = {"score": wanted["score"], "confidence": wanted["confidence"], "depth": params["search"]["depth"]}
@@ -46,6 +49,7 @@ def main() -> None:
     counts = [len(found) for found in tools["features"].values()]
     metrics = {
         "crops": len(counts),
+        "crops_without_mask": without_mask,
         "crops_without_keypoints": counts.count(0),
         "keypoints_mean": round(sum(counts) / len(counts), 4) if counts else None,
         "pairs": unique,
@@ -55,6 +59,8 @@ def main() -> None:
     print(
         f"rematch {name}: {unique} pairs of {len(counts)} crops, {unique / max(seconds, 1e-9):.1f} pairs/s on {device}"
     )
+    if warning:
+        print(f"rematch {name}: {warning}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -34,6 +35,23 @@ def shared_photos():
         return SHARED / name
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def oddity(shared_photos, tmp_path_factory):
+    """Return a function that draws an odd input by its number and gives its entry of `datasets`."""
+    spec = importlib.util.spec_from_file_location("oddities", shared_photos("oddities") / "make.py")
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+
+    def draw(number: str) -> dict:
+        name = next(name for name in make.CASES if name.startswith(number))
+        function, _, dataset = make.CASES[name]
+        root = tmp_path_factory.mktemp(name)
+        function(root)
+        return {"path": str(root / "photos"), **dataset}
+
+    return draw
 
 
 class Scratch:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from pelage.common.errors import PelageError
+from pelage.matching.features import told_without_mask
 from pelage.matching.local.features import LocalFeatures
 from pelage.matching.local.hotspotter import DogSift, HotSpotter
 from pelage.matching.local.matchers import KINDS, read_matcher
@@ -26,6 +27,20 @@ def test_a_matcher_is_a_kind_and_what_differs():
     own = read(kind="hotspotter", preset="fast", neighbours=2, same_side=False)
     assert own.method == HotSpotter(**{**HotSpotter.presets["fast"], "neighbours": 2}) and not own.same_side
     assert type(read(kind="dog_sift", preset="hotspotter2013").method) is DogSift
+
+
+def test_all_methods_need_masks_but_those_that_are_told_to_leave_them():
+    for name in KINDS:
+        assert read(kind=name).needs_masks
+        if hasattr(KINDS[name], "foreground"):
+            assert not read(kind=name, foreground=False).needs_masks
+    assert not read(kind="hotspotter", preset="hotspotter2013").needs_masks
+
+
+def test_crops_without_a_mask_are_told():
+    assert told_without_mask(["a.png", "b.png"], ["c.png"]) == (0, "")
+    count, words = told_without_mask(iter(["a.png", "b.png", "c.png"]), ["c.png", "a.png", "d.png"])
+    assert count == 2 and words.startswith("2 of 3 crops (67%) have no mask but the animal's box")
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pelage.common.errors import PelageError
-from pelage.common.images import read_image, write_png
+from pelage.common.files import sha256_file
+from pelage.common.images import read_image, to_rgb, write_png
+from pelage.common.tables import crop_file
 from pelage.model.weights import provide_weight, read_weights
 from pelage.preprocess.background import (
+    Background,
+    Place,
     Segmenter,
+    crop_places,
     cut_out,
-    flag,
+    judge,
     load_segmenter,
     mask_iou,
     match_histogram,
@@ -21,10 +28,11 @@ from pelage.preprocess.background import (
     truth_in_crop,
 )
 from pelage.preprocess.crop import Window
+from pelage.preprocess.shared_bands import BAND_COLUMNS, GROUP, SharedBands, find_shared_bands
 
 ROOT = Path(__file__).resolve().parents[2]
 LEOPARDS = ROOT.parent / "shared/data/leopard/images"
-PARAMS = {"reference": None, "fill": "black", "min_cover": 0.05, "max_cover": 0.98}
+PARAMS = {"reference": None, "fill": "black", "min_cover": 0.05, "max_cover": 0.98, "min_coat": 0.35}
 
 
 @pytest.fixture(scope="module")
@@ -119,25 +127,141 @@ def test_histogram_matching_takes_the_references_greys():
     assert np.array_equal(match_histogram(dark, dark), dark)
 
 
-def test_flags():
-    alpha = np.zeros((10, 10), np.uint8)
-    assert flag(alpha, 0.05, 0.98) == (0.0, "small")
-    alpha[:3] = 128
-    assert flag(alpha, 0.05, 0.98) == (0.3, "")
-    alpha[:] = 200
-    assert flag(alpha, 0.05, 0.98) == (1.0, "large")
+def _judged(mask, animal=None, shared=None):
+    nothing = np.zeros(mask.shape, bool)
+    boxed = animal is not None
+    return judge(mask, animal if boxed else ~nothing, nothing if shared is None else shared, boxed, PARAMS)
+
+
+def test_masks_are_judged_by_what_they_cover():
+    mask = np.zeros((10, 10), bool)
+    assert _judged(mask) == (0.0, "small")
+    mask[:3] = True
+    assert _judged(mask) == (0.3, "")
+    assert _judged(~mask) == (0.7, "")
+    mask[:] = True
+    assert _judged(mask) == (1.0, "large")
+
+
+def test_a_mask_agrees_with_the_animals_box():
+    animal, mask = np.zeros((10, 10), bool), np.zeros((10, 10), bool)
+    animal[2:8, :] = True
+    mask[:4] = True  # two of the six rows: less than .35 of the box
+    assert _judged(mask, animal) == (0.4, "disagrees")
+    mask[4, :2] = True
+    assert _judged(mask, animal) == (pytest.approx(0.42), "")
+    assert _judged(mask)[1] == ""  # no box is told
+
+
+def test_shares_are_of_what_no_band_hides():
+    shared, mask = np.zeros((10, 10), bool), np.zeros((10, 10), bool)
+    shared[5:] = True
+    mask[0, :3] = True
+    assert _judged(mask, shared=shared) == (0.06, "")
+    animal = np.zeros((10, 10), bool)
+    animal[5:] = True
+    assert _judged(mask, animal, shared) == (0.0, "band")
+    assert _judged(mask & ~mask, np.ones((10, 10), bool), np.ones((10, 10), bool)) == (0.0, "band")
 
 
 def test_masks_views_and_fallbacks(tmp_path):
     image, inside = _spot()
     folders = _folders(tmp_path, image, np.zeros_like(image), np.full_like(image, 220))
-    found = remove_backgrounds(*folders, Segmenter(_brightness, "s"), PARAMS, tmp_path / "memo")
+    places = {"1.png": Place(Window(10, 20, 100, 80), (20, 30, 40, 20))}
+    found = remove_backgrounds(*folders, Segmenter(_brightness, "s"), PARAMS, tmp_path / "memo", places)
     assert [one.fallback for one in found] == ["", "small", "large"]
     assert found[0].cover == pytest.approx(inside.mean())
     assert np.array_equal(read_image(tmp_path / "masks/0.png"), np.where(inside, 255, 0))
     assert np.array_equal(read_image(tmp_path / "views/0.png"), np.where(inside[:, :, None], image, 0))
-    assert (read_image(tmp_path / "masks/1.png") == 255).all()
+    box = np.zeros((60, 90), np.uint8)
+    box[10:30, 10:50] = 255  # the animal's box, in pixels of the crop
+    assert np.array_equal(read_image(tmp_path / "masks/1.png"), box)
+    assert (read_image(tmp_path / "masks/2.png") == 255).all()
     assert (read_image(tmp_path / "views/2.png") == 220).all()
+
+
+def test_what_photos_share_is_neither_seen_nor_in_the_mask(tmp_path):
+    image, inside = _spot()
+    image[45:] = 250  # a strip, brighter than the animal
+    image[0:10, 0:20] = 250  # a logo
+    seen = []
+
+    def alpha(part):
+        seen.append(part)
+        return _brightness(part)
+
+    folders = _folders(tmp_path, image)
+    places = {"0.png": Place(Window(100, 100, 190, 160), None, [(0, 145, 400, 15), (100, 100, 20, 10)])}
+    found = remove_backgrounds(*folders, Segmenter(alpha, "s"), PARAMS, tmp_path / "memo", places)
+    assert seen[0].shape == (45, 90, 3) and seen[0][:10, :20].max() < 100
+    inside[45:] = False
+    inside[:10, :20] = False
+    assert np.array_equal(read_image(tmp_path / "masks/0.png") > 0, inside)
+    assert read_image(tmp_path / "views/0.png")[~inside].max() == 0
+    assert found == [Background("0.png", inside.sum() / (45 * 90 - 200), "", (15 * 90 + 200) / (60 * 90))]
+
+
+def test_a_crop_of_nothing_but_a_strip_is_empty(tmp_path):
+    folders = _folders(tmp_path, np.full((20, 30, 3), 250, np.uint8))
+    places = {"0.png": Place(Window(0, 0, 30, 20), (0, 0, 30, 20), [(0, 0, 30, 20)])}
+    (found,) = remove_backgrounds(*folders, Segmenter(_brightness, "s"), PARAMS, tmp_path / "memo", places)
+    assert (found.fallback, found.shared) == ("band", 1.0)
+    assert read_image(tmp_path / "masks/0.png").max() == 0 and read_image(tmp_path / "views/0.png").max() == 0
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 99), st.tuples(*[st.integers(0, 50)] * 2, *[st.integers(1, 60)] * 2), st.booleans())
+def test_no_mask_covers_a_band_whatever_it_falls_back_to(tmp_path_factory, seed, band, boxed):
+    rng = np.random.default_rng(seed)
+    folder = tmp_path_factory.mktemp("bands")
+    folders = _folders(folder, rng.integers(0, 256, (60, 60, 3), np.uint8))
+
+    def alpha(part):
+        return np.random.default_rng(seed).integers(0, 256, part.shape[:2], np.uint8)
+
+    place = Place(Window(0, 0, 60, 60), (10, 10, 30, 30) if boxed else None, [band])
+    params = PARAMS | {"fill": "alpha"}
+    remove_backgrounds(*folders, Segmenter(alpha, "s"), params, folder / "memo", {"0.png": place})
+    x, y, w, h = band
+    assert read_image(folder / "masks/0.png")[y : y + h, x : x + w].max(initial=0) == 0
+    assert read_image(folder / "views/0.png")[y : y + h, x : x + w].max(initial=0) == 0
+
+
+def test_places_of_crops():
+    photos = pd.DataFrame([("a", 64, 48, "S", "C"), ("b", 64, 48, "", "")], columns=["image_id", *GROUP])
+    detections = pd.DataFrame(
+        [("a#0", "a", 10.0, 10.0, 20.0, 10.0), ("b#0", "b", 0.0, 0.0, 64.0, 48.0), ("b#1", "b", 70.0, 0.0, 5.0, 5.0)],
+        columns=["crop_id", "image_id", "x", "y", "w", "h"],
+    )
+    bands = SharedBands(pd.DataFrame([(64, 48, "S", "C", "strip", 0, 40, 64, 8, 9)], columns=BAND_COLUMNS))
+    assert crop_places(detections, photos, bands, 0.1) == {
+        "a~0.png": Place(Window(8, 8, 32, 22), (10, 10, 20, 10), [(0, 40, 64, 8)]),
+        "b~0.png": Place(Window(0, 0, 64, 48), None, []),  # the whole photo is nobody's box
+    }
+
+
+def test_the_mask_lies_on_the_coat_and_not_on_the_strip(oddity, u2netp, tmp_path):
+    """A pale coat that fills the frame above a printed strip of 46 rows: u2netp alone sees but the strip."""
+    rows = []
+    (tmp_path / "crops").mkdir()
+    for path in sorted(Path(oddity("37")["path"]).rglob("*.JPG")):
+        name = "-".join(path.parts[-2:])
+        photo = to_rgb(read_image(path))
+        write_png(tmp_path / "crops" / crop_file(f"{name}#0"), photo)
+        height, width = photo.shape[:2]
+        rows.append((name, str(path), sha256_file(path), width, height, "", "", name[:5], "0f"))
+    photos = pd.DataFrame(rows, columns=["image_id", "path", "sha256", *GROUP, "encounter", "phash"])
+    bands = SharedBands(find_shared_bands(photos, Path(), tmp_path / "memo"))
+    detections = pd.DataFrame({"crop_id": photos["image_id"] + "#0", "image_id": photos["image_id"]})
+    detections = detections.assign(x=0, y=0, w=photos["width"], h=photos["height"])[::12]
+    places = crop_places(detections, photos, bands, 0.08)
+    for path in set((tmp_path / "crops").iterdir()) - {tmp_path / "crops" / name for name in places}:
+        path.unlink()
+    folders = _folders(tmp_path)
+    remove_backgrounds(*folders, load_segmenter("u2netp", u2netp), PARAMS, tmp_path / "memo", places)
+    masks = np.stack([read_image(path) > 0 for path in sorted((tmp_path / "masks").iterdir())])
+    assert len(masks) == 4 and masks.any(axis=(1, 2)).all()
+    assert masks[:, :-46].sum() >= 0.9 * masks.sum()
 
 
 def test_segmentation_runs_once_a_content_and_reference(tmp_path):

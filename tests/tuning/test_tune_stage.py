@@ -11,7 +11,7 @@ import pytest
 
 from pelage.common.files import sha256_file
 from pelage.common.images import read_image, to_rgb, write_png
-from pelage.common.tables import crop_file, read_parquet, write_parquet, write_table
+from pelage.common.tables import crop_file, read_parquet, rejected_table, write_parquet, write_table
 from pelage.matching.rankings import rankings_table
 from pelage.split.protocols import protocol_sets, read_split
 
@@ -47,6 +47,8 @@ def project(scratch, shared_photos):
             subset = {"subset": "train" if place else "val", "known": "true", "gallery": "true" if place else "false"}
             rows.append({"crop_id": name, **told, **who, **subset, "published": "false"})
     write_table(made.folder / "data/split.csv", pd.DataFrame(rows))
+    fell_back = [("0-1", crop_file("0-1#0"), "mask_small", "The mask covers next to nothing.")]
+    write_table(made.folder / "data/rejected/background_flank.csv", rejected_table(fell_back))
     chosen = protocol_sets(read_split(made.folder / "data/split.csv"), "flank")["validation"]
     names = chosen.gallery["crop_id"]
     first = np.tile(names.str.endswith("-1#0").to_numpy(float), (len(chosen.queries), 1))
@@ -74,7 +76,8 @@ def test_tuned_weights_match_leopards_and_two_runs_give_the_same_bytes(project):
     changed = {name for name in fetched if fetched[name] != tuned[name]}
     assert changed == ({"aliked_lightglue.safetensors"} if metrics["best_epoch"] else set())
 
-    stage(project, "rematch")
+    assert "1 of 6 crops (17%) have no mask but the animal's box" in stage(project, "rematch")
+    assert json.loads((project.folder / MATCHED[2]).read_text())["crops_without_mask"] == 1
     first = [(project.folder / name).read_bytes() for name in MATCHED]
     table = read_parquet(project.folder / MATCHED[0])
     assert len(table) == 9

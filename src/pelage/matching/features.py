@@ -6,7 +6,7 @@ the features' pixels). How they are found, kept and recalled is the same for all
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
@@ -56,6 +56,25 @@ def read_features(
         return features
 
     return list(track(parallel_map(features_of, files), "keypoints", len(files)))
+
+
+def told_without_mask(files: Iterable[str], fell_back: Iterable[str]) -> tuple[int, str]:
+    """Count the crops whose mask is but the animal's box, for a method that looks for the coat within masks.
+
+    Args:
+        files: Names of the crops that are matched.
+        fell_back: Column `path` of `data/rejected/background_PART.csv`.
+
+    Returns:
+        Their number, and a warning; the warning is empty if there are none.
+    """
+    files, fell_back = list(files), set(fell_back)
+    count = sum(file in fell_back for file in files)
+    if not count:
+        return 0, ""
+    share = f"{count} of {len(files)} crops ({count / len(files):.0%})"
+    told = f"{share} have no mask but the animal's box or the whole crop, so background is matched as well"
+    return count, f"{told} (data/rejected/background_*.csv says why)"
 
 
 def _pack(features: F) -> bytes:

@@ -1,12 +1,13 @@
 """Background: which pixels of a crop are animal, by a rembg model, and the crop without the rest.
 
 rembg's U^2-Net (Qin et al. 2020), after matching the crop's histogram to a reference photo if one is given, as in the
-leopard study (SpotID). A mask that covers almost nothing or everything is replaced by the whole crop and flagged.
+leopard study (SpotID). What all photos of the camera share (`shared_bands`) is neither segmented nor in the mask. A
+mask that cannot be the animal's is replaced by the animal's box and flagged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +25,11 @@ from pelage.common.memo import Memo
 from pelage.common.parallel import parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
+from pelage.common.tables import crop_file
+from pelage.preprocess.boxes import Box
 from pelage.preprocess.crop import Window, crop_window, shrink
 from pelage.preprocess.saliency import Saliency, stretch
+from pelage.preprocess.shared_bands import SharedBands, pixels_within, without_bands
 
 VERSION = 1
 FILLS = {"black": 0, "grey": 128, "white": 255, "alpha": 0}
@@ -35,6 +39,9 @@ OTHER_MODELS = [
     *("birefnet-hrsod", "birefnet-cod", "birefnet-massive"),
 ]
 """rembg's models that need no prompt and give one mask, other than u2netp."""
+
+FALLBACKS = ("band", "small", "large", "disagrees")
+"""Why a mask is replaced, in the order in which reasons are looked for (see `judge`)."""
 
 
 @dataclass(frozen=True)
@@ -112,33 +119,134 @@ def cut_out(image: np.ndarray, alpha: np.ndarray, fill: str) -> np.ndarray:
     return ((image * weight + FILLS[fill] * (255 - weight) + 127) // 255).astype(np.uint8)
 
 
-def flag(alpha: np.ndarray, min_cover: float, max_cover: float) -> tuple[float, str]:
-    """Return the share of the crop that is animal (opacity of at least 128), and `small`, `large` or nothing."""
-    cover = float((alpha >= 128).mean())
-    return cover, "small" if cover < min_cover else "large" if cover > max_cover else ""
+@dataclass(frozen=True)
+class Place:
+    """Where a crop is from.
+
+    Attributes:
+        window: Its place in the photo.
+        box: The animal's box in pixels of the photo; None where nobody has told it, as the whole photo is the crop.
+        bands: What all photos of the camera share, in pixels of the photo.
+    """
+
+    window: Window
+    box: tuple[float, float, float, float] | None = None
+    bands: Sequence[Box] = ()
+
+    def animal(self, shape: tuple[int, int]) -> np.ndarray:
+        """Return which pixels of the crop `(H, W)` are in the animal's box, boolean; all if there is none."""
+        return pixels_within([self.box], self.window, shape) if self.box else np.ones(shape, bool)
+
+    def shared(self, shape: tuple[int, int]) -> np.ndarray:
+        """Return which pixels of the crop `(H, W)` lie in bands, boolean."""
+        return pixels_within(self.bands, self.window, shape)
+
+
+NOWHERE = Place(Window(0, 0, 1, 1))
+
+
+def crop_places(detections: pd.DataFrame, photos: pd.DataFrame, bands: SharedBands, padding: float) -> dict[str, Place]:
+    """Return the place of each crop by the name of its file.
+
+    Args:
+        detections: Rows of `data/detections.csv` (crop_id, image_id, x, y, w, h).
+        photos: Rows of `data/clean.csv` (image_id, width, height, station, camera).
+        bands: What photos share.
+        padding: See `crop_window`.
+    """
+    photo_of = {photo.image_id: photo for photo in photos.itertuples()}
+    places = {}
+    for row in detections.itertuples():
+        photo, box = photo_of[row.image_id], (row.x, row.y, row.w, row.h)
+        window = crop_window(box, padding, photo.width, photo.height)
+        if window is not None:
+            told = None if box == (0, 0, photo.width, photo.height) else box
+            places[crop_file(row.crop_id)] = Place(window, told, bands.of(photo))
+    return places
+
+
+def segment(image: np.ndarray, shared: np.ndarray, segmenter: Segmenter) -> np.ndarray:
+    """Return the opacity `(H, W)` uint8 of an RGB image, 0 in what is shared, which the segmenter does not see.
+
+    Args:
+        image: `(H, W, 3)` RGB.
+        shared: `(H, W)` bool: what lies in bands.
+        segmenter: From `load_segmenter`.
+    """
+    if not shared.any():
+        return segmenter.alpha(image)
+    alpha = np.zeros(shared.shape, np.uint8)
+    seen = without_bands(image, shared)
+    if seen is not None:
+        part, window = seen
+        window.of(alpha)[:] = segmenter.alpha(part)
+    alpha[shared] = 0
+    return alpha
+
+
+def judge(mask: np.ndarray, animal: np.ndarray, shared: np.ndarray, boxed: bool, params: Mapping) -> tuple[float, str]:
+    """Return the share of the crop that is animal, and why that cannot be, if so.
+
+    `band`: bands leave next to nothing of the animal's box. `small`, `large`: the mask covers too little or too much.
+    `disagrees`: it leaves out most of the animal's box.
+
+    Args:
+        mask: `(H, W)` bool, without what is shared.
+        animal: `(H, W)` bool: the animal's box.
+        shared: `(H, W)` bool: what lies in bands; shares are of the rest.
+        boxed: Whether the box is the animal's own, so that the mask has to agree with it.
+        params: `min_cover`, `max_cover`, `min_coat`.
+    """
+    free, coat = np.count_nonzero(~shared), np.count_nonzero(animal & ~shared)
+    if coat < params["min_cover"] * np.count_nonzero(animal):
+        return 0.0, "band"
+    cover = np.count_nonzero(mask) / free
+    if cover < params["min_cover"]:
+        return cover, "small"
+    if cover > params["max_cover"]:
+        return cover, "large"
+    disagrees = boxed and np.count_nonzero(mask & animal) < params["min_coat"] * coat
+    return cover, "disagrees" if disagrees else ""
 
 
 @dataclass(frozen=True)
 class Background:
-    """What `remove_backgrounds` found for one crop file: cover as segmented, and why the mask was replaced, if so."""
+    """What `remove_backgrounds` found for one crop file.
+
+    Attributes:
+        file: Its name.
+        cover: Share of the crop, without bands, that was segmented as animal.
+        fallback: Why the mask was replaced, one of `FALLBACKS`, or empty.
+        shared: Share of the crop that lies in bands.
+    """
 
     file: str
     cover: float
     fallback: str
+    shared: float
 
 
 def remove_backgrounds(
-    crops: Path, masks: Path, views: Path, segmenter: Segmenter, params: dict, memo_root: Path | None = None
+    crops: Path,
+    masks: Path,
+    views: Path,
+    segmenter: Segmenter,
+    params: Mapping,
+    memo_root: Path | None = None,
+    places: Mapping[str, Place] | None = None,
 ) -> list[Background]:
     """Write a mask and a background-free view for each crop; segmentation is memoised.
+
+    A mask that falls back (`judge`) is the animal's box, without what photos share.
 
     Args:
         crops: Folder of RGB PNGs.
         masks: Existing folder; takes 8-bit PNGs, 255 where the opacity is at least 128, else 0.
         views: Existing folder; takes the crops without background (with the reference's histogram, if one is given).
         segmenter: From `load_segmenter`.
-        params: `reference` (path or None), `fill`, `min_cover`, `max_cover`.
+        params: `reference` (path or None), `fill`, `min_cover`, `max_cover`, `min_coat`.
         memo_root: Folder of memos, see `Memo`.
+        places: Where files are from (see `crop_places`); one without is all the animal's, and no camera's.
 
     Returns:
         One `Background` a crop, sorted by file name.
@@ -153,23 +261,25 @@ def remove_backgrounds(
     memo = Memo("background", VERSION, [segmenter.sha256, reference_sha], memo_root)
 
     def remove(path: Path) -> Background:
-        data = path.read_bytes()
+        data, place = path.read_bytes(), (places or {}).get(path.name, NOWHERE)
         image = to_rgb(decode_image(data, str(path)))
         if reference is not None:
             image = match_histogram(image, reference)
-        key = memo.key(sha256_bytes(data))
+        shared = place.shared(image.shape[:2])
+        key = memo.key(sha256_bytes(data), *([np.packbits(shared).tobytes()] if shared.any() else []))
         known = memo.get(key)
         if known is None:
-            alpha = segmenter.alpha(image)
+            alpha = segment(image, shared, segmenter)
             memo.put(key, encode_png(alpha))
         else:
             alpha = decode_image(known)
-        cover, fallback = flag(alpha, params["min_cover"], params["max_cover"])
+        animal = place.animal(alpha.shape)
+        cover, fallback = judge(alpha >= 128, animal, shared, place.box is not None, params)
         if fallback:
-            alpha = np.full_like(alpha, 255)
+            alpha = np.where(animal & ~shared, 255, 0).astype(np.uint8)
         write_png(masks / path.name, np.where(alpha >= 128, 255, 0).astype(np.uint8))
         write_png(views / path.name, cut_out(image, alpha, params["fill"]))
-        return Background(path.name, cover, fallback)
+        return Background(path.name, cover, fallback, float(shared.mean()))
 
     files = sorted(crops.glob("*.png"))
     return list(track(parallel_map(remove, files), "background", len(files)))

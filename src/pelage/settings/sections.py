@@ -229,6 +229,7 @@ class Background(Section):
     fill: one_of("black", "grey", "white", "alpha")
     min_cover: SHARE
     max_cover: SHARE
+    min_coat: SHARE
 
     @model_validator(mode="after")
     def _covers_are_in_order(self) -> Self:

@@ -47,6 +47,11 @@ class Matcher:
     same_side: bool
     method: Any
 
+    @property
+    def needs_masks(self) -> bool:
+        """Whether the method tells coat from background by masks: all do that are not told to leave it."""
+        return getattr(self.method, "foreground", True)
+
 
 def read_matcher(params: Mapping[str, Any], name: str) -> Matcher:
     """Return the matcher `name` of `params.yaml`.
