@@ -18,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def make_project(folder: Path, count: int) -> Path:
     params = read_yaml(ROOT / "params.yaml")
     params["ingest"]["dataset"] = "many"
     params["datasets"]["many"] = {"source": "folder", "path": str(folder / "photos"), "boxes": "saliency"}
-    write_yaml(project / "params.yaml", params)
+    put(project, {"params.yaml": as_yaml(params)})
     run(project, "git", "init", "-q")
     dvc(project, "init", "-q")
     shutil.copy(ROOT / ".dvc/config", project / ".dvc/config")
@@ -116,9 +117,15 @@ def with_folders(described: Described, lock: Described) -> None:
         stage["deps"] = [told[path] for path in sorted(told)]
 
 
-def write_yaml(path: Path, value: Described) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        YAML().dump(value, file)
+def as_yaml(value: Described) -> str:
+    text = StringIO()
+    YAML().dump(value, text)
+    return text.getvalue()
+
+
+def put(project: Path, texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
+        write_text(project / name, text)
 
 
 def run(project: Path, *command: str) -> str:
@@ -164,21 +171,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.folder or Path(scratch)
         project = folder / "project" if (folder / "project/dvc.lock").exists() else make_project(folder, arguments.n)
-        names = ("dvc.yaml", "dvc.lock")
-        tables = {name: (project / name).read_text(encoding="utf-8") for name in names}
-        described, lock = (read_yaml(project / name) for name in names)
+        tables = {name: (project / name).read_text(encoding="utf-8") for name in ("dvc.yaml", "dvc.lock")}
+        described, lock = (read_yaml(project / name) for name in tables)
         with_folders(described, lock)
-        for name, value in zip(names, (described, lock), strict=True):
-            write_yaml(project / name, value)
-        folders = {name: (project / name).read_text(encoding="utf-8") for name in names}
-        times: dict[str, list[tuple[float, float]]] = {"folders": [], "tables": []}
-        for number in range(arguments.rounds + 1):
-            for way, texts in (("folders", folders), ("tables", tables)):
-                for name, text in texts.items():
-                    write_text(project / name, text)
-                taken = seconds_of_nothing(project)
-                if number:  # the first of each fills the system's cache
-                    times[way].append(taken)
+        folders = {"dvc.yaml": as_yaml(described), "dvc.lock": as_yaml(lock)}
+        times: dict[str, list[tuple[float, float]]] = {"tables": [], "folders": []}
+        try:
+            seconds_of_nothing(project)  # fills the system's cache
+            for _ in range(arguments.rounds):
+                for way, texts in (("tables", tables), ("folders", folders)):
+                    put(project, texts)
+                    times[way].append(seconds_of_nothing(project))
+                    print(way, *(round(seconds, 1) for seconds in times[way][-1]), flush=True)
+        finally:
+            put(project, tables)
     best = {way: [min(one[i] for one in taken) for i in (0, 1)] for way, taken in times.items()}
     images = sum(out.get("nfiles", 0) for stage in lock["stages"].values() for out in stage["outs"])
     result = {
