@@ -1,4 +1,4 @@
-"""Background: data/views/crop/PART, shared_bands.csv -> data/masks/PART, views/nobg/PART, who fell back, metrics.
+"""Background: views/crop/PART, shared_bands.csv -> masks/PART, views/nobg/PART, hashes, fallbacks, metrics.
 
 The true masks in data/truth only score the result.
 """
@@ -9,7 +9,8 @@ from pathlib import Path
 import _path  # noqa: F401
 import numpy as np
 
-from pelage.common.files import fresh_folder, write_json
+from pelage.common.files import write_json
+from pelage.common.hashes import hashed_folder
 from pelage.common.params import choose, read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import crop_file, read_table, rejected_table, write_table
@@ -56,7 +57,7 @@ def main() -> None:
     detections.index = detections.crop_id.map(crop_file)
     truth = read_table(Path("data/truth/truth.csv"), required=["image_id", "mask"])
     masks = Path(f"data/masks/{part}")
-    with fresh_folder(masks) as mask_folder, fresh_folder(Path(f"data/views/nobg/{part}")) as view_folder:
+    with hashed_folder(masks) as mask_folder, hashed_folder(Path(f"data/views/nobg/{part}")) as view_folder:
         crops = Path(f"data/views/crop/{part}")
         found = remove_backgrounds(crops, mask_folder, view_folder, segmenter, params["background"], places=places)
 

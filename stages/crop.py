@@ -1,11 +1,11 @@
-"""Crop: data/photos, data/clean.csv, data/detections.csv -> data/views/crop/PART, data/rejected/crop_PART.csv."""
+"""Crop: data/photos, data/clean.csv, data/detections.csv -> data/views/crop/PART and its hashes, rejected rows."""
 
 import sys
 from pathlib import Path
 
 import _path  # noqa: F401
 
-from pelage.common.files import fresh_folder
+from pelage.common.hashes import hashed_folder
 from pelage.common.params import choose, read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_table, rejected_table, write_table
@@ -20,7 +20,7 @@ def main() -> None:
     detections = read_table(Path("data/detections.csv"), numbers, ["crop_id", "image_id", "part", *numbers])
     detections = detections[detections.part == part]
     paths = dict(zip(photos.image_id, photos.path, strict=True))
-    with fresh_folder(Path(f"data/views/crop/{part}")) as folder:
+    with hashed_folder(Path(f"data/views/crop/{part}")) as folder:
         rejected = crop_photos(detections, paths, Path("data/photos"), folder, **params["crop"])
     write_table(Path(f"data/rejected/crop_{part}.csv"), rejected_table(rejected))
     print(f"crop {part}: {len(detections) - len(rejected)} crops, {len(rejected)} detections rejected")

@@ -1,4 +1,4 @@
-"""Edges: data/views/{crop,nobg}/PART, data/masks/PART -> data/views/{crop_edge,nobg_edge}/PART, metrics."""
+"""Edges: data/views/{crop,nobg}/PART, data/masks/PART -> data/views/{crop_edge,nobg_edge}/PART, hashes, metrics."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import _path  # noqa: F401
 import numpy as np
 
-from pelage.common.files import fresh_folder, write_json
+from pelage.common.files import write_json
+from pelage.common.hashes import hashed_folder
 from pelage.common.params import choose, read_params
 from pelage.common.stage import run_stage
 from pelage.preprocess.edges import draw_edges
@@ -17,8 +18,8 @@ def main() -> None:
     part = choose(sys.argv[1], params["parts"], "parts")
     views = Path("data/views")
     with (
-        fresh_folder(views / "crop_edge" / part) as crop_edge,
-        fresh_folder(views / "nobg_edge" / part) as nobg_edge,
+        hashed_folder(views / "crop_edge" / part) as crop_edge,
+        hashed_folder(views / "nobg_edge" / part) as nobg_edge,
     ):
         densities = draw_edges(
             views / "crop" / part,

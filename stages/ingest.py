@@ -9,6 +9,7 @@ from pelage.catalogue.data_set import bring_in, to_look_at
 from pelage.catalogue.demo.survey import TRUTH_COLUMNS
 from pelage.catalogue.photos import FILLS
 from pelage.common.files import fresh_folder, write_json
+from pelage.common.hashes import hashed_folder
 from pelage.common.params import choose, entry, read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import write_table
@@ -20,7 +21,7 @@ def main() -> None:
     fill = choose(params["ingest"]["photos"], FILLS, "ingest.photos")
     dataset = entry(params["datasets"], name, "datasets")
 
-    with fresh_folder(Path("data/photos")) as photos, fresh_folder(Path("data/truth")) as truth:
+    with fresh_folder(Path("data/photos")) as photos, hashed_folder(Path("data/truth")) as truth:
         data = bring_in(dataset, name, photos, truth, fill)
         if not (truth / "truth.csv").exists():
             write_table(truth / "truth.csv", pd.DataFrame(columns=TRUTH_COLUMNS))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
+from pelage.common.hashes import hashes_of
+from pelage.common.params import read_yaml
 from pelage.common.tables import read_table
 
 TINY = {
@@ -33,9 +36,25 @@ def ran(output: str) -> set[str]:
     return set(re.findall(r"Running stage '([\w@]+)'", output))
 
 
+NOTE_READS = """
+def _note(event, arguments):
+    if event == "open" and isinstance(arguments[0], (str, bytes, os.PathLike)) and not arguments[2] & os.O_ACCMODE:
+        path = os.path.relpath(os.fsdecode(arguments[0]))
+        if path.startswith("data/"):
+            _noted.write(path + "\\n")
+
+import os
+_noted = open(f"reads.{os.environ['DVC_STAGE']}.txt", "w", buffering=1)
+sys.addaudithook(_note)
+"""
+"""What is added to the copy's `_path.py`, which every stage imports first: Python tells of each file that is opened."""
+
+
 @pytest.fixture(scope="module")
 def project(scratch):
     made = scratch(**TINY)
+    with (made.folder / "stages/_path.py").open("a") as file:
+        file.write(NOTE_READS)
     made.first = ran(made.dvc("repro").stdout)
     return made
 
@@ -44,6 +63,33 @@ def test_every_stage_ran_and_a_second_time_only_the_look_at_the_sources(project)
     some = {"ingest", "detect", "edges@flank", "train@cosface", "search@face", "match@sift_lnbnn", "insight", "report"}
     assert some <= project.first
     assert ran(project.dvc("repro").stdout) == {"inventory"}
+
+
+def test_a_stage_reads_what_it_depends_on_and_folders_whose_hashes_it_depends_on(project):
+    seen = set()
+    for name, stage in read_yaml(project.folder / "dvc.lock")["stages"].items():
+        told = {entry["path"] for kind in ("deps", "outs") for entry in stage[kind]}
+        for path in map(Path, (project.folder / f"reads.{name}.txt").read_text().splitlines()):
+            if any(part.startswith(".") for part in path.parts):
+                continue  # a folder that is being filled
+            above = [path, *path.parents][:-2]
+            tables = [Path("data/photos.csv"), Path("data/clean.csv")]
+            if above[-1] != Path("data/photos"):
+                tables = [hashes_of(folder) for folder in above]
+            around = {str(place) for table in tables for place in (*above, table, *table.parents)}
+            assert around & told, f"{name} reads {path}"
+            seen |= {str(folder) for folder in above}
+    assert {"data/photos", "data/truth", "data/masks/flank", "data/views/crop_edge/flank"} <= seen
+
+
+def test_an_image_that_is_changed_by_hand_is_made_again(project):
+    crop = sorted((project.folder / "data/views/crop/flank").iterdir())[0]
+    table = project.folder / "data/hashes/views/crop/flank.csv"
+    image, told = crop.read_bytes(), table.read_bytes()
+    crop.chmod(0o644)
+    crop.write_bytes(image + b"by hand")
+    project.dvc("repro", "background@flank")
+    assert (crop.read_bytes(), table.read_bytes()) == (image, told)
 
 
 def test_what_came_out(project):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from pelage.common.hashes import hashes_of
 from pelage.common.params import read_yaml
 from pelage.matching.local.matchers import read_matcher
 
@@ -182,6 +183,49 @@ def test_nothing_switches_the_run_cache_off(name):
             if kind != "outs":
                 assert options["cache"] is False, f"{path}: numbers and figures are in git"
                 assert path.startswith(f"{kind}/"), path
+
+
+def folder_outs() -> set[str]:
+    """Folders that stages write into DVC's cache, of what has a suffix none."""
+    paths = (path for stage in TEMPLATES.values() for path, _ in outputs(stage, "outs"))
+    return {path for path in paths if not Path(path).suffix}
+
+
+def image_folders() -> set[str]:
+    """Folders with a file for each photo or crop."""
+    return folder_outs() - FEW_FILES
+
+
+FEW_FILES = {
+    "data/models/${key}",  # a file a seed, as the next two
+    "data/embeddings/${key}",
+    "data/rankings/${key}",
+    "data/match_weights/${key}",
+    "data/tuned_weights/${key}",
+    "data/insight",  # an image for each of `insight.classes`
+    "data/report",
+}
+
+
+def test_few_files_are_folders():
+    assert folder_outs() > FEW_FILES
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_no_stage_depends_on_a_folder_of_images(name):
+    fixed = {folder.partition("/${")[0] for folder in image_folders()}
+    for dep in TEMPLATES[name]["deps"]:
+        dep = re.sub(r"\$\{.*?\}", "x", dep)
+        inside = any(f"{dep}/".startswith(f"{folder}/") or folder.startswith(f"{dep}/") for folder in fixed)
+        assert not inside, f"{name}: DVC would look at every file of {dep}; depend on its table of hashes"
+
+
+def test_the_stage_of_a_folder_of_images_writes_its_hashes():
+    for stage in TEMPLATES.values():
+        written = {path for path, _ in outputs(stage, "outs")}
+        for folder in written & image_folders():
+            table = "data/photos.csv" if folder == "data/photos" else str(hashes_of(Path(folder)))
+            assert table in written, f"{folder} has no {table}"
 
 
 def needed(name: str) -> set[str]:
