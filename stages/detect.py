@@ -19,9 +19,10 @@ from pelage.preprocess.detectors.onnx_network import OnnxDetector
 from pelage.preprocess.detectors.results import NUMBERS as RESULT_NUMBERS
 from pelage.preprocess.detectors.results import results_by_photo
 from pelage.preprocess.saliency import Saliency
+from pelage.preprocess.shared_bands import read_bands
 
 NUMBERS = ["x", "y", "w", "h", "face_x", "face_y", "face_w", "face_h"]
-PHOTOS = ["image_id", "path", "camera", "place", "encounter", "sha256"]
+PHOTOS = ["image_id", "path", "camera", "station", "place", "encounter", "sha256"]
 
 
 def load_network(backend: str, megadetector: dict[str, Any]) -> OnnxDetector | None:
@@ -44,8 +45,8 @@ def main() -> None:
     claims = claims_by_photo(read_table(Path("data/claims.csv")), read_table(Path("data/copies.csv")))
     truth = read_table(Path("data/truth/truth.csv"), dict.fromkeys(NUMBERS, float), ["image_id", "identity", *NUMBERS])
 
-    saliency = Saliency(Path("data/weights/u2netp.onnx"))
-    sightings = detect(photos, claims, Path("data/photos"), settings, saliency, network, results)
+    saliency, bands = Saliency(Path("data/weights/u2netp.onnx")), read_bands(Path("data/shared_bands.csv"))
+    sightings = detect(photos, claims, Path("data/photos"), settings, saliency, network, results, bands)
     wanted = dataset.get("species") or ()
     animals, detections, refused, rejected = animal_tables(photos, sightings, claims, padding, wanted)
     if detections.empty:

@@ -38,6 +38,7 @@ from pelage.preprocess.detectors.wanted import other_species, read_backend
 from pelage.preprocess.face import Face, FaceFinder
 from pelage.preprocess.orientation import Silhouette, judge_side, measure_silhouette, shows_flank
 from pelage.preprocess.saliency import resize_map
+from pelage.preprocess.shared_bands import SharedBands
 
 PARTS = ("flank", "face")
 ANIMAL_COLUMNS = [
@@ -136,6 +137,7 @@ def detect(
     saliency: Callable[[np.ndarray], np.ndarray],
     network: Callable[[np.ndarray], list[Found]] | None = None,
     results: Mapping[str, Sequence[Told]] | None = None,
+    bands: SharedBands | None = None,
 ) -> list[Sighting]:
     """Look at each photo of a table of clean photos.
 
@@ -150,11 +152,12 @@ def detect(
         saliency: U^2-Net (`pelage.preprocess.saliency.Saliency`); its `sha256` is part of what is remembered.
         network: MegadetectorLite of the backend `embedded`, MegaDetector of `megadetector`; with its `sha256`, too.
         results: What a results file has of each photo, by image_id, instead of MegaDetector.
+        bands: What cameras print on their photos; no animal to the embedded detector.
 
     Returns:
         One `Sighting` a row, in the order of the table.
     """
-    detector = Detector(root, settings, saliency, claims, network, results)
+    detector = Detector(root, settings, saliency, claims, network, results, bands)
     sightings: list[Sighting] = [Sighting()] * len(photos)
 
     def look() -> Iterator[tuple[int, Sighting]]:
@@ -316,7 +319,7 @@ class Detector:
         settings: See `Settings`.
         saliency: U^2-Net, with its `sha256`.
         claims: What the source says of the animals of each photo, by image_id.
-        network, results: As in `detect`.
+        network, results, bands: As in `detect`.
     """
 
     def __init__(
@@ -327,9 +330,10 @@ class Detector:
         claims: Mapping[str, Sequence[Claim]],
         network: Callable[[np.ndarray], list[Found]] | None = None,
         results: Mapping[str, Sequence[Told]] | None = None,
+        bands: SharedBands | None = None,
     ) -> None:
         self._root, self._settings, self._claims = root, settings, claims
-        self._saliency, self._network, self._results = saliency, network, results
+        self._saliency, self._network, self._results, self._bands = saliency, network, results, bands
         self._saliency_memo = Memo("saliency", 1, saliency.sha256)
         self._glance_memo = Memo("glance", 1, {"opencv": cv2.__version__})
         self._find_face = FaceFinder()
@@ -366,9 +370,11 @@ class Detector:
     def _key(self, photo: Any, camera: Camera) -> str:
         said = [(claim.box, claim.orientation) for claim in self._claims.get(photo.image_id, ())]
         told = None if self._results is None else self._results.get(photo.image_id)
-        return self._memo.key(
-            photo.sha256, json.dumps([said, told and [astuple(one) for one in told]]), camera.fingerprint
-        )
+        seen = None if told is None else [astuple(one) for one in told]
+        return self._memo.key(photo.sha256, json.dumps([said, seen, self._printed(photo)]), camera.fingerprint)
+
+    def _printed(self, photo: Any) -> list[Box]:
+        return self._bands.of(photo) if self._bands is not None and self._settings.backend == "embedded" else []
 
     def glance(self, photo: Any) -> tuple[np.ndarray, np.ndarray] | None:
         """Return a photo's thumbnail and saliency map, or None if it cannot be read."""
@@ -444,23 +450,21 @@ class Detector:
         return sorted(animals, key=lambda animal: (-animal.score, animal.box)), []
 
     def _by_embedded(self, image: np.ndarray, photo: Any, camera: Camera) -> tuple[list[Animal], list[Animal]]:
-        small = shrunk(image)
-        found = self._network_sees(small, photo)
+        seen = shrunk(image)
+        found = self._network_sees(seen, photo)
         saliency = self._saliency_of(image, photo, whole_box(image))
-        alone = self._judge(image, small, found, saliency)
-        thumb = thumbnail(image)
-        background = camera.backgrounds.get(light(thumb))
-        if background is None:
-            return alone, alone
-        return self._judge(image, small, found, combine(saliency, departure(thumb, background))), alone
+        (width, height), printed = (image.shape[1], image.shape[0]), self._printed(photo)
 
-    def _judge(
-        self, image: np.ndarray, small: np.ndarray, found: Sequence[Found], evidence: np.ndarray
-    ) -> list[Animal]:
-        height, width = image.shape[:2]
-        proposals = propose(found, (small.shape[1], small.shape[0]), evidence, width, height)
-        animals = choose_animals(proposals, self._score(proposals.features), self._settings.min_score, width, height)
-        return [one for one in animals if one.box[2] * one.box[3] >= self._settings.min_area * width * height]
+        def judge(evidence: np.ndarray) -> list[Animal]:
+            proposals = propose(found, (seen.shape[1], seen.shape[0]), evidence, width, height, printed)
+            animals = choose_animals(
+                proposals, self._score(proposals.features), self._settings.min_score, width, height
+            )
+            return [one for one in animals if one.box[2] * one.box[3] >= self._settings.min_area * width * height]
+
+        alone, thumb = judge(saliency), thumbnail(image)
+        background = camera.backgrounds.get(light(thumb))
+        return (alone if background is None else judge(combine(saliency, departure(thumb, background)))), alone
 
     def _network_sees(self, image: np.ndarray, photo: Any) -> list[Found]:
         key = self._network_memo.key(photo.sha256)

@@ -70,6 +70,26 @@ def test_a_box_beyond_the_photo_is_cut_and_a_mask_fits_its_box():
     assert animals[0].mask is None and animals[1].mask.shape == (150, 100) and animals[1].mask.all()
 
 
+def test_what_the_camera_prints_is_no_animal():
+    saliency = np.zeros((320, 320), np.float32)
+    saliency[290:, :] = 1.0  # the strip, and
+    saliency[250:290, 100:200] = 1.0  # an animal that stands on it
+    found = [Found("animal", 0.9, (10.0, 275.0, 60.0, 25.0)), Found("animal", 0.9, (125.0, 230.0, 125.0, 60.0))]
+    proposals = propose(found, (400, 300), saliency, 400, 300, printed=[(0, 272, 400, 28)])
+    assert proposals.boxes.tolist() == [[125, 230, 125, 60], *[[125, 234.375, 125, 37.5]] * 3]
+    assert saliency[300, 0] == 1.0  # what was handed in stays as it is
+
+
+def test_a_silhouette_outlines_what_the_network_boxed():
+    saliency = np.zeros((300, 300), np.float32)
+    saliency[100:160, 100:200] = 0.9
+    found = [Found("animal", 0.9, (90.0, 95.0, 115.0, 70.0)), Found("animal", 0.9, (0.0, 0.0, 50.0, 50.0))]
+    proposals = propose(found, (300, 300), saliency, 300, 300)
+    animals = choose_animals(proposals, np.array([0.9, 0.8, 0.1, 0.1, 0.1]), 0.5, 300, 300)
+    assert [(animal.box, animal.score) for animal in animals] == [((100, 100, 100, 60), 0.9), ((0, 0, 50, 50), 0.8)]
+    assert animals[0].mask.all() and animals[1].mask is None
+
+
 def test_only_large_photos_are_shrunk():
     assert shrunk(np.zeros((10, 20, 3), np.uint8)).shape == (10, 20, 3)
     large = cv2.resize(np.eye(9, dtype=np.uint8)[..., None].repeat(3, 2), (3000, 1500))
@@ -121,7 +141,7 @@ def test_which_photos_may_teach(licence, may):
 
 
 def test_pieces_hold_no_animal_or_whole_ones(tmp_path):
-    lesson = Lesson(tmp_path / "a.jpg", np.array([[10.0, 20.0, 200.0, 100.0]]), "g")
+    lesson = Lesson(tmp_path / "a.jpg", np.array([[700.0, 550.0, 80.0, 60.0]]), "g")
     drawn = pieces(lesson, 1000, 800)
     assert [one.box for one in drawn] == [one.box for one in pieces(lesson, 1000, 800)]
     empty = [one for one in drawn if not len(one.true)]
@@ -131,4 +151,4 @@ def test_pieces_hold_no_animal_or_whole_ones(tmp_path):
         x, y, w, h = one.box
         assert 0 <= x <= x + w <= 1000 and 0 <= y <= y + h <= 800 and one.group == "g"
     x, y, w, h = closer[0].box
-    assert closer[0].true[0].tolist() == [10 - x, 20 - y, 200, 100]
+    assert closer[0].true[0].tolist() == [700 - x, 550 - y, 80, 60]

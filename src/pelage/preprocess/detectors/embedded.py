@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pelage.preprocess.boxes import clip_box, covered, iou
+from pelage.preprocess.boxes import Box, clip_box, covered, iou
 from pelage.preprocess.detectors.animal import Animal
 from pelage.preprocess.detectors.onnx_network import Found
 
@@ -45,6 +45,9 @@ SURE = 0.5
 OUTLINE, OUTLINED = 0.5, 0.6
 """Level of the components that outline an animal, and the overlap (IoU) with the network's box from which on one does:
 the network draws boxes wide, and a silhouette is had for nothing."""
+
+PRINTED = 0.5
+"""Share of a box within what the camera prints above which it is no animal."""
 
 RING = 0.25
 """Share of a box's sides by which its surroundings reach beyond it."""
@@ -94,7 +97,14 @@ def shrunk(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def propose(found: Sequence[Found], seen: tuple[int, int], saliency: np.ndarray, width: int, height: int) -> Proposals:
+def propose(
+    found: Sequence[Found],
+    seen: tuple[int, int],
+    saliency: np.ndarray,
+    width: int,
+    height: int,
+    printed: Sequence[Box] = (),
+) -> Proposals:
     """Return what may be animals of a photo, the network's boxes first.
 
     Args:
@@ -102,12 +112,18 @@ def propose(found: Sequence[Found], seen: tuple[int, int], saliency: np.ndarray,
         seen: Width and height of the shrunk photo.
         saliency: `(S, S)` in 0..1 of the photo squeezed to a square.
         width, height: Of the photo, pixels.
+        printed: Boxes in the photo that the camera prints: nothing there is salient, and no box lies mostly in one.
     """
     scale = np.array([width / seen[0], height / seen[1]] * 2)
+    stretch = np.array([width, height] * 2) / saliency.shape[0]
     theirs = np.array([one.box for one in found], float).reshape(-1, 4) * scale
     sure = np.array([one.score for one in found], float)
+    if len(printed):
+        beside = covered(theirs, np.array(printed, float)).sum(axis=1) <= PRINTED
+        theirs, sure, saliency = theirs[beside], sure[beside], saliency.copy()
+        for x, y, w, h in np.rint(np.array(printed) / stretch).astype(int):
+            saliency[y : y + h, x : x + w] = 0
     components = _components(saliency)
-    stretch = np.array([width, height] * 2) / saliency.shape[0]
     ours = np.array([box for box, *_ in components], float).reshape(-1, 4) * stretch
     means = np.array([mean for _, mean, *_ in components], float)
     boxes = np.concatenate([theirs, ours])
