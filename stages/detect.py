@@ -27,7 +27,7 @@ def main() -> None:
     truth = read_table(Path("data/truth/truth.csv"), dict.fromkeys(NUMBERS, float), ["image_id", "identity", *NUMBERS])
 
     sightings = detect(photos, claims, Path("data/photos"), settings, Saliency(Path("data/weights/u2netp.onnx")))
-    animals, detections, refused = animal_tables(photos, sightings, claims, padding)
+    animals, detections, refused = animal_tables(photos, sightings, claims, padding, params["detect"]["shared_score"])
     if detections.empty:
         raise PelageError(
             f"No animal was found in any of the {len(photos)} photos of data/clean.csv. Lower detect.min_score or "

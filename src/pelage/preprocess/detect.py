@@ -26,19 +26,28 @@ from pelage.common.parallel import parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
 from pelage.common.tables import UNKNOWN, rejected_table
-from pelage.preprocess.animals import Claim, claimed_boxes, name_animals, owners, shared_boxes, told_orientations
+from pelage.preprocess.animals import (
+    Claim,
+    claimed_boxes,
+    name_animals,
+    owners,
+    pooled_scores,
+    shared_boxes,
+    told_orientations,
+)
 from pelage.preprocess.background_model import LIGHTS, Background, departure, learn_background, light, thumbnail
+from pelage.preprocess.bodies import BodyJudge
 from pelage.preprocess.boxes import Box, clip_box, cut, pad_box, whole_box
 from pelage.preprocess.face import Face, FaceFinder
 from pelage.preprocess.megadetector import MegaDetector
-from pelage.preprocess.orientation import Silhouette, judge_side, measure_silhouette, shows_flank
+from pelage.preprocess.orientation import judge_side, measure_silhouette, shows_flank
 from pelage.preprocess.saliency import resize_map
 
 BACKENDS = ("saliency", "megadetector", "columns", "whole")
 PARTS = ("flank", "face")
 ANIMAL_COLUMNS = [
     "image_id", "animal", "x", "y", "w", "h", "score", "found_by", "species", "orientation", "identity", "claimed",
-    "shared",
+    "shared", "shared_score",
 ]  # fmt: skip
 COLUMNS = ["crop_id", "image_id", "part", "x", "y", "w", "h", "score", "orientation", "animal", "shared"]
 BACKGROUND_PHOTOS = 120  # of one camera, evenly over its photos: enough for a median, few enough for memory
@@ -87,6 +96,7 @@ class Sighting:
         rows: `(part, x, y, w, h, score, orientation, animal)` of each part that is wanted and seen.
         alone: What saliency finds without the camera's background (to measure what that brings).
         reason: Why there are no rows (`detail` says more), else empty.
+        shared_scores: How probably the silhouette of each animal holds another one, 0..1.
     """
 
     size: tuple[int, int] = (0, 0)
@@ -96,19 +106,21 @@ class Sighting:
     alone: Sequence[Animal] = ()
     reason: str = ""
     detail: str = ""
+    shared_scores: Sequence[float] = ()
 
     def to_json(self) -> bytes:
         """Return all of it as JSON."""
         animals, alone = ([(one.box, one.score, one.found_by) for one in kind] for kind in (self.animals, self.alone))
-        fields = [self.size, animals, self.orientations, self.rows, alone, self.reason, self.detail]
+        told = self.reason, self.detail, self.shared_scores
+        fields = [self.size, animals, self.orientations, self.rows, alone, *told]
         return json.dumps(fields).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Sighting:
         """Return what `to_json` wrote."""
-        size, animals, orientations, rows, alone, reason, detail = json.loads(data)
+        size, animals, orientations, rows, alone, *told = json.loads(data)
         kinds = ([Animal(tuple(box), score, by) for box, score, by in kind] for kind in (animals, alone))
-        return cls(tuple(size), next(kinds), orientations, [tuple(row) for row in rows], next(kinds), reason, detail)
+        return cls(tuple(size), next(kinds), orientations, [tuple(row) for row in rows], next(kinds), *told)
 
 
 def read_settings(detect: Mapping[str, Any], dataset: Mapping[str, Any], parts: Sequence[str]) -> Settings:
@@ -221,20 +233,27 @@ class Camera:
 
 
 def animal_tables(
-    photos: pd.DataFrame, sightings: Sequence[Sighting], claims: Mapping[str, Sequence[Claim]], padding: float
+    photos: pd.DataFrame,
+    sightings: Sequence[Sighting],
+    claims: Mapping[str, Sequence[Claim]],
+    padding: float,
+    shared_score: float,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return `animals.csv`, `detections.csv` and the table of names that were claimed and not given.
 
     Animals are all that were found; detections their parts, numbered within the photo. The flank is the trunk alone:
-    head, tail and lower legs move from photo to photo and bring background along.
+    head, tail and lower legs move from photo to photo and bring background along. A crop is `shared` where boxes or the
+    source say so, or where its animal's silhouette is probably two: nobody can tell then whose part it is.
 
     Args:
         photos: N rows of `clean.csv`.
         sightings: What `detect` returned for them.
         claims: As in `detect`.
         padding: Room around a crop (`crop.padding`), for which crops show another animal too.
+        shared_score: Score of a silhouette, taken together with those of its encounter, above which it is two.
     """
     animals, parts, refused = [], [], []
+    scores = iter(_shared_scores(photos, sightings))
     for image_id, path, sighting in zip(photos["image_id"], photos["path"], sightings, strict=True):
         said = claims.get(image_id, ())
         boxes = [animal.box for animal in sighting.animals]
@@ -244,18 +263,26 @@ def animal_tables(
             continue
         part_boxes = [(row[7], row[1:5]) for row in sighting.rows]
         shared = shared_boxes(boxes, [*part_boxes, *enumerate(boxes)], padding, sighting.size)
-        crowded = [naming.crowded for naming in namings]
+        score = [next(scores) for _ in boxes]
+        crowded = [naming.crowded or score[n] > shared_score for n, naming in enumerate(namings)]
         for n, (animal, naming) in enumerate(zip(sighting.animals, namings, strict=True)):
             told = (naming.species, sighting.orientations[n], naming.identity, naming.claimed)
             both = shared[len(part_boxes) + n] or crowded[n]
-            animals.append((image_id, n, *animal.box, animal.score, animal.found_by, *told, both))
-        for n, (part, *box, score, side, animal) in enumerate(sighting.rows):
-            parts.append((f"{image_id}#{n}", image_id, part, *box, score, side, animal, shared[n] or crowded[animal]))
+            animals.append((image_id, n, *animal.box, animal.score, animal.found_by, *told, both, score[n]))
+        for n, row in enumerate(sighting.rows):
+            parts.append((f"{image_id}#{n}", image_id, *row, shared[n] or crowded[row[7]]))
     return (
         pd.DataFrame(animals, columns=ANIMAL_COLUMNS),
         pd.DataFrame(parts, columns=COLUMNS),
         rejected_table(refused),
     )
+
+
+def _shared_scores(photos: pd.DataFrame, sightings: Sequence[Sighting]) -> list[float]:
+    """Return the score of each animal of all sightings, in their order, with those of its encounter."""
+    pairs = zip(photos["encounter"], sightings, strict=True)
+    scores = [(score, encounter) for encounter, sighting in pairs for score in sighting.shared_scores]
+    return pooled_scores([score for score, _ in scores], [encounter for _, encounter in scores]).tolist()
 
 
 def undetected_table(photos: pd.DataFrame, sightings: Sequence[Sighting]) -> pd.DataFrame:
@@ -320,7 +347,8 @@ class Detector:
         self._glance_memo = Memo("glance", 1, {"opencv": cv2.__version__})
         self._find_face = FaceFinder()
         depends: dict[str, Any] = {"settings": asdict(settings), "saliency": saliency.sha256, "opencv": cv2.__version__}
-        depends["face"] = self._find_face.sha256
+        self._bodies = BodyJudge()
+        depends["face"], depends["bodies"] = self._find_face.sha256, self._bodies.sha256
         if settings.backend == "megadetector":
             self._megadetector = MegaDetector(settings.megadetector_model)
             depends["megadetector"] = self._megadetector.sha256
@@ -380,13 +408,14 @@ class Detector:
         parts = [self._parts(image, photo, *one) for one in zip(animals, told, strict=True)]
         rows = [
             (part, *box, score, orientation, number)
-            for number, (orientation, shown) in enumerate(parts)
+            for number, (orientation, shown, _) in enumerate(parts)
             for part, box, score in shown
         ]
-        orientations = [orientation for orientation, _ in parts]
+        orientations, shared_scores = [orientation for orientation, *_ in parts], [score for *_, score in parts]
         reason = "" if rows else "no part"
         detail = "" if rows else f"No animal of the photo shows its {' or '.join(self._settings.parts)}."
-        return Sighting(size, _without_masks(animals), orientations, rows, _without_masks(alone), reason, detail)
+        seen = size, _without_masks(animals), orientations, rows, _without_masks(alone)
+        return Sighting(*seen, reason, detail, shared_scores)
 
     def _missed(self, animals: Sequence[Animal], claims: Sequence[Claim], size: tuple[int, int]) -> list[Animal]:
         """Return the animals that have a box in the table and that the backend has not found."""
@@ -432,45 +461,52 @@ class Detector:
         self._saliency_memo.put(key, encode_png(saliency))
         return saliency.astype(np.float32) / 255
 
-    def _silhouette(self, image: np.ndarray, photo: Any, animal: Animal) -> Silhouette | None:
+    def _silhouette(self, image: np.ndarray, photo: Any, animal: Animal) -> np.ndarray | None:
+        """Return the silhouette `(h, w)` in an animal's box, or None where nothing stands out."""
         mask = animal.mask
         if mask is None:
             box = pad_box(animal.box, MARGIN, image.shape[1], image.shape[0])
             saliency = resize_map(self._saliency_of(image, photo, box), box[2], box[3])
             x, y, w, h = animal.box
             mask = cut(saliency, (x - box[0], y - box[1], w, h)) >= self._settings.threshold
-        return measure_silhouette(mask) if mask.any() else None
+        return mask if mask.any() else None
 
     def _parts(
         self, image: np.ndarray, photo: Any, animal: Animal, told: str
-    ) -> tuple[str, list[tuple[str, Box, float]]]:
-        """Return the orientation of an animal (`told`, or as it looks), and the wanted parts that it shows."""
+    ) -> tuple[str, list[tuple[str, Box, float]], float]:
+        """Return an animal's orientation (`told`, or as it looks), the wanted parts, and how probably it is two."""
         wanted = self._settings.parts
-        if self._settings.backend in ("whole", "columns"):
+        if self._settings.backend in ("whole", "columns"):  # somebody has looked: one animal a box
             part = self._settings.part
             if told == UNKNOWN and part == "flank":
-                shape = self._silhouette(image, photo, animal)
-                told = judge_side(shape) if shape else UNKNOWN
-            return told, [(part, animal.box, animal.score)] if part in wanted else []
-        face = self._face(image, animal) if "face" in wanted else None
-        shape = self._silhouette(image, photo, animal)
-        sideways = told in ("left", "right")
+                mask = self._silhouette(image, photo, animal)
+                told = UNKNOWN if mask is None else judge_side(measure_silhouette(mask))
+            return told, [(part, animal.box, animal.score)] if part in wanted else [], 0.0
+        mask = self._silhouette(image, photo, animal)
+        face = self._face(image, animal, mask) if "face" in wanted else None
+        sideways, flank, shared_score = told in ("left", "right"), animal.box, 0.0
+        if mask is not None:
+            shape = measure_silhouette(mask)
+            shared_score = self._bodies(mask, animal.box, (image.shape[1], image.shape[0]))
+            x, y, w, h = shape.trunk
+            flank = animal.box[0] + x, animal.box[1] + y, w, h
         if told == UNKNOWN:
-            sideways = shape is None or shows_flank(shape)
-            if shape is not None and sideways:
+            sideways = mask is None or shows_flank(shape)
+            if mask is not None and sideways:
                 told = judge_side(shape)
             elif face is not None:
                 told = "front"
-        flank = animal.box
-        if shape is not None:
-            x, y, w, h = shape.trunk
-            flank = animal.box[0] + x, animal.box[1] + y, w, h
         parts = [("flank", flank, animal.score)] if sideways and "flank" in wanted else []
-        return told, parts + ([("face", face.box, face.score)] if face else [])
+        return told, parts + ([("face", face.box, face.score)] if face else []), shared_score
 
-    def _face(self, image: np.ndarray, animal: Animal) -> Face | None:
+    def _face(self, image: np.ndarray, animal: Animal, mask: np.ndarray | None) -> Face | None:
         x, y, w, h = pad_box(animal.box, MARGIN, image.shape[1], image.shape[0])
-        face = self._find_face(np.ascontiguousarray(cut(image, (x, y, w, h))))
+        around = None
+        if mask is not None:
+            left, top = animal.box[0] - x, animal.box[1] - y
+            right, bottom = w - left - mask.shape[1], h - top - mask.shape[0]
+            around = np.pad(mask, ((top, bottom), (left, right)))
+        face = self._find_face(np.ascontiguousarray(cut(image, (x, y, w, h))), around)
         return face and Face((x + face.box[0], y + face.box[1], face.box[2], face.box[3]), face.score)
 
 

@@ -190,6 +190,7 @@ class Detect(Section):
     threshold: SHARE
     min_score: SHARE
     min_area: SHARE
+    shared_score: SHARE
     median_background_from: whole(0)
     megadetector: MegaDetector
 
