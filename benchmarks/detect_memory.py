@@ -79,7 +79,7 @@ def measure(count: int) -> dict[str, float]:
         settings = Settings("embedded", None, ("flank",), 0.5, 0.5, 0.01, 8)
         start = time.perf_counter()
         sightings = detect(photos, {}, Path(folder), settings, LargeAnimal(), Blind())
-        animals, detections, *_ = animal_tables(photos, sightings, {}, 0.08)
+        animals, detections, *_ = animal_tables(photos, sightings, {}, 0.08, 0.4)
         seconds = time.perf_counter() - start
     assert len(animals) == count and len(detections) >= count
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -48,7 +48,8 @@ def main() -> None:
     saliency, bands = Saliency(Path("data/weights/u2netp.onnx")), read_bands(Path("data/shared_bands.csv"))
     sightings = detect(photos, claims, Path("data/photos"), settings, saliency, network, results, bands)
     wanted = dataset.get("species") or ()
-    animals, detections, refused, rejected = animal_tables(photos, sightings, claims, padding, wanted)
+    shared_score = params["detect"]["shared_score"]
+    animals, detections, refused, rejected = animal_tables(photos, sightings, claims, padding, shared_score, wanted)
     if detections.empty:
         raise PelageError(
             f"No animal was found in any of the {len(photos)} photos of data/clean.csv. Lower detect.min_score or "

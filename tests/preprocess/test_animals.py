@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from pelage.preprocess.animals import (
     claims_by_photo,
     name_animals,
     owners,
+    pooled_scores,
     shared_boxes,
     told_orientations,
 )
@@ -151,3 +153,11 @@ def test_a_crop_is_shared_where_another_box_covers_some_of_it():
     assert shared_boxes(beside, [(0, flank)], 0.3, (400, 300)) == [True]  # the room around a crop counts
     assert shared_boxes([MOTHER], [(0, flank)], 0.0, (400, 300)) == [False]
     assert np.size(shared_boxes([MOTHER, CUB], [], 0.0, (400, 300))) == 0
+
+
+def test_company_lasts_for_an_encounter_by_hand():
+    """Log odds ln 9 and -ln 9 of one encounter have the mean 0; each is halved towards it: 3 to 1, and 1 to 3."""
+    found = pooled_scores([0.9, 0.1, 0.9, 0.9, 0.1], ["e", "e", "", "f", ""])
+    assert found.tolist() == pytest.approx([0.75, 0.25, 0.9, 0.9, 0.1])
+    assert pooled_scores([0.0, 1.0, 0.2], ["a", "b", ""]).tolist() == [0.0, 1.0, 0.2]
+    assert pooled_scores([], []).tolist() == []

@@ -76,7 +76,7 @@ class Faceless:
     box = None
     sha256 = "f" * 64
 
-    def __call__(self, image):
+    def __call__(self, image, mask=None):
         return Face(self.box, 0.7) if self.box else None
 
 
@@ -102,12 +102,12 @@ def survey(tmp_path, monkeypatch):
     return tmp_path, table
 
 
-def look(survey, settings=SETTINGS, claims=None, network=None, results=None, wanted=()):
+def look(survey, settings=SETTINGS, claims=None, network=None, results=None, wanted=(), shared_score=1.0):
     """Return animals, detections, refused names and rejected photos; `claims` are keywords of a claim by image_id."""
     root, table = survey
     said = {image_id: [Claim(image_id, **fields)] for image_id, fields in (claims or {}).items()}
     sightings = detect(table, said, root, settings, Brightness(), network or Blind(), results)
-    return animal_tables(table, sightings, said, 0.08, wanted)
+    return animal_tables(table, sightings, said, 0.08, shared_score, wanted)
 
 
 def run(survey, settings=SETTINGS, claims=None, network=None):
@@ -194,6 +194,21 @@ def test_one_name_on_a_photo_of_two_names_neither(survey):
     assert animals["identity"].tolist() == ["unknown"] * 3
     assert animals["claimed"].tolist() == ["nobody", "several_animals", "several_animals"]
     assert refused[["image_id", "reason"]].to_numpy().tolist() == [["two", "several_animals"]]
+
+
+def test_a_silhouette_that_is_probably_two_is_marked_with_all_its_crops(survey, monkeypatch):
+    monkeypatch.setattr(module.BodyJudge, "__call__", lambda self, mask, box, size: 0.8 if box[0] < 50 else 0.1)
+    root, table = survey
+    alone = root, table.assign(encounter="")
+    animals, found, *_ = look(alone, shared_score=0.5)
+    assert animals["shared_score"].tolist() == [0.1, 0.8, 0.1]
+    assert animals["shared"].tolist() == found["shared"].tolist() == [False, True, False]
+    assert not look(alone, shared_score=0.9)[1]["shared"].any()
+    together = look(survey, shared_score=0.5)[0]["shared_score"]  # all of one encounter
+    assert together[1] < 0.8 and together[0] == together[2] > 0.1
+    assert detect(table, {}, root, SETTINGS, Brightness(), Blind())[2].shared_scores == [0.8, 0.1]  # as it is remembered
+    whole = read_settings(PARAMS, {"boxes": "whole", "part": "flank"}, ["flank"])
+    assert look(alone, whole)[0]["shared_score"].tolist() == [0.0] * 3  # somebody has cut them out
 
 
 def test_no_sighting_holds_pixels(survey):
@@ -350,7 +365,7 @@ def test_background_is_learnt_per_camera_and_raises_what_is_half_salient(survey)
     assert detect(elsewhere, {}, root, wider, Brightness(), Blind())[-1].animals == sightings[-1].alone
     sighting = sightings[-1]
     assert sighting.alone[0].box[2] < 90
-    assert abs(sighting.animals[0].box[0] - 60) <= 3 and abs(sighting.animals[0].box[2] - 200) <= 6
+    assert abs(sighting.animals[0].box[0] - 60) <= 7 and abs(sighting.animals[0].box[2] - 200) <= 14
 
 
 def test_combine_by_hand():

@@ -95,20 +95,38 @@ def test_names_by_hand():
 
 
 def test_shared_crops_by_hand(tmp_path):
-    """Two true animals side by side: two crops of the first hold a tenth of the second, one of the second only it."""
+    """Two true animals side by side under three boxes, one of them around both, and a photo of one animal.
+
+    Crops 0 and 2 hold a tenth of the second animal, crop 3 half of either; 1 shows the second alone, 4 its only one.
+    """
     for number, columns in enumerate([slice(0, 100), slice(100, 200)]):
         mask = np.zeros((100, 300), np.uint8)
         mask[:, columns] = 255
         write_png(tmp_path / f"{number}.png", mask)
-    boxes = [(0, 0, 100, 100), (100, 0, 100, 100)]
-    truth = pd.DataFrame(
-        [("p", *box, f"{n}.png") for n, box in enumerate(boxes)], columns=["image_id", *"xywh", "mask"]
+    true = [("p", 0, 0, 100, 100, "0.png"), ("p", 100, 0, 100, 100, "1.png"), ("q", 0, 0, 50, 50, "")]
+    truth = pd.DataFrame(true, columns=["image_id", *"xywh", "mask"])
+    animals = animals_of(
+        ("p", 0, 0, 0, 100, 100, "L1", "box", False),
+        ("p", 1, 100, 0, 100, 100, "L2", "box", False),
+        ("p", 2, 0, 0, 200, 100, "L1", "box", True),
+        ("q", 0, 0, 0, 50, 50, "unknown", "nobody", True),
+        ("r", 0, 0, 0, 50, 50, "L3", "alone", True),
     )
-    animals = animals_of(*[("p", n, *box, "unknown", "nobody", False) for n, box in enumerate(boxes)])
-    crops = [("p", 0, 0, 0, 111, 100, True), ("p", 1, 120, 0, 80, 100, True), ("p", 0, 40, 0, 70, 100, False)]
+    crops = [
+        *(("p", 0, 0, 0, 111, 100, True), ("p", 1, 120, 0, 80, 100, False), ("p", 0, 40, 0, 70, 100, False)),
+        *(("p", 2, 0, 0, 200, 100, True), ("q", 0, 0, 0, 50, 50, True), ("r", 0, 0, 0, 50, 50, True)),
+    ]
     detections = pd.DataFrame(crops, columns=["image_id", "animal", *"xywh", "shared"])
-    photos = pd.DataFrame({"image_id": ["p"], "width": [300], "height": [100]})
-    found = shared_metrics(detections, animals, photos, truth, tmp_path, 0.0)
-    assert found == {"crops_shared": 2, "crops_shared_by_truth": 2, "crops_shared_found": 0.5}
+    photos = pd.DataFrame({"image_id": ["p", "q", "r"], "width": [300] * 3, "height": [100] * 3})
+    assert shared_metrics(detections, animals, photos, truth, tmp_path, 0.0) == {
+        "crops_shared": 4,
+        "crops_shared_by_truth": 3,
+        "shared_precision": pytest.approx(2 / 3, abs=1e-4),  # of those marked whose truth is known
+        "shared_recall": pytest.approx(2 / 3, abs=1e-4),
+        "shared_in_use": 1,
+        "shared_in_use_share": 0.5,
+        "animals_of_two": 1,
+        "animals_of_two_marked": 1.0,
+    }
     blind = shared_metrics(detections, animals, photos, truth.iloc[:0], tmp_path, 0.0)
-    assert blind == {"crops_shared": 2, "crops_shared_by_truth": None, "crops_shared_found": None}
+    assert blind.pop("crops_shared") == 4 and set(blind.values()) == {None} and len(blind) == 7

@@ -56,6 +56,21 @@ def test_what_is_narrower_than_high_shows_no_flank():
     assert judge_side(measure_silhouette(draw().T)) == "unknown"
 
 
+def test_between_narrow_and_wide_the_trunk_tells_a_flank():
+    """Long legs make a flank nearly as high as wide; what comes is as wide with its tail to one side."""
+    mask = np.zeros((400, 400), np.uint8)
+    cv2.ellipse(mask, (200, 80), (140, 50), 0, 0, 360, 1, -1)
+    for x in (80, 120, 280, 310):
+        cv2.rectangle(mask, (x, 80), (x + 14, 285), 1, -1)
+    high = measure_silhouette(mask > 0)
+    assert 1 < high.elongation < 1.2 and high.length == pytest.approx(2.6, abs=0.2) and shows_flank(high)
+    mask = np.zeros((400, 400), np.uint8)
+    cv2.circle(mask, (150, 150), 90, 1, -1)
+    cv2.line(mask, (220, 150), (290, 110), 1, 16)
+    comes = measure_silhouette(mask > 0)
+    assert 1.2 < comes.elongation < 1.4 and comes.length == pytest.approx(1.0, abs=0.1) and not shows_flank(comes)
+
+
 def test_only_the_largest_component_counts():
     mask = np.zeros((300, 700), bool)
     mask[:, :500] = draw()

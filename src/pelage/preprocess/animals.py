@@ -205,6 +205,26 @@ def shared_boxes(boxes: Sequence[Box], parts: Sequence[tuple[int, Box]], padding
     return (cover.max(axis=1) > SHARED).tolist()
 
 
+def pooled_scores(scores: Sequence[float], encounters: Sequence[str]) -> np.ndarray:
+    """Return scores that take those of the same encounter into account: who walks in company does so for a while.
+
+    The log odds of each are averaged with their mean over its encounter.
+
+    Args:
+        scores: N probabilities.
+        encounters: Encounter of each; one without (empty) stands alone.
+
+    Returns:
+        N probabilities, to 4 decimals.
+    """
+    odds = pd.Series(np.clip(np.asarray(scores, float), 1e-6, 1 - 1e-6))
+    odds = np.log(odds / (1 - odds))
+    groups = pd.Series(encounters, dtype=object).reset_index(drop=True)
+    groups = groups.where(groups != "", pd.Series(range(len(groups)), dtype=object))
+    both = (odds + odds.groupby(groups).transform("mean")) / 2
+    return np.round(1 / (1 + np.exp(-both.to_numpy(float))), 4)
+
+
 def _distinct(claims: Iterable[Claim]) -> tuple[list[tuple[float, float, float, float]], list[int | None]]:
     """Return the different boxes of claims, and for each claim the number of its box (None without one)."""
     boxes: list[tuple[float, float, float, float]] = []

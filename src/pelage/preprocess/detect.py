@@ -26,8 +26,17 @@ from pelage.common.parallel import parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
 from pelage.common.tables import UNKNOWN, rejected_table
-from pelage.preprocess.animals import Claim, claimed_boxes, name_animals, owners, shared_boxes, told_orientations
+from pelage.preprocess.animals import (
+    Claim,
+    claimed_boxes,
+    name_animals,
+    owners,
+    pooled_scores,
+    shared_boxes,
+    told_orientations,
+)
 from pelage.preprocess.background_model import LIGHTS, Background, departure, learn_background, light, thumbnail
+from pelage.preprocess.bodies import BodyJudge, split_silhouette
 from pelage.preprocess.boxes import Box, clip_box, cut, pad_box, whole_box
 from pelage.preprocess.detectors.animal import Animal
 from pelage.preprocess.detectors.embedded import choose_animals, propose, shrunk
@@ -36,14 +45,14 @@ from pelage.preprocess.detectors.results import Told
 from pelage.preprocess.detectors.scorer import read_scorer
 from pelage.preprocess.detectors.wanted import other_species, read_backend
 from pelage.preprocess.face import Face, FaceFinder
-from pelage.preprocess.orientation import Silhouette, judge_side, measure_silhouette, shows_flank
+from pelage.preprocess.orientation import judge_side, measure_silhouette, shows_flank
 from pelage.preprocess.saliency import resize_map
 from pelage.preprocess.shared_bands import SharedBands
 
 PARTS = ("flank", "face")
 ANIMAL_COLUMNS = [
     "image_id", "animal", "x", "y", "w", "h", "score", "found_by", "species", "orientation", "identity", "claimed",
-    "shared",
+    "shared", "shared_score",
 ]  # fmt: skip
 COLUMNS = ["crop_id", "image_id", "part", "x", "y", "w", "h", "score", "orientation", "animal", "shared"]
 BACKGROUND_PHOTOS = 120  # of one camera, evenly over its photos: enough for a median, few enough for memory
@@ -78,6 +87,7 @@ class Sighting:
         rows: `(part, x, y, w, h, score, orientation, animal)` of each part that is wanted and seen.
         alone: What saliency finds without the camera's background (to measure what that brings).
         reason: Why there are no rows (`detail` says more), else empty.
+        shared_scores: How probably the silhouette of each animal holds another one, 0..1.
     """
 
     size: tuple[int, int] = (0, 0)
@@ -87,6 +97,7 @@ class Sighting:
     alone: Sequence[Animal] = ()
     reason: str = ""
     detail: str = ""
+    shared_scores: Sequence[float] = ()
 
     def to_json(self) -> bytes:
         """Return all of it as JSON."""
@@ -94,15 +105,16 @@ class Sighting:
             [(one.box, one.score, one.found_by, None, one.species) for one in kind]
             for kind in (self.animals, self.alone)
         )
-        fields = [self.size, animals, self.orientations, self.rows, alone, self.reason, self.detail]
+        told = self.reason, self.detail, self.shared_scores
+        fields = [self.size, animals, self.orientations, self.rows, alone, *told]
         return json.dumps(fields).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Sighting:
         """Return what `to_json` wrote."""
-        size, animals, orientations, rows, alone, reason, detail = json.loads(data)
-        kinds = ([Animal(tuple(box), *told) for box, *told in kind] for kind in (animals, alone))
-        return cls(tuple(size), next(kinds), orientations, [tuple(row) for row in rows], next(kinds), reason, detail)
+        size, animals, orientations, rows, alone, *told = json.loads(data)
+        kinds = ([Animal(tuple(box), *more) for box, *more in kind] for kind in (animals, alone))
+        return cls(tuple(size), next(kinds), orientations, [tuple(row) for row in rows], next(kinds), *told)
 
 
 def read_settings(detect: Mapping[str, Any], dataset: Mapping[str, Any], parts: Sequence[str]) -> Settings:
@@ -232,25 +244,31 @@ def animal_tables(
     sightings: Sequence[Sighting],
     claims: Mapping[str, Sequence[Claim]],
     padding: float,
+    shared_score: float,
     wanted: Sequence[str] = (),
 ) -> Tables:
     """Return the tables of all sightings.
 
     Animals are all that were found; detections their parts, numbered within the photo. The flank is the trunk alone:
-    head, tail and lower legs move from photo to photo and bring background along. An animal that is surely of a species
-    that is not wanted is in neither, and no name is given to it; its photo has a row among those rejected.
+    head, tail and lower legs move from photo to photo and bring background along. A crop is `shared` where boxes or the
+    source say so, or where its animal's silhouette is probably two: nobody can tell then whose part it is. An animal
+    that is surely of a species that is not wanted is in neither, and no name is given to it; its photo has a row among
+    those rejected.
 
     Args:
         photos: N rows of `clean.csv`.
         sightings: What `detect` returned for them.
         claims: As in `detect`.
         padding: Room around a crop (`crop.padding`), for which crops show another animal too.
+        shared_score: Score of a silhouette, taken together with those of its encounter, above which it is two.
         wanted: Species that are of interest (`species` of the data set); none: all are.
     """
     animals, parts, refused, rejected = [], [], [], []
-    for image_id, path, sighting in zip(photos["image_id"], photos["path"], sightings, strict=True):
+    pairs = zip(photos["image_id"], sightings, strict=True)
+    seen = [of_species(sighting, claims.get(image_id, ()), wanted) for image_id, sighting in pairs]
+    scores = iter(_shared_scores(photos, [sighting for sighting, _ in seen]))
+    for image_id, path, (sighting, others) in zip(photos["image_id"], photos["path"], seen, strict=True):
         said = claims.get(image_id, ())
-        sighting, others = of_species(sighting, said, wanted)
         if others or sighting.reason:
             reason = "other_species" if others else sighting.reason
             rejected.append((image_id, path, reason, f"It shows {others}." if others else sighting.detail))
@@ -263,13 +281,14 @@ def animal_tables(
             continue
         part_boxes = [(row[7], row[1:5]) for row in sighting.rows]
         shared = shared_boxes(boxes, [*part_boxes, *enumerate(boxes)], padding, sighting.size)
-        crowded = [naming.crowded for naming in namings]
+        score = [next(scores) for _ in boxes]
+        crowded = [naming.crowded or score[n] > shared_score for n, naming in enumerate(namings)]
         for n, (animal, naming) in enumerate(zip(sighting.animals, namings, strict=True)):
             told = (naming.species or animal.species, sighting.orientations[n], naming.identity, naming.claimed)
             both = shared[len(part_boxes) + n] or crowded[n]
-            animals.append((image_id, n, *animal.box, animal.score, animal.found_by, *told, both))
-        for n, (part, *box, score, side, animal) in enumerate(sighting.rows):
-            parts.append((f"{image_id}#{n}", image_id, part, *box, score, side, animal, shared[n] or crowded[animal]))
+            animals.append((image_id, n, *animal.box, animal.score, animal.found_by, *told, both, score[n]))
+        for n, row in enumerate(sighting.rows):
+            parts.append((f"{image_id}#{n}", image_id, *row, shared[n] or crowded[row[7]]))
     return Tables(
         pd.DataFrame(animals, columns=ANIMAL_COLUMNS),
         pd.DataFrame(parts, columns=COLUMNS),
@@ -294,8 +313,16 @@ def of_species(sighting: Sighting, claims: Sequence[Claim], wanted: Sequence[str
         animals=[sighting.animals[n] for n in kept],
         orientations=[sighting.orientations[n] for n in kept],
         rows=[(*row[:7], number[row[7]]) for row in sighting.rows if row[7] in number],
+        shared_scores=[sighting.shared_scores[n] for n in kept],
     )
     return left, " and ".join(sorted({word for word, is_other in zip(told, other, strict=True) if is_other}))
+
+
+def _shared_scores(photos: pd.DataFrame, sightings: Sequence[Sighting]) -> list[float]:
+    """Return the score of each animal of all sightings, in their order, with those of its encounter."""
+    pairs = zip(photos["encounter"], sightings, strict=True)
+    scores = [(score, encounter) for encounter, sighting in pairs for score in sighting.shared_scores]
+    return pooled_scores([score for score, _ in scores], [encounter for _, encounter in scores]).tolist()
 
 
 def read_photo(root: Path, photo: Any) -> np.ndarray:
@@ -338,7 +365,8 @@ class Detector:
         self._glance_memo = Memo("glance", 1, {"opencv": cv2.__version__})
         self._find_face = FaceFinder()
         depends: dict[str, Any] = {"settings": asdict(settings), "saliency": saliency.sha256, "opencv": cv2.__version__}
-        depends["face"] = self._find_face.sha256
+        self._bodies = BodyJudge()
+        depends["face"], depends["bodies"] = self._find_face.sha256, self._bodies.sha256
         if network is not None:
             depends["network"] = network.sha256
             self._network_memo = Memo("network", 1, network.sha256)
@@ -397,6 +425,7 @@ class Detector:
             animals, alone = self._find(image, photo, camera)
         except _SetAside as aside:
             return Sighting(size, reason=aside.reason, detail=aside.detail)
+        animals = [part for animal in animals for part in divided(animal)]
         animals = [*animals, *self._missed(animals, claims, size)]
         if not animals:
             backend = self._settings.backend
@@ -408,13 +437,14 @@ class Detector:
         parts = [self._parts(image, photo, *one) for one in zip(animals, told, strict=True)]
         rows = [
             (part, *box, score, orientation, number)
-            for number, (orientation, shown) in enumerate(parts)
+            for number, (orientation, shown, _) in enumerate(parts)
             for part, box, score in shown
         ]
-        orientations = [orientation for orientation, _ in parts]
+        orientations, shared_scores = [orientation for orientation, *_ in parts], [score for *_, score in parts]
         reason = "" if rows else "no part"
         detail = "" if rows else f"No animal of the photo shows its {' or '.join(self._settings.parts)}."
-        return Sighting(size, _without_masks(animals), orientations, rows, _without_masks(alone), reason, detail)
+        seen = size, _without_masks(animals), orientations, rows, _without_masks(alone)
+        return Sighting(*seen, reason, detail, shared_scores)
 
     def _missed(self, animals: Sequence[Animal], claims: Sequence[Claim], size: tuple[int, int]) -> list[Animal]:
         """Return the animals that have a box in the table and that the backend has not found."""
@@ -483,46 +513,67 @@ class Detector:
         self._saliency_memo.put(key, encode_png(saliency))
         return saliency.astype(np.float32) / 255
 
-    def _silhouette(self, image: np.ndarray, photo: Any, animal: Animal) -> Silhouette | None:
+    def _silhouette(self, image: np.ndarray, photo: Any, animal: Animal) -> np.ndarray | None:
+        """Return the silhouette `(h, w)` in an animal's box, or None where nothing stands out."""
         mask = animal.mask
         if mask is None:
             box = pad_box(animal.box, MARGIN, image.shape[1], image.shape[0])
             saliency = resize_map(self._saliency_of(image, photo, box), box[2], box[3])
             x, y, w, h = animal.box
             mask = cut(saliency, (x - box[0], y - box[1], w, h)) >= self._settings.threshold
-        return measure_silhouette(mask) if mask.any() else None
+        return mask if mask.any() else None
 
     def _parts(
         self, image: np.ndarray, photo: Any, animal: Animal, told: str
-    ) -> tuple[str, list[tuple[str, Box, float]]]:
-        """Return the orientation of an animal (`told`, or as it looks), and the wanted parts that it shows."""
+    ) -> tuple[str, list[tuple[str, Box, float]], float]:
+        """Return an animal's orientation (`told`, or as it looks), the wanted parts, and how probably it is two."""
         wanted = self._settings.parts
-        if self._settings.backend in ("whole", "columns"):
+        if self._settings.backend in ("whole", "columns"):  # somebody has looked: one animal a box
             part = self._settings.part
             if told == UNKNOWN and part == "flank":
-                shape = self._silhouette(image, photo, animal)
-                told = judge_side(shape) if shape else UNKNOWN
-            return told, [(part, animal.box, animal.score)] if part in wanted else []
-        face = self._face(image, animal) if "face" in wanted else None
-        shape = self._silhouette(image, photo, animal)
-        sideways = told in ("left", "right")
+                mask = self._silhouette(image, photo, animal)
+                told = UNKNOWN if mask is None else judge_side(measure_silhouette(mask))
+            return told, [(part, animal.box, animal.score)] if part in wanted else [], 0.0
+        mask = self._silhouette(image, photo, animal)
+        face = self._face(image, animal, mask) if "face" in wanted else None
+        sideways, flank, shared_score = told in ("left", "right"), animal.box, 0.0
+        if mask is not None:
+            shape = measure_silhouette(mask)
+            shared_score = self._bodies(mask, animal.box, (image.shape[1], image.shape[0]))
+            x, y, w, h = shape.trunk
+            flank = animal.box[0] + x, animal.box[1] + y, w, h
         if told == UNKNOWN:
-            sideways = shape is None or shows_flank(shape)
-            if shape is not None and sideways:
+            sideways = mask is None or shows_flank(shape)
+            if mask is not None and sideways:
                 told = judge_side(shape)
             elif face is not None:
                 told = "front"
-        flank = animal.box
-        if shape is not None:
-            x, y, w, h = shape.trunk
-            flank = animal.box[0] + x, animal.box[1] + y, w, h
         parts = [("flank", flank, animal.score)] if sideways and "flank" in wanted else []
-        return told, parts + ([("face", face.box, face.score)] if face else [])
+        return told, parts + ([("face", face.box, face.score)] if face else []), shared_score
 
-    def _face(self, image: np.ndarray, animal: Animal) -> Face | None:
+    def _face(self, image: np.ndarray, animal: Animal, mask: np.ndarray | None) -> Face | None:
         x, y, w, h = pad_box(animal.box, MARGIN, image.shape[1], image.shape[0])
-        face = self._find_face(np.ascontiguousarray(cut(image, (x, y, w, h))))
+        around = None
+        if mask is not None:
+            left, top = animal.box[0] - x, animal.box[1] - y
+            right, bottom = w - left - mask.shape[1], h - top - mask.shape[0]
+            around = np.pad(mask, ((top, bottom), (left, right)))
+        face = self._find_face(np.ascontiguousarray(cut(image, (x, y, w, h))), around)
         return face and Face((x + face.box[0], y + face.box[1], face.box[2], face.box[3]), face.score)
+
+
+def divided(animal: Animal) -> list[Animal]:
+    """Return the animals that a silhouette shows where the cut between them is plain, else the one that it is."""
+    masks = [animal.mask] if animal.mask is None else split_silhouette(animal.mask)
+    if len(masks) == 1:
+        return [animal]
+    parts = []
+    for mask in masks:
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        x, y, w, h = int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
+        box = animal.box[0] + x, animal.box[1] + y, w, h
+        parts.append(replace(animal, box=box, mask=cut(mask, (x, y, w, h))))
+    return parts
 
 
 def _without_masks(animals: Sequence[Animal]) -> list[Animal]:

@@ -12,8 +12,8 @@ import pandas as pd
 
 from pelage.common.images import read_image
 from pelage.common.tables import UNKNOWN
-from pelage.preprocess.animals import name_counts
-from pelage.preprocess.boxes import HIT, cut, pad_box, pair_boxes
+from pelage.preprocess.animals import WITHIN, name_counts
+from pelage.preprocess.boxes import HIT, covered, cut, pad_box, pair_boxes
 from pelage.preprocess.detect import PARTS, Animal, Sighting
 
 BOX = ["x", "y", "w", "h"]
@@ -145,7 +145,9 @@ def shared_metrics(
 ) -> dict[str, Any]:
     """Return how many crops are marked as showing another animal and, by the truth, how many do.
 
-    By the truth a crop is shared when `HOLDS` of it are pixels of an animal other than the one that it is of.
+    By the truth a crop is shared when `HOLDS` of it are pixels of an animal other than the one that it is of. In use
+    are crops of named animals that are not marked: `shared_in_use` of them are shared by the truth. An animal is two
+    (`animals_of_two`) when its box holds half of the boxes of two true ones.
 
     Args:
         detections, animals, photos: Rows of `detections.csv`, `animals.csv` and `clean.csv`.
@@ -153,27 +155,40 @@ def shared_metrics(
         masks: Folder of the true masks.
         padding: `crop.padding`.
     """
+    known = len(truth) > 0
+    named = animals.set_index(["image_id", "animal"])["identity"] != UNKNOWN
+    crops = detections[detections["image_id"].isin(truth["image_id"])].reset_index(drop=True)
+    marked = crops["shared"].to_numpy(bool)
+    used = named.reindex(pd.MultiIndex.from_frame(crops[["image_id", "animal"]])).to_numpy(bool) & ~marked
+    real = np.zeros(len(crops), bool)
     several = truth[truth["image_id"].duplicated(keep=False)]
     sizes = photos.set_index("image_id")[["width", "height"]].astype(int)
-    boxes = dict(list(animals.groupby("image_id")))
-    rows = dict(list(several.groupby("image_id")))
-    shared, found = 0, 0
-    for image_id, mine in detections[detections["image_id"].isin(rows.keys())].groupby("image_id", sort=False):
-        real = rows[image_id]
-        true_masks = [read_image(masks / name) > 0 for name in real["mask"]]
-        own = {i: j for i, j, _ in pair_boxes(boxes[image_id][BOX].to_numpy(float), real[BOX].to_numpy(float))}
-        for crop in mine.itertuples():
-            window = pad_box((crop.x, crop.y, crop.w, crop.h), padding, *sizes.loc[image_id])
+    boxes, mine = dict(list(animals.groupby("image_id"))), crops.groupby("image_id").indices
+    two = two_marked = 0
+    for image_id, rows in several.groupby("image_id", sort=False):
+        if image_id not in boxes:
+            continue
+        found, true_boxes = boxes[image_id][BOX].to_numpy(float), rows[BOX].to_numpy(float)
+        both = (covered(true_boxes, found) >= WITHIN).sum(axis=0) > 1
+        two += int(both.sum())
+        two_marked += int((both & boxes[image_id]["shared"].to_numpy(bool)).sum())
+        true_masks = [read_image(masks / name) > 0 for name in rows["mask"]]
+        own = {i: j for i, j, _ in pair_boxes(found, true_boxes)}
+        for place in mine.get(image_id, ()):
+            crop = crops.iloc[place]
+            window = pad_box(tuple(crop[BOX]), padding, *sizes.loc[image_id])
             held = np.array([cut(mask, window).mean() for mask in true_masks])
-            held[own.get(crop.animal, int(held.argmax()))] = 0
-            if held.max() > HOLDS:
-                shared += 1
-                found += bool(crop.shared)
-    known = len(truth) > 0
+            held[own.get(crop["animal"], int(held.argmax()))] = 0
+            real[place] = held.max() > HOLDS
     return {
         "crops_shared": int(detections["shared"].sum()),
-        "crops_shared_by_truth": shared if known else None,
-        "crops_shared_found": share(found, shared) if known else None,
+        "crops_shared_by_truth": int(real.sum()) if known else None,
+        "shared_precision": share((real & marked).sum(), int(marked.sum())),
+        "shared_recall": share((real & marked).sum(), int(real.sum())),
+        "shared_in_use": int((real & used).sum()) if known else None,
+        "shared_in_use_share": share((real & used).sum(), int(used.sum())),
+        "animals_of_two": two if known else None,
+        "animals_of_two_marked": share(two_marked, two),
     }
 
 

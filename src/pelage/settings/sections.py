@@ -208,6 +208,7 @@ class Detect(Section):
     threshold: SHARE
     min_score: SHARE
     min_area: SHARE
+    shared_score: SHARE
     median_background_from: whole(0)
     people: one_of("set_aside", "keep")
     people_score: SHARE
