@@ -34,6 +34,7 @@ from pelage.preprocess.animals import (
     pooled_scores,
     shared_boxes,
     told_orientations,
+    unusual_score,
 )
 from pelage.preprocess.background_model import LIGHTS, Background, departure, learn_background, light, thumbnail
 from pelage.preprocess.bodies import BodyJudge
@@ -250,10 +251,12 @@ def animal_tables(
         sightings: What `detect` returned for them.
         claims: As in `detect`.
         padding: Room around a crop (`crop.padding`), for which crops show another animal too.
-        shared_score: Score of a silhouette, taken together with those of its encounter, above which it is two.
+        shared_score: Score of a silhouette, taken together with those of its encounter, above which it is two if
+            that is unusual in the survey.
     """
     animals, parts, refused = [], [], []
-    scores = iter(_shared_scores(photos, sightings))
+    pooled = _shared_scores(photos, sightings)
+    scores, least = iter(pooled), unusual_score(pooled, shared_score)
     for image_id, path, sighting in zip(photos["image_id"], photos["path"], sightings, strict=True):
         said = claims.get(image_id, ())
         boxes = [animal.box for animal in sighting.animals]
@@ -264,7 +267,7 @@ def animal_tables(
         part_boxes = [(row[7], row[1:5]) for row in sighting.rows]
         shared = shared_boxes(boxes, [*part_boxes, *enumerate(boxes)], padding, sighting.size)
         score = [next(scores) for _ in boxes]
-        crowded = [naming.crowded or score[n] > shared_score for n, naming in enumerate(namings)]
+        crowded = [naming.crowded or score[n] > least for n, naming in enumerate(namings)]
         for n, (animal, naming) in enumerate(zip(sighting.animals, namings, strict=True)):
             told = (naming.species, sighting.orientations[n], naming.identity, naming.claimed)
             both = shared[len(part_boxes) + n] or crowded[n]
