@@ -15,6 +15,7 @@ from pelage.preprocess.animals import (
     pooled_scores,
     shared_boxes,
     told_orientations,
+    unusual_score,
 )
 
 MOTHER, CUB = (0, 0, 200, 120), (250, 60, 100, 50)
@@ -161,3 +162,11 @@ def test_company_lasts_for_an_encounter_by_hand():
     assert found.tolist() == pytest.approx([0.75, 0.25, 0.9, 0.9, 0.1])
     assert pooled_scores([0.0, 1.0, 0.2], ["a", "b", ""]).tolist() == [0.0, 1.0, 0.2]
     assert pooled_scores([], []).tolist() == []
+
+
+def test_only_what_stands_out_in_a_survey_is_two_by_hand():
+    """Log odds -2, -1, 0, 1, 2 (in ln 3): median 0, median deviation ln 3, so 2 x 1.4826 x ln 3 is unusual."""
+    builds = [0.1, 0.25, 0.5, 0.75, 0.9]
+    assert unusual_score(builds, 0.35) == pytest.approx(1 / (1 + 3 ** -(2 * 1.4826)))
+    assert unusual_score([0.01] * 20 + [0.9], 0.35) == 0.35
+    assert unusual_score([], 0.35) == 0.35

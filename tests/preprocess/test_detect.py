@@ -206,7 +206,8 @@ def test_a_silhouette_that_is_probably_two_is_marked_with_all_its_crops(survey, 
     assert not look(alone, shared_score=0.9)[1]["shared"].any()
     together = look(survey, shared_score=0.5)[0]["shared_score"]  # all of one encounter
     assert together[1] < 0.8 and together[0] == together[2] > 0.1
-    assert detect(table, {}, root, SETTINGS, Brightness(), Blind())[2].shared_scores == [0.8, 0.1]  # as it is remembered
+    remembered = detect(table, {}, root, SETTINGS, Brightness(), Blind())[2]
+    assert remembered.shared_scores == [0.8, 0.1]
     whole = read_settings(PARAMS, {"boxes": "whole", "part": "flank"}, ["flank"])
     assert look(alone, whole)[0]["shared_score"].tolist() == [0.0] * 3  # somebody has cut them out
 

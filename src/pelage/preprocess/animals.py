@@ -31,6 +31,10 @@ SHARED = 0.05
 """Share of a crop that another animal's box may cover before the crop shows both."""
 
 
+UNUSUAL = 2.0
+"""Robust spreads above the median of a survey from which on a score of two animals is unusual in it."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """What the source says of one animal.
@@ -217,12 +221,30 @@ def pooled_scores(scores: Sequence[float], encounters: Sequence[str]) -> np.ndar
     Returns:
         N probabilities, to 4 decimals.
     """
-    odds = pd.Series(np.clip(np.asarray(scores, float), 1e-6, 1 - 1e-6))
-    odds = np.log(odds / (1 - odds))
+    odds = pd.Series(_log_odds(scores))
     groups = pd.Series(encounters, dtype=object).reset_index(drop=True)
     groups = groups.where(groups != "", pd.Series(range(len(groups)), dtype=object))
     both = (odds + odds.groupby(groups).transform("mean")) / 2
     return np.round(1 / (1 + np.exp(-both.to_numpy(float))), 4)
+
+
+def unusual_score(scores: Sequence[float], least: float) -> float:
+    """Return the score above which a silhouette is two animals: `least`, or what is unusual in its survey if more.
+
+    Where all bodies are of a build that looks a little like two, only those that stand out are. Unusual is what lies
+    `UNUSUAL` robust spreads (1.4826 times the median deviation) of the log odds above their median.
+    """
+    if not len(scores):
+        return least
+    odds = _log_odds(scores)
+    middle = float(np.median(odds))
+    limit = middle + UNUSUAL * 1.4826 * float(np.median(np.abs(odds - middle)))
+    return max(least, float(1 / (1 + np.exp(-limit))))
+
+
+def _log_odds(scores: Sequence[float]) -> np.ndarray:
+    probabilities = np.clip(np.asarray(scores, float), 1e-6, 1 - 1e-6)
+    return np.log(probabilities / (1 - probabilities))
 
 
 def _distinct(claims: Iterable[Claim]) -> tuple[list[tuple[float, float, float, float]], list[int | None]]:

@@ -1,6 +1,6 @@
 """Body training: makes `bodies.yaml`, the judge of `bodies.py`, from surveys with known animals. Run by hand, seldom.
 
-    python -m pelage.preprocess.body_training data/weights/u2netp.onnx surveys/101 surveys/102 ...
+    python -m pelage.preprocess.body_training data/weights surveys/101 surveys/102 ...
 
 learns from `photos.csv`, `photos` and `truth` of each procedural survey (never of the demo's own seed, 7), looking at
 all photos of several animals or of an end and at every sixth other one. Prints what cross-validation over encounters
@@ -18,18 +18,19 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold
 
-from pelage.common.errors import PelageError
 from pelage.common.files import write_text
-from pelage.common.images import read_image, to_rgb
+from pelage.common.images import read_image
 from pelage.common.tables import read_table
 from pelage.preprocess.animals import pooled_scores
 from pelage.preprocess.bodies import JUDGE, TWO, measure_body
 from pelage.preprocess.boxes import cut, pad_box, pair_boxes
-from pelage.preprocess.detect import Animal, Settings, find_animals
+from pelage.preprocess.detectors.animal import Animal
+from pelage.preprocess.detectors.embedded import choose_animals
+from pelage.preprocess.detectors.scorer import Scorer, read_scorer
+from pelage.preprocess.detectors.scorer_training import Eyes, Lesson
 from pelage.preprocess.judge import Judge, fit_judge
-from pelage.preprocess.saliency import Saliency
 
-SETTINGS = Settings("saliency", None, ("flank", "face"), 0.5, 0.6, 0.01, 0, "", 0.6)
+LEAST = 0.5  # of an animal's score, as detect.min_score
 PADDING = 0.08  # room around a crop, as crop.padding
 EVERY = 6  # of the photos of one animal from the side, one is looked at
 SHARED = (0.02, 0.04)  # share of a crop, and of a silhouette, that another animal has at least where there are two
@@ -50,7 +51,7 @@ class Case:
     two: bool | None
 
 
-def cases_of(survey: Path, saliency: Saliency) -> Iterator[Case]:
+def cases_of(survey: Path, eyes: Eyes, scorer: Scorer) -> Iterator[Case]:
     """Yield the silhouettes that detection finds in the photos of a survey that are looked at."""
     truth = read_table(survey / "truth" / "truth.csv", dict.fromkeys("xywh", float))
     rows = dict(list(truth.groupby("image_id")))
@@ -59,12 +60,12 @@ def cases_of(survey: Path, saliency: Saliency) -> Iterator[Case]:
     for number, (image_id, path) in enumerate(zip(photos["image_id"], photos["path"], strict=True)):
         if image_id not in rows or not (image_id in telling or number % EVERY == 0):
             continue
-        try:
-            image = to_rgb(read_image(survey / "photos" / path))
-        except PelageError:
+        seen = eyes.look(Lesson(survey / "photos" / path, np.zeros((0, 4)), image_id))
+        if seen is None:
             continue
-        size = image.shape[1], image.shape[0]
-        animals = find_animals(saliency(image), *size, SETTINGS)
+        proposals, size = seen
+        animals = choose_animals(proposals, scorer(proposals.features), LEAST, *size)
+        animals = [animal for animal in animals if animal.mask is not None]
         masks = [read_image(survey / "truth" / "masks" / name) > 0 for name in rows[image_id]["mask"]]
         yield from judged(animals, rows[image_id], masks, size, survey.name)
 
@@ -115,8 +116,8 @@ def cross_validated(cases: Sequence[Case], two: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     """Write `bodies.yaml`."""
-    saliency = Saliency(Path(sys.argv[1]))
-    judge, lines = train([case for survey in sys.argv[2:] for case in cases_of(Path(survey), saliency)])
+    eyes, scorer = Eyes(Path(sys.argv[1])), read_scorer()
+    judge, lines = train([case for survey in sys.argv[2:] for case in cases_of(Path(survey), eyes, scorer)])
     write(judge)
     print("\n".join(lines))
 

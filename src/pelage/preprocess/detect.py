@@ -34,6 +34,7 @@ from pelage.preprocess.animals import (
     pooled_scores,
     shared_boxes,
     told_orientations,
+    unusual_score,
 )
 from pelage.preprocess.background_model import LIGHTS, Background, departure, learn_background, light, thumbnail
 from pelage.preprocess.bodies import BodyJudge, split_silhouette
@@ -59,6 +60,7 @@ BACKGROUND_PHOTOS = 120  # of one camera, evenly over its photos: enough for a m
 VERSION = 2
 """Raised by hand whenever something else would be seen in the same photo."""
 
+CUT = 0.5  # score from which on a silhouette is cut in two where the cut is plain
 MARGIN = 0.1  # share of a box's longer side that is added before a silhouette or a face is looked for
 
 
@@ -260,13 +262,15 @@ def animal_tables(
         sightings: What `detect` returned for them.
         claims: As in `detect`.
         padding: Room around a crop (`crop.padding`), for which crops show another animal too.
-        shared_score: Score of a silhouette, taken together with those of its encounter, above which it is two.
+        shared_score: Score of a silhouette, taken together with those of its encounter, above which it is two if
+            that is unusual in the survey.
         wanted: Species that are of interest (`species` of the data set); none: all are.
     """
     animals, parts, refused, rejected = [], [], [], []
     pairs = zip(photos["image_id"], sightings, strict=True)
     seen = [of_species(sighting, claims.get(image_id, ()), wanted) for image_id, sighting in pairs]
-    scores = iter(_shared_scores(photos, [sighting for sighting, _ in seen]))
+    pooled = _shared_scores(photos, [sighting for sighting, _ in seen])
+    scores, least = iter(pooled), unusual_score(pooled, shared_score)
     for image_id, path, (sighting, others) in zip(photos["image_id"], photos["path"], seen, strict=True):
         said = claims.get(image_id, ())
         if others or sighting.reason:
@@ -282,7 +286,7 @@ def animal_tables(
         part_boxes = [(row[7], row[1:5]) for row in sighting.rows]
         shared = shared_boxes(boxes, [*part_boxes, *enumerate(boxes)], padding, sighting.size)
         score = [next(scores) for _ in boxes]
-        crowded = [naming.crowded or score[n] > shared_score for n, naming in enumerate(namings)]
+        crowded = [naming.crowded or score[n] > least for n, naming in enumerate(namings)]
         for n, (animal, naming) in enumerate(zip(sighting.animals, namings, strict=True)):
             told = (naming.species or animal.species, sighting.orientations[n], naming.identity, naming.claimed)
             both = shared[len(part_boxes) + n] or crowded[n]
@@ -425,7 +429,7 @@ class Detector:
             animals, alone = self._find(image, photo, camera)
         except _SetAside as aside:
             return Sighting(size, reason=aside.reason, detail=aside.detail)
-        animals = [part for animal in animals for part in divided(animal)]
+        animals = [part for animal in animals for part in self._divided(animal, size)]
         animals = [*animals, *self._missed(animals, claims, size)]
         if not animals:
             backend = self._settings.backend
@@ -452,6 +456,18 @@ class Detector:
         missed = [claim for claim, its in zip(claims, owner, strict=True) if its is None]
         boxes = [clip_box(*box, *size) for box in claimed_boxes(missed)]
         return [Animal(box, 1.0, "claim") for box in boxes if box is not None]
+
+    def _divided(self, animal: Animal, size: tuple[int, int]) -> list[Animal]:
+        """Return two animals where a silhouette is probably two and the cut between them is plain, else the one."""
+        if animal.mask is None or not animal.mask.any() or self._bodies(animal.mask, animal.box, size) < CUT:
+            return [animal]
+        parts = []
+        for mask in split_silhouette(animal.mask):
+            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            x, y, w, h = int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
+            box = animal.box[0] + x, animal.box[1] + y, w, h
+            parts.append(replace(animal, box=box, mask=cut(mask, (x, y, w, h))))
+        return parts
 
     def _by_whole(self, image: np.ndarray, *_: Any) -> tuple[list[Animal], list[Animal]]:
         return [Animal(whole_box(image), 1.0, "whole")], []
@@ -560,20 +576,6 @@ class Detector:
             around = np.pad(mask, ((top, bottom), (left, right)))
         face = self._find_face(np.ascontiguousarray(cut(image, (x, y, w, h))), around)
         return face and Face((x + face.box[0], y + face.box[1], face.box[2], face.box[3]), face.score)
-
-
-def divided(animal: Animal) -> list[Animal]:
-    """Return the animals that a silhouette shows where the cut between them is plain, else the one that it is."""
-    masks = [animal.mask] if animal.mask is None else split_silhouette(animal.mask)
-    if len(masks) == 1:
-        return [animal]
-    parts = []
-    for mask in masks:
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        x, y, w, h = int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
-        box = animal.box[0] + x, animal.box[1] + y, w, h
-        parts.append(replace(animal, box=box, mask=cut(mask, (x, y, w, h))))
-    return parts
 
 
 def _without_masks(animals: Sequence[Animal]) -> list[Animal]:

@@ -21,7 +21,7 @@ FLANK = 0.6  # the same for the box of the flank: small enough that a narrow wai
 POWER = 3  # of the thickness by which a pixel counts: high enough that a long tail weighs less than a head
 
 NARROW = 1.0  # elongation below which a silhouette shows no flank
-PLAIN = 1.4  # elongation from which on it shows one
+PLAIN = 1.25  # elongation from which on it shows one
 LONG = 2.0  # length of a trunk, in its thickness, from which on one between the two does: long legs make it high
 WIDE = 1.2  # elongation from which on a silhouette may be a flank
 SURE = 0.5  # |head| from which on the side is decided

@@ -71,6 +71,11 @@ class Eyes:
 
     def __call__(self, lesson: Lesson) -> Proposals | None:
         """Return the proposals of a picture, or None if it cannot be read."""
+        seen = self.look(lesson)
+        return seen and seen[0]
+
+    def look(self, lesson: Lesson) -> tuple[Proposals, tuple[int, int]] | None:
+        """Return the proposals of a picture and its width and height, or None if it cannot be read."""
         try:
             image = to_rgb(read_image(lesson.path))
         except PelageError:
@@ -85,7 +90,8 @@ class Eyes:
             self._memo.put(key, known := encode_png(saliency))
         found: Sequence[Found] = self.network(small)
         saliency = decode_image(known).astype(np.float32) / 255
-        return propose(found, (small.shape[1], small.shape[0]), saliency, image.shape[1], image.shape[0])
+        size = image.shape[1], image.shape[0]
+        return propose(found, (small.shape[1], small.shape[0]), saliency, *size), size
 
 
 def box_lessons(folder: Path) -> tuple[list[Lesson], pd.DataFrame]:
