@@ -4,15 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import _path  # noqa: F401
+import pandas as pd
 
 from pelage.common.errors import PelageError
 from pelage.common.files import write_json
+from pelage.common.parallel import cores
 from pelage.common.params import entry, read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_table, write_table
 from pelage.model.weights import find_model
 from pelage.preprocess.animals import claims_by_photo
-from pelage.preprocess.detect import animal_tables, detect, read_settings
+from pelage.preprocess.detect import NETWORKS_AT_ONCE, animal_tables, detect, read_settings
 from pelage.preprocess.detection_score import detection_metrics, name_metrics, shared_metrics
 from pelage.preprocess.detectors.embedded import NETWORK_LEAST
 from pelage.preprocess.detectors.onnx_network import OnnxDetector
@@ -29,8 +31,14 @@ def load_network(backend: str, megadetector: dict[str, Any]) -> OnnxDetector | N
     if backend == "embedded":
         return OnnxDetector(Path("data/weights/megadetector_lite.onnx"), NETWORK_LEAST)
     if backend == "megadetector":
-        return OnnxDetector(find_model(megadetector["model"], megadetector["sha256"] or ""))
+        model = find_model(megadetector["model"], megadetector["sha256"] or "")
+        return OnnxDetector(model, threads=max(1, cores() // NETWORKS_AT_ONCE))
     return None
+
+
+def by_reason(rejected: pd.DataFrame) -> str:
+    counts = rejected["reason"].value_counts().sort_index()
+    return ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "none"
 
 
 def main() -> None:
@@ -52,8 +60,9 @@ def main() -> None:
     animals, detections, refused, rejected = animal_tables(photos, sightings, claims, padding, shared_score, wanted)
     if detections.empty:
         raise PelageError(
-            f"No animal was found in any of the {len(photos)} photos of data/clean.csv. Lower detect.min_score or "
-            "detect.min_area in params.yaml, or choose another detect.backend."
+            f"No animal with a part that is wanted was found in any of the {len(photos)} photos of data/clean.csv "
+            f"({by_reason(rejected)}). Lower detect.min_score or detect.min_area in params.yaml, or choose another "
+            "detect.backend."
         )
     metrics = detection_metrics(photos, sightings, truth) | name_metrics(animals, truth)
     metrics |= shared_metrics(detections, animals, photos, truth, Path("data/truth/masks"), padding)
@@ -64,14 +73,13 @@ def main() -> None:
     write_table(Path("data/rejected/claims.csv"), refused)
     write_json(Path("metrics/detect.json"), metrics)
     parts = ", ".join(f"{count} {part}" for part, count in metrics["detections"].items())
-    print(f"detect: {parts} in {len(photos)} photos; {metrics['photos_without_animal']} show no animal")
+    print(f"detect: {parts} in {len(photos)} photos; not used, in data/rejected/detect.csv: {by_reason(rejected)}")
     named = sum(metrics["claimed"][way] for way in ("box", "alone"))
     print(
         f"detect: {named} of {metrics['animals']} animals are named; {metrics['crops_shared']} crops show another too"
     )
     if len(refused):
-        reasons = ", ".join(f"{count} {reason}" for reason, count in refused["reason"].value_counts().items())
-        print(f"detect: names not given, in data/rejected/claims.csv: {reasons}")
+        print(f"detect: names not given, in data/rejected/claims.csv: {by_reason(refused)}")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,10 @@ def test_by_hand():
     assert detection_metrics(PHOTOS, sightings(), TRUTH) == {
         "photos": 4,
         "photos_without_animal": 1,
+        "photos_without_part": 0,
         "photos_unreadable": 0,
+        "photos_with_people": 0,
+        "photos_without_result": 0,
         "animals": 4,
         "detections": {"flank": 4, "face": 1},
         "flank_orientation": {"left": 2, "right": 0, "unknown": 2},
@@ -68,7 +71,7 @@ def test_without_truth_the_same_keys_and_nulls():
     scored, counted = (detection_metrics(PHOTOS, sightings(), truth) for truth in (TRUTH, TRUTH.iloc[:0]))
     assert list(scored) == list(counted)
     nulls = [key for key, value in counted.items() if value is None]
-    assert nulls == list(scored)[6:]
+    assert nulls == list(scored)[9:]
     assert {key: counted[key] for key in list(scored)[:6]} == {key: scored[key] for key in list(scored)[:6]}
 
 

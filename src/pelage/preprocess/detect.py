@@ -22,7 +22,7 @@ from pelage.common.errors import PelageError
 from pelage.common.files import inside, sha256_bytes
 from pelage.common.images import decode_image, encode_png, read_image, to_rgb
 from pelage.common.memo import Memo
-from pelage.common.parallel import parallel_map
+from pelage.common.parallel import cores, parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
 from pelage.common.tables import UNKNOWN, rejected_table
@@ -60,6 +60,7 @@ BACKGROUND_PHOTOS = 120  # of one camera, evenly over its photos: enough for a m
 VERSION = 2
 """Raised by hand whenever something else would be seen in the same photo."""
 
+NETWORKS_AT_ONCE = 4  # photos in MegaDetector at once: each may need some GiB
 CUT = 0.5  # score from which on a silhouette is cut in two where the cut is plain
 MARGIN = 0.1  # share of a box's longer side that is added before a silhouette or a face is looked for
 
@@ -182,7 +183,8 @@ def detect(
             new = [i for i, sighting in enumerate(known) if sighting is None]
             if new:
                 camera.learn(detector)
-            found = parallel_map(partial(detector, camera=camera), (rows[i] for i in new))
+            workers = min(NETWORKS_AT_ONCE, cores()) if settings.backend == "megadetector" else None
+            found = parallel_map(partial(detector, camera=camera), (rows[i] for i in new), workers)
             yield from ((taken[i], sighting) for i, sighting in enumerate(known) if sighting is not None)
             yield from zip((taken[i] for i in new), found, strict=True)
 

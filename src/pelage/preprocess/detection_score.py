@@ -17,6 +17,15 @@ from pelage.preprocess.boxes import HIT, covered, cut, pad_box, pair_boxes
 from pelage.preprocess.detect import PARTS, Animal, Sighting
 
 BOX = ["x", "y", "w", "h"]
+REASONS = {
+    "photos_without_animal": "no animal",
+    "photos_without_part": "no part",
+    "photos_unreadable": "unreadable",
+    "photos_with_people": "people",
+    "photos_without_result": "no_result",
+}
+"""Counts, and the reason of each in `data/rejected/detect.csv`."""
+
 HOLDS = 0.02
 """Share of a crop that are pixels of another animal from which on it shows both."""
 
@@ -36,8 +45,7 @@ def detection_metrics(photos: pd.DataFrame, sightings: Sequence[Sighting], truth
     orientations = Counter(row[6] for sighting in sightings for row in sighting.rows if row[0] == "flank")
     counts = {
         "photos": len(photos),
-        "photos_without_animal": sum(sighting.reason == "no animal" for sighting in sightings),
-        "photos_unreadable": sum(sighting.reason == "unreadable" for sighting in sightings),
+        **{name: sum(sighting.reason == reason for sighting in sightings) for name, reason in REASONS.items()},
         "animals": sum(len(sighting.animals) for sighting in sightings),
         "detections": {part: parts[part] for part in PARTS},
         "flank_orientation": {side: orientations[side] for side in ("left", "right", "unknown")},

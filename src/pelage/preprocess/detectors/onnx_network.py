@@ -177,7 +177,7 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, overlap
 
 
 class OnnxDetector:
-    """A detection network as a function of an image. One may serve many threads: each call uses one core.
+    """A detection network as a function of an image. One may serve many threads.
 
     What the file's metadata says counts: `names` of the classes, `stride` and `imgsz` as ultralytics writes them, and
     `head` (of `HEADS`), `colour`, `divisor` and `placing` (`Preparation`), where a head prepares photos another way.
@@ -187,15 +187,23 @@ class OnnxDetector:
         min_score: Boxes that are less sure are left out.
         head: Which of `HEADS` it is, if what the network returns does not tell.
         size: The longer side that a photo is given, where the network takes any.
+        threads: Cores that each call uses.
 
     Raises:
         PelageError: The file is missing or no ONNX network, or a network whose numbers nothing here can read; says
             what it returns and what is read.
     """
 
-    def __init__(self, path: Path, min_score: float = 0.05, head: str | None = None, size: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        min_score: float = 0.05,
+        head: str | None = None,
+        size: int | None = None,
+        threads: int = 1,
+    ) -> None:
         self._path, self._min_score = Path(path), min_score
-        self._session = _open(self._path)
+        self._session = _open(self._path, threads)
         self.sha256 = sha256_file(self._path)
         told = self._session.get_modelmeta().custom_metadata_map
         self._names = _class_names(told.get("names"), self._path)
@@ -352,9 +360,9 @@ def _corners(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
 
 
-def _open(path: Path) -> onnxruntime.InferenceSession:
+def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
     if not path.is_file():
         raise PelageError(f"{path} is missing: there is no such ONNX network. Put it there, or give the right path.")
