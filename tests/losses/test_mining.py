@@ -4,6 +4,7 @@ from pytorch_metric_learning.losses import CosFaceLoss, TripletMarginLoss
 
 from pelage.losses.adaptive_cosface import AdaptiveCosFaceLoss
 from pelage.losses.mining import DISTANCES, MINERS, MinedLoss, create_distance, create_miner, mean_cross_entropy
+from pelage.losses.softmax import LinearSoftmaxLoss
 
 # photos 0 and 1 show one animal; for 0, photo 3 is nearer than 1, photo 2 a little further and photo 4 far away
 DEGREES = torch.tensor([0.0, 20.0, 31.0, 10.0, 90.0])
@@ -55,14 +56,21 @@ def test_distances_by_hand():
     assert create_distance("cosine")(points)[0, 1].item() == pytest.approx(0.5, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", MINERS)
-def test_a_batch_without_triplets_costs_nothing_and_can_be_learnt_from(name):
+@pytest.mark.parametrize("create", [
+    lambda: TripletMarginLoss(0.2),
+    lambda: CosFaceLoss(num_classes=3, embedding_size=4, margin=0.28),
+    lambda: AdaptiveCosFaceLoss(classes=3, dim=4),
+    lambda: LinearSoftmaxLoss(classes=3, dim=4),
+])  # fmt: skip
+@pytest.mark.parametrize("name", [name for name in MINERS if name != "none"])
+def test_a_batch_without_triplets_costs_nothing_and_can_be_learnt_from(name, create):
     points = torch.randn(3, 4).requires_grad_()
-    loss = MinedLoss(TripletMarginLoss(0.2), create_miner(name, 0.2, "l2"))
+    loss = MinedLoss(create(), create_miner(name, 0.2, "l2"))
     for labels in ([0, 1, 2], [0, 0, 0]):
         value = loss(points, torch.tensor(labels))
         value.backward()
         assert value.item() == 0 and not points.grad.any()
+        assert all(parameter.grad is not None and not parameter.grad.any() for parameter in loss.parameters())
 
 
 def test_cross_entropy_weighs_photos_by_their_triplets():

@@ -64,13 +64,17 @@ class MinedLoss(nn.Module):
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Return the loss, a scalar, of embeddings `(N, D)` with integer labels `(N,)`.
 
-        A batch without any triplet costs 0 and still has a gradient, of zeros.
+        A batch without any triplet costs 0, whatever the loss, and still has a gradient, of zeros.
         """
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
             if self.miner is None:
                 return self.loss(embeddings, labels)
-            return self.loss(embeddings, labels, self.miner(embeddings, labels))
+            triplets = self.miner(embeddings, labels)
+            if len(triplets[0]):
+                return self.loss(embeddings, labels, triplets)
+            # the library gives photos without any triplet full weight in losses of classes
+            return sum(values.sum() * 0 for values in (embeddings, *self.loss.parameters()))
 
 
 def mean_cross_entropy(logits: Tensor, labels: Tensor, triplets: Triplets | None = None) -> Tensor:
@@ -79,8 +83,8 @@ def mean_cross_entropy(logits: Tensor, labels: Tensor, triplets: Triplets | None
     Args:
         logits: `(N, C)`.
         labels: `(N,)` integers below C.
-        triplets: A photo's weight is the number of its places in them, divided by that of the photo with most; 1
-            without triplets.
+        triplets: At least one. A photo's weight is the number of its places in them, divided by that of the photo with
+            most; without them it is 1.
     """
     if triplets is None:
         return cross_entropy(logits, labels)
