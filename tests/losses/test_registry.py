@@ -6,13 +6,14 @@ from pytorch_metric_learning import losses
 from torch import nn
 from torch.nn.functional import cross_entropy, normalize, softplus, triplet_margin_loss
 
+from pelage.common.errors import PelageError
 from pelage.losses.adaptive_cosface import AdaptiveCosFaceLoss
 from pelage.losses.mining import MINERS
 from pelage.losses.registry import CLASS_LOSSES, LOSSES, PAIR_LOSSES, comparing, create_loss, loss_terms
 from pelage.losses.softmax import LinearSoftmaxLoss
 from pelage.losses.weighted_sum import WeightedSum
 
-CONFIG = {"name": "adaptive_cosface", "margin": 0.2, "scale": 16.0, "miner": "semihard"}
+CONFIG = {"name": "adaptive_cosface", "margin": 0.2, "scale": 16.0, "miner": "semihard", "miner_margin": 0.2}
 
 SUM = {"name": "arcface", "miner": "none", "plus": {"name": "triplet", "miner": "batch_hard", "weight": 0.5}}
 
@@ -290,6 +291,25 @@ def test_learns_hidden_identities_by_heart(config):
         loss(embedder(photos), labels).backward()
         optimizer.step()
     assert nearest_is_right(embedder(photos).detach(), labels) == 1.0
+
+
+def test_a_loss_and_its_miner_have_margins_of_their_own():
+    """At 20 degrees the positive, at 30 and 45 negatives: further by 0.17 and 0.42."""
+    points, labels = at(0.0, 20.0, 30.0, -45.0), torch.tensor([0, 0, 1, 2])
+    gaps = {30.0: chord(20) - chord(30), 45.0: chord(20) - chord(45)}
+    for miner_margin, mined in ((0.2, [30.0]), (0.5, [30.0, 45.0])):
+        loss = create(name="triplet", margin=0.6, miner_margin=miner_margin)
+        expected = sum(gaps[negative] + 0.6 for negative in mined) / len(mined)
+        assert loss(points, labels).item() == approx(expected)
+    same = create(name="triplet", margin=0.2, miner_margin="same")
+    assert same(points, labels).item() == create(name="triplet", margin=0.2)(points, labels).item()
+
+
+def test_a_cosine_or_an_angle_is_no_margin_of_a_miner():
+    for name in ("circle", "arcface"):
+        with pytest.raises(PelageError, match=rf"miner_margin is 'same', but the margin of {name} is no distance"):
+            create(name=name, miner_margin="same", miner_weights=True)
+        create(name=name, miner_margin="same", miner_weights=True, miner="hard")
 
 
 def test_losses_that_compare_photos_are_told_apart():

@@ -21,6 +21,9 @@ above 0 and `hard` at most 0 (FaceNet; Schroff et al., CVPR 2015); `easy` more t
 triplet an anchor, of its furthest positive and its nearest negative (Hermans et al., 2017, equation 5). `none` leaves
 every pair or triplet to the loss."""
 
+MARGIN_MINERS = ("all", "easy", "semihard")
+"""Miners that a margin matters to."""
+
 Triplets = tuple[Tensor, Tensor, Tensor]
 """Places in the batch of anchors, positives and negatives, each `(T,)`."""
 

@@ -21,8 +21,9 @@ from pytorch_metric_learning.losses import (
 )
 from torch import nn
 
+from pelage.common.errors import PelageError
 from pelage.losses.adaptive_cosface import AdaptiveCosFaceLoss
-from pelage.losses.mining import MinedLoss, create_distance, create_miner
+from pelage.losses.mining import MARGIN_MINERS, MinedLoss, create_distance, create_miner
 from pelage.losses.softmax import LinearSoftmaxLoss
 from pelage.losses.weighted_sum import WeightedSum
 
@@ -96,8 +97,13 @@ CLASS_LOSSES: dict[str, Callable[[Config, int, int], nn.Module]] = {
     "softmax": _softmax,
 }
 LOSSES = (*PAIR_LOSSES, *CLASS_LOSSES)
+DISTANCE_LOSSES = ("contrastive", "triplet")
+"""Losses whose margin is in the unit of `distance`, as a miner's is."""
 
-DEFAULTS = {"distance": "l2", "form": "margin", "sub_centers": 3, "normalized": True, "miner_weights": False}
+DEFAULTS = {
+    "distance": "l2", "form": "margin", "sub_centers": 3, "normalized": True, "miner_weights": False,
+    "miner_margin": "same",
+}  # fmt: skip
 """Fields of the section `loss` that may be left out."""
 
 
@@ -129,7 +135,21 @@ def _create(config: Config, classes: int, dim: int) -> nn.Module:
         loss, mined = PAIR_LOSSES[config["name"]](config), True
     else:
         loss, mined = CLASS_LOSSES[config["name"]](config, classes, dim), config["miner_weights"]
-    return MinedLoss(loss, create_miner(config["miner"], config["margin"], config["distance"]) if mined else None)
+    return MinedLoss(loss, create_miner(config["miner"], _miner_margin(config), config["distance"]) if mined else None)
+
+
+def _miner_margin(config: Config) -> float:
+    """Return the miner's margin, in the unit of `distance`; 0 of a miner that has none."""
+    if config["miner"] not in MARGIN_MINERS:
+        return 0.0
+    if config["miner_margin"] != "same":
+        return config["miner_margin"]
+    if config["name"] not in DISTANCE_LOSSES:
+        raise PelageError(
+            f"params.yaml: loss.miner_margin is 'same', but the margin of {config['name']} is no distance, as that of "
+            f"the miner {config['miner']} is. Give a number."
+        )
+    return config["margin"]
 
 
 def create_loss(config: Config, classes: int, dim: int) -> nn.Module:
@@ -138,10 +158,12 @@ def create_loss(config: Config, classes: int, dim: int) -> nn.Module:
     Args:
         config: Section `loss` of the parameters.
             `name`: One of `LOSSES`.
-            `margin`: 0 to 2. A cosine (circle, cosface, adaptive_cosface), an angle in radians (arcface,
-            subcenter_arcface), or in the unit of `distance` (contrastive, triplet, every miner).
+            `margin`: 0 to 2, the loss's own. A cosine (circle, cosface, adaptive_cosface), an angle in radians
+            (arcface, subcenter_arcface), or in the unit of `distance` (contrastive, triplet).
             `scale`: Factor of the cosines (circle, and the losses of classes).
             `miner`: One of `MINERS`; of pairs and triplets, and of classes where `miner_weights` is true.
+            `miner_margin`: The miner's, in the unit of `distance` (`MARGIN_MINERS`), or `same`, the loss's own, where
+            that has this unit.
             `distance`: A key of `DISTANCES` (contrastive, triplet, every miner).
             `form`: One of `FORMS` (triplet).
             `sub_centers`: Centres a class (subcenter_arcface).
@@ -150,6 +172,9 @@ def create_loss(config: Config, classes: int, dim: int) -> nn.Module:
             `plus`: none, or a second loss: fields as above, and `weight`, its factor in the sum.
         classes: Number of training labels.
         dim: Length of an embedding.
+
+    Raises:
+        PelageError: `miner_margin` is `same`, but the loss's margin has another unit.
     """
     terms = loss_terms(config)
     losses = [_create(term, classes, dim) for term in terms]

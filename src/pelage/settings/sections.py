@@ -46,6 +46,13 @@ SEGMENTERS = (
 PAIR_LOSSES = ("contrastive", "triplet", "circle")
 LOSSES = (*PAIR_LOSSES, "arcface", "subcenter_arcface", "cosface", "adaptive_cosface", "softmax")
 MINERS = ("all", "easy", "semihard", "hard", "batch_hard", "none")
+MARGIN_MINERS = ("all", "easy", "semihard")
+MARGIN_UNITS = {
+    "circle": "a cosine", "cosface": "a cosine", "adaptive_cosface": "a cosine",
+    "arcface": "an angle in radians", "subcenter_arcface": "an angle in radians",
+}  # fmt: skip
+"""What the margin of a loss is; that of contrastive and triplet is a distance, softmax has none."""
+
 NONE = (None, "none")
 """How a second loss is left out."""
 
@@ -311,6 +318,7 @@ class LossTerm(Section):
     margin: number("a number from 0 to 2", ge=0, le=2)
     scale: POSITIVE
     miner: one_of(*MINERS)
+    miner_margin: worded(number("", ge=0, le=2) | one_of("same"), "a number from 0 to 2, or same") = "same"
     miner_weights: YES_OR_NO = False
     distance: one_of("l2", "cosine") = "l2"
     form: one_of("margin", "soft_margin", "smooth") = "margin"
@@ -324,7 +332,34 @@ class LossTerm(Section):
                 "miner is 'easy', but easy triplets keep the margin already and teach nothing. Choose another miner, "
                 "or the form soft_margin or smooth."
             )
+        if self._takes_its_margin() and self.name in MARGIN_UNITS:
+            raise refuse(
+                f"miner_margin is 'same', but the margin of {self.name} is {MARGIN_UNITS[self.name]}, and that of the "
+                f"miner {self.miner} a distance ({self.distance}). Give miner_margin a number, such as 0.2."
+            )
         return self
+
+    def _takes_its_margin(self) -> bool:
+        mined = self.name in PAIR_LOSSES or self.miner_weights
+        return mined and self.miner in MARGIN_MINERS and self.miner_margin == "same"
+
+    def margin_unit(self) -> str | None:
+        """Return what `margin` is, or None if it says nothing."""
+        soft = (self.name, self.form) == ("triplet", "soft_margin") and not self._takes_its_margin()
+        if self.name == "softmax" or soft:
+            return None
+        return MARGIN_UNITS.get(self.name, f"a distance ({self.distance})")
+
+    def inherits_a_margin(self, other: LossTerm) -> str:
+        """Return what is wrong with taking over `other`'s margin; nothing if both have the same unit."""
+        unit = self.margin_unit()
+        if unit in (None, other.margin_unit()):
+            return ""
+        was = other.margin_unit() or "of no meaning"
+        return (
+            f"margin is missing: {other.margin:g}, that of {other.name}, is {was}, and the margin of {self.name} is "
+            f"{unit}. Add it."
+        )
 
 
 class SecondLoss(LossTerm):
@@ -349,6 +384,8 @@ class Loss(LossTerm):
             )
         if faults := check_section(SecondLoss, self.second(), "plus"):
             raise refuse(" ".join(sentence for _, sentence in faults))
+        if "margin" not in self.plus and (fault := SecondLoss(**self.second()).inherits_a_margin(self)):
+            raise refuse(f"plus.{fault}")
         return self
 
     def second(self) -> dict[str, Any]:
