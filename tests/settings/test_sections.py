@@ -14,7 +14,7 @@ from pelage.losses import registry
 from pelage.losses.mining import DISTANCES, MARGIN_MINERS, MINERS
 from pelage.matching.search import names as aggregates
 from pelage.matching.search import vector_index
-from pelage.model import compute, crops, embedder, embeddings, pooling
+from pelage.model import backbone, compute, crops, embedder, embeddings, pooling
 from pelage.preprocess import background, detect
 from pelage.preprocess.detectors import wanted
 from pelage.settings import sections
@@ -59,6 +59,7 @@ def test_words_are_those_that_the_rooms_know():
         (sections.LossTerm, "distance", DISTANCES),
         (sections.LossTerm, "form", registry.FORMS),
         (sections.Background, "fill", background.FILLS),
+        (sections.Model, "edge_filters", backbone.EDGE_FILTERS),
         (sections.Model, "pooling", pooling.POOLINGS),
         (sections.Model, "normalise", embedder.NORMALISATIONS),
         (sections.Train, "optimizer", optimisation.OPTIMIZERS),

@@ -299,6 +299,7 @@ class Model(Section):
     weights: TEXT
     rename: worded(dict[str, str], "beginnings of names and what they become, such as {encoder.body.: stages.}")
     normalise: one_of("imagenet", "half", "backbone")
+    edge_filters: one_of("zeros", "red") = "zeros"
     stride: worded(COUNT | one_of("none"), "a whole number from 1, or none")
     pooling: one_of("avg", "gem", "grid", "cls")
     grid: worded(Annotated[list[COUNT], Field(min_length=2, max_length=2)], "rows and columns, such as [2, 4]")
@@ -416,7 +417,7 @@ class Train(Section):
     backbone_lr_ratio: FROM_ZERO
     layer_decay: UP_TO_ONE
     weight_decay: FROM_ZERO
-    schedule: one_of("cosine", "one_cycle", "plateau")
+    schedule: one_of("constant", "cosine", "one_cycle", "plateau")
     warmup: SHARE
     plateau_factor: FRACTION
     plateau_patience: whole(0)
