@@ -20,7 +20,7 @@ from pelage.preprocess.detectors import wanted
 from pelage.settings import sections
 from pelage.settings.check import find_faults
 from pelage.settings.sections import Params
-from pelage.training import augment, optimisation, schedule
+from pelage.training import augment, optimisation, sampler, schedule
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
@@ -63,6 +63,7 @@ def test_words_are_those_that_the_rooms_know():
         (sections.Model, "pooling", pooling.POOLINGS),
         (sections.Model, "normalise", embedder.NORMALISATIONS),
         (sections.Train, "optimizer", optimisation.OPTIMIZERS),
+        (sections.Train, "sampler", sampler.SAMPLERS),
         (sections.Train, "precision", optimisation.PRECISIONS),
         (sections.Train, "schedule", schedule.SCHEDULES),
         (sections.Augment, "flip", augment.FLIPS),

@@ -37,6 +37,7 @@ def variant(**sections):
                   "dropout": 0.1, "batch_norm": False, "width": 32, "height": 32},
         "loss": {"name": "adaptive_cosface", "margin": 0.28, "scale": 16.0, "miner": "semihard"},
         "train": {"seed": 1, "epochs": 3, "patience": 9, "validate_every": 1, "umap_every": 0,
+                  "sampler": "balanced", "min_photos": 1,
                   "identities_per_batch": 4, "photos_per_identity": 2, "accumulate": 1, "optimizer": "adamw",
                   "momentum": 0.9, "lr": 0.003,
                   "backbone_lr_ratio": 1.0, "layer_decay": 1.0, "weight_decay": 0.01, "schedule": "cosine",
@@ -285,7 +286,7 @@ def test_accumulated_batches_are_one_large_batch(monkeypatch, optimizer):
     small, large = [order[:8], order[8:16], order[16:]], [order[:16], order[16:]]
     results = []
     for batches, accumulate in ((small, 2), (large, 1)):
-        monkeypatch.setattr(loop, "identity_batches", lambda *_, batches=batches: batches)
+        monkeypatch.setattr(loop, "epoch_batches", lambda *_, batches=batches: batches)
         monkeypatch.setattr(loop, "batch_count", lambda *_, batches=batches: len(batches))
         config = {"accumulate": accumulate, "optimizer": optimizer, "clip_norm": 1.0, "epochs": 2}
         results.append(train(variant(train=config, loss={"name": "cosface"}), striped(), None, CPU, 8, Kept()))

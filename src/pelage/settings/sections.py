@@ -408,6 +408,8 @@ class Train(Section):
     patience: COUNT
     validate_every: COUNT
     umap_every: whole(0)
+    sampler: one_of("balanced", "exhaustive", "shuffled")
+    min_photos: COUNT
     identities_per_batch: whole(2)
     photos_per_identity: COUNT
     accumulate: COUNT
