@@ -26,6 +26,8 @@ KINDS = [
     {"name": "triplet", "miner": "batch_hard", "form": "soft_margin"},
     {"name": "triplet", "miner": "all", "form": "smooth"},
     {"name": "triplet", "miner": "easy", "form": "smooth"},
+    {"name": "triplet", "miner": "one_semihard", "margin": 0.5, "miner_margin": "same"},
+    {"name": "triplet", "miner": "all", "distance": "l2_squared"},
     {"name": "circle", "miner": "batch_hard"},
     {"name": "softmax", "miner": "none", "normalized": False},
     {"name": "arcface", "miner": "batch_hard", "miner_weights": True},
@@ -89,10 +91,10 @@ def test_contrastive_by_hand():
     assert loss(points, labels).item() == approx(1 - cos(60) + 0.5 - (1 - cos(30)))
 
 
-@pytest.mark.parametrize("distance", ["l2", "cosine"])
+@pytest.mark.parametrize("distance", ["l2", "l2_squared", "cosine"])
 def test_triplet_forms_by_hand(distance):
     points, labels = at(0.0, 20.0, 50.0), torch.tensor([0, 0, 1])
-    far = chord if distance == "l2" else lambda degrees: 1 - cos(degrees)
+    far = {"l2": chord, "l2_squared": lambda a: chord(a) ** 2, "cosine": lambda a: 1 - cos(a)}[distance]
     differences = torch.tensor([far(20) - far(50), far(20) - far(30)])  # of either photo as anchor
     forms = {
         "margin": (differences + 0.7).relu(),
@@ -206,6 +208,27 @@ def test_sum_learns_the_class_centres_of_both():
     assert sorted(tuple(parameter.shape) for parameter in total.parameters()) == [(3, 5), (5, 3)]
 
 
+def test_fixed_centres_stay_where_they_start_and_the_network_learns_against_them():
+    points, labels = torch.randn(8, 6).requires_grad_(), torch.arange(8) % 4
+    for name in CLASS_LOSSES:
+        loss = create(name=name, dim=6, centres="fixed")
+        assert list(loss.parameters()) and not any(parameter.requires_grad for parameter in loss.parameters())
+        (gradient,) = torch.autograd.grad(loss(points, labels), points)
+        assert gradient.any()
+    with pytest.raises(PelageError, match=r"loss.centres is 'frozen'; it must be one of fixed, learnt"):
+        create(name="cosface", centres="frozen")
+
+
+def test_parts_of_a_sum_begin_their_epochs():
+    total = create(name="arcface", plus={"name": "triplet", "miner": "one_semihard", "margin": 0.3, "random_epochs": 2})
+    points, labels = at(0.0, 5.0, 170.0), torch.tensor([0, 0, 1])
+    mined = []
+    for epoch in (1, 2):
+        total.begin(epoch, seed=1)
+        mined.append(len(total.losses[1].miner(points, labels)[0]))
+    assert mined == [1, 0]  # at random; no semi-hard one
+
+
 def test_plus_none_is_the_loss_alone():
     for plus in ("none", None):
         assert type(create(plus=plus).loss) is AdaptiveCosFaceLoss
@@ -223,8 +246,10 @@ def test_float32_under_autocast(config):
     torch.manual_seed(0)
     loss = create(**config, dim=8)
     points, labels = torch.randn(16, 8).bfloat16(), torch.arange(16) % 4
+    loss.begin(0, seed=1)  # the same draws
     exact = loss(points.float(), labels)
     low = points.clone().requires_grad_()
+    loss.begin(0, seed=1)
     with torch.autocast("cpu", torch.bfloat16):
         value = loss(low, labels)
     assert value.dtype == torch.float32
@@ -239,7 +264,12 @@ def test_gradient_agrees_with_finite_differences(config):
     torch.manual_seed(0)
     loss = create(**config, dim=5)
     points, labels = torch.randn(9, 5, dtype=torch.float64, requires_grad=True), torch.arange(9) % 4
-    assert torch.autograd.gradcheck(loss, (points, labels))
+
+    def value(*batch):
+        loss.begin(0, seed=1)  # the same draws
+        return loss(*batch)
+
+    assert torch.autograd.gradcheck(value, (points, labels))
 
 
 @pytest.mark.parametrize("config", KINDS, ids=described)

@@ -58,6 +58,7 @@ def test_words_are_those_that_the_rooms_know():
     for model, field, words in (
         (sections.LossTerm, "distance", DISTANCES),
         (sections.LossTerm, "form", registry.FORMS),
+        (sections.LossTerm, "centres", registry.CENTRES),
         (sections.Background, "fill", background.FILLS),
         (sections.Model, "edge_filters", backbone.EDGE_FILTERS),
         (sections.Model, "pooling", pooling.POOLINGS),

@@ -19,9 +19,11 @@ from pytorch_metric_learning.losses import (
     SubCenterArcFaceLoss,
     TripletMarginLoss,
 )
+from pytorch_metric_learning.reducers import MeanReducer
 from torch import nn
 
 from pelage.common.errors import PelageError
+from pelage.common.params import choose
 from pelage.losses.adaptive_cosface import AdaptiveCosFaceLoss
 from pelage.losses.mining import MARGIN_MINERS, MinedLoss, create_distance, create_miner
 from pelage.losses.softmax import LinearSoftmaxLoss
@@ -44,7 +46,10 @@ def _contrastive(config: Config) -> nn.Module:
 def _triplet(config: Config) -> nn.Module:
     margin = 0.0 if config["form"] == "soft_margin" else config["margin"]
     smooth = config["form"] != "margin"
-    return TripletMarginLoss(margin, smooth_loss=smooth, distance=create_distance(config["distance"]))
+    # the library's mean is over triplets that cost something; with one negative a pair it is over all, as its authors'
+    reducer = MeanReducer() if config["miner"] == "one_semihard" else None
+    distance = create_distance(config["distance"])
+    return TripletMarginLoss(margin, smooth_loss=smooth, distance=distance, reducer=reducer)
 
 
 def _circle(config: Config) -> nn.Module:
@@ -97,12 +102,16 @@ CLASS_LOSSES: dict[str, Callable[[Config, int, int], nn.Module]] = {
     "softmax": _softmax,
 }
 LOSSES = (*PAIR_LOSSES, *CLASS_LOSSES)
+CENTRES = ("learnt", "fixed")
+"""Whether class centres learn, or stay where they start at random, as the leopard study's do: its optimiser holds the
+network alone. In many dimensions such centres are nearly orthogonal."""
+
 DISTANCE_LOSSES = ("contrastive", "triplet")
 """Losses whose margin is in the unit of `distance`, as a miner's is."""
 
 DEFAULTS = {
     "distance": "l2", "form": "margin", "sub_centers": 3, "normalized": True, "miner_weights": False,
-    "miner_margin": "same",
+    "miner_margin": "same", "random_epochs": 0, "centres": "learnt",
 }  # fmt: skip
 """Fields of the section `loss` that may be left out."""
 
@@ -135,7 +144,12 @@ def _create(config: Config, classes: int, dim: int) -> nn.Module:
         loss, mined = PAIR_LOSSES[config["name"]](config), True
     else:
         loss, mined = CLASS_LOSSES[config["name"]](config, classes, dim), config["miner_weights"]
-    return MinedLoss(loss, create_miner(config["miner"], _miner_margin(config), config["distance"]) if mined else None)
+        loss.requires_grad_(choose(config["centres"], CENTRES, "loss.centres") == "learnt")
+    if not mined:
+        return MinedLoss(loss)
+    return MinedLoss(
+        loss, create_miner(config["miner"], _miner_margin(config), config["distance"], config["random_epochs"])
+    )
 
 
 def _miner_margin(config: Config) -> float:
@@ -166,6 +180,8 @@ def create_loss(config: Config, classes: int, dim: int) -> nn.Module:
             that has this unit.
             `distance`: A key of `DISTANCES` (contrastive, triplet, every miner).
             `form`: One of `FORMS` (triplet).
+            `random_epochs`: First epochs in which the miner `one_semihard` takes random negatives.
+            `centres`: One of `CENTRES` (losses of classes).
             `sub_centers`: Centres a class (subcenter_arcface).
             `normalized`: Softmax of scaled cosines, not of a linear classifier (softmax).
             `miner_weights`: Losses of classes weight photos by how many of the miner's triplets they are in.

@@ -45,8 +45,8 @@ SEGMENTERS = (
 )
 PAIR_LOSSES = ("contrastive", "triplet", "circle")
 LOSSES = (*PAIR_LOSSES, "arcface", "subcenter_arcface", "cosface", "adaptive_cosface", "softmax")
-MINERS = ("all", "easy", "semihard", "hard", "batch_hard", "none")
-MARGIN_MINERS = ("all", "easy", "semihard")
+MINERS = ("all", "easy", "semihard", "hard", "batch_hard", "one_semihard", "none")
+MARGIN_MINERS = ("all", "easy", "semihard", "one_semihard")
 MARGIN_UNITS = {
     "circle": "a cosine", "cosface": "a cosine", "adaptive_cosface": "a cosine",
     "arcface": "an angle in radians", "subcenter_arcface": "an angle in radians",
@@ -320,8 +320,10 @@ class LossTerm(Section):
     scale: POSITIVE
     miner: one_of(*MINERS)
     miner_margin: worded(number("", ge=0, le=2) | one_of("same"), "a number from 0 to 2, or same") = "same"
+    random_epochs: whole(0) = 0
     miner_weights: YES_OR_NO = False
-    distance: one_of("l2", "cosine") = "l2"
+    centres: one_of("learnt", "fixed") = "learnt"
+    distance: one_of("l2", "l2_squared", "cosine") = "l2"
     form: one_of("margin", "soft_margin", "smooth") = "margin"
     sub_centers: COUNT = 3
     normalized: YES_OR_NO = True

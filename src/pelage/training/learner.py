@@ -77,6 +77,7 @@ class Learner:
         frozen = epoch < self._config["freeze_backbone"]
         for parameter in self._thawing:
             parameter.requires_grad_(not frozen)
+        self.loss.begin(epoch, self._config["seed"])
         self.embedder.train()
         if frozen:
             self.embedder.backbone.eval()
