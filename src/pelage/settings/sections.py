@@ -464,7 +464,7 @@ class Embed(Section):
 
     batch: COUNT
     chunk: COUNT
-    tta: one_of("none", "flips", "multi_crop")
+    tta: one_of("none", "flips", "reflections", "multi_crop")
     precision: one_of("float32", "float16")
     format: one_of("parquet", "safetensors")
 
