@@ -129,6 +129,28 @@ def test_goes_on_after_any_epoch_as_if_nothing_had_happened(done, config):
     assert ("learner" in whole.states[done - 1]) == (done < own.train["epochs"])
 
 
+LEOPARDS = {"optimizer": "adam", "weight_decay": 0.0, "schedule": "constant", "warmup": 0.0, "sampler": "exhaustive"}
+
+
+@pytest.mark.parametrize("done", [1, 2])
+def test_random_and_semihard_negatives_go_on_too(done):
+    """As the leopard study trains: of three epochs the first two draw negatives from all."""
+    mined = {"name": "triplet", "margin": 0.2, "miner": "one_semihard", "random_epochs": 2}
+    whole, own = Kept(), variant(loss=mined, train=LEOPARDS)
+    first = train(own, striped(), None, CPU, 8, whole)
+    resumed = train(own, striped(), None, CPU, 8, Kept(whole.states[done - 1]))
+    assert same(first.state, resumed.state) and first.history == resumed.history
+    assert [row["lr"] for row in first.history] == [0.003] * 3
+
+
+def test_fixed_centres_stay_through_a_training_and_learnt_ones_do_not():
+    for centres, stay in (("fixed", True), ("learnt", False)):
+        kept = Kept()
+        train(variant(loss={"centres": centres}, train=LEOPARDS), striped(), None, CPU, 8, kept)
+        first, second = (state["learner"]["loss"] for state in kept.states[:2])
+        assert same(first, second) == stay
+
+
 def test_stops_when_validation_no_longer_improves_and_keeps_the_best(monkeypatch):
     values = iter([0.1, 0.5, 0.4, 0.5, 0.3, 0.9])
     monkeypatch.setattr(loop, "retrieval", lambda *_: dict.fromkeys(SCORES, 0.0) | {"map": next(values)})
