@@ -38,7 +38,7 @@ from pelage.model.embedder import CHANNEL_MEAN, CHANNEL_STD, Embedder
 from pelage.split.protocols import protocol_sets, read_split
 from pelage.training.dataset import TrainingData, training_data
 from pelage.training.loop import _Trainer
-from pelage.training.sampler import identity_batches
+from pelage.training.sampler import epoch_batches
 from pelage.training.variant import Variant, for_each_seed, read_variant
 
 WAYS = ("pelage", "plain")
@@ -118,11 +118,12 @@ class Ours:
     def __init__(self, variant: Variant, data: TrainingData, weights: dict, device: torch.device) -> None:
         config, self.data = variant.train, data
         self.batches = [config[key] for key in ("identities_per_batch", "photos_per_identity", "seed")]
+        self.sampler = config["sampler"]
         self.trainer = _Trainer(variant, dataclasses.replace(data, validation=None), weights, device, 0)
 
     def run_epoch(self) -> int:
         """Learn for one epoch, and return of how many crops."""
-        batches = identity_batches(self.data.labels, self.data.encounters, *self.batches, self.trainer.epoch)
+        batches = epoch_batches(self.sampler, self.data.labels, self.data.encounters, *self.batches, self.trainer.epoch)
         self.trainer.run_epoch()
         return sum(map(len, batches))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import shutil
 from pathlib import Path
 
@@ -127,3 +129,30 @@ def test_mistakes_are_named(project):
     with pytest.raises(PelageError, match=r"odd.yaml.*sets"):
         presets.apply("odd")
     assert Path("params.yaml").read_text() == TEXT
+
+
+def told(name):
+    """`KEY=VALUE` in the header of a preset: what it says of its own parameters."""
+    lines = itertools.takewhile(lambda line: line.startswith("#"), (ROOT / f"presets/{name}.yaml").open())
+    return re.findall(r"([a-z]+(?:\.[a-z0-9_]+)+)=([^\s,]+)", " ".join(line.strip("#\n ") for line in lines))
+
+
+@pytest.mark.parametrize("name", presets.preset_names(ROOT / "presets"))
+def test_what_a_header_tells_is_what_the_preset_sets(name):
+    assert (ROOT / f"presets/{name}.yaml").read_text(encoding="utf-8").startswith("# ")
+    params = presets.laid_over(TEXT, presets.read_preset(name, ROOT / "presets"))
+    for key, value in told(name):
+        found = params
+        for part in key.split("."):
+            found = found[part]
+        assert found == YAML(typ="safe").load(value), key
+
+
+def test_headers_of_published_systems_tell_what_they_train_with():
+    told_of = {name: dict(told(name)) for name in ("leopard_paper", "jaguars", "megadescriptor", "bears")}
+    for name, keys in told_of.items():
+        assert {"train.optimizer", "train.schedule", "train.sampler", "loss.margin"} <= keys.keys(), name
+    params = presets.laid_over(TEXT, presets.read_preset("leopard_paper", ROOT / "presets"))
+    triplet = read_variant(params, "triplet")
+    assert triplet.loss["miner"] == "one_semihard" and triplet.model["edge_filters"] == "red"
+    assert told_of["jaguars"]["embed.tta"] == "reflections" and told_of["jaguars"]["search.rerank"] == "20"

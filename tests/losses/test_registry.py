@@ -6,13 +6,14 @@ from pytorch_metric_learning import losses
 from torch import nn
 from torch.nn.functional import cross_entropy, normalize, softplus, triplet_margin_loss
 
+from pelage.common.errors import PelageError
 from pelage.losses.adaptive_cosface import AdaptiveCosFaceLoss
 from pelage.losses.mining import MINERS
 from pelage.losses.registry import CLASS_LOSSES, LOSSES, PAIR_LOSSES, comparing, create_loss, loss_terms
 from pelage.losses.softmax import LinearSoftmaxLoss
 from pelage.losses.weighted_sum import WeightedSum
 
-CONFIG = {"name": "adaptive_cosface", "margin": 0.2, "scale": 16.0, "miner": "semihard"}
+CONFIG = {"name": "adaptive_cosface", "margin": 0.2, "scale": 16.0, "miner": "semihard", "miner_margin": 0.2}
 
 SUM = {"name": "arcface", "miner": "none", "plus": {"name": "triplet", "miner": "batch_hard", "weight": 0.5}}
 
@@ -25,6 +26,8 @@ KINDS = [
     {"name": "triplet", "miner": "batch_hard", "form": "soft_margin"},
     {"name": "triplet", "miner": "all", "form": "smooth"},
     {"name": "triplet", "miner": "easy", "form": "smooth"},
+    {"name": "triplet", "miner": "one_semihard", "margin": 0.5, "miner_margin": "same"},
+    {"name": "triplet", "miner": "all", "distance": "l2_squared"},
     {"name": "circle", "miner": "batch_hard"},
     {"name": "softmax", "miner": "none", "normalized": False},
     {"name": "arcface", "miner": "batch_hard", "miner_weights": True},
@@ -88,10 +91,10 @@ def test_contrastive_by_hand():
     assert loss(points, labels).item() == approx(1 - cos(60) + 0.5 - (1 - cos(30)))
 
 
-@pytest.mark.parametrize("distance", ["l2", "cosine"])
+@pytest.mark.parametrize("distance", ["l2", "l2_squared", "cosine"])
 def test_triplet_forms_by_hand(distance):
     points, labels = at(0.0, 20.0, 50.0), torch.tensor([0, 0, 1])
-    far = chord if distance == "l2" else lambda degrees: 1 - cos(degrees)
+    far = {"l2": chord, "l2_squared": lambda a: chord(a) ** 2, "cosine": lambda a: 1 - cos(a)}[distance]
     differences = torch.tensor([far(20) - far(50), far(20) - far(30)])  # of either photo as anchor
     forms = {
         "margin": (differences + 0.7).relu(),
@@ -205,6 +208,27 @@ def test_sum_learns_the_class_centres_of_both():
     assert sorted(tuple(parameter.shape) for parameter in total.parameters()) == [(3, 5), (5, 3)]
 
 
+def test_fixed_centres_stay_where_they_start_and_the_network_learns_against_them():
+    points, labels = torch.randn(8, 6).requires_grad_(), torch.arange(8) % 4
+    for name in CLASS_LOSSES:
+        loss = create(name=name, dim=6, centres="fixed")
+        assert list(loss.parameters()) and not any(parameter.requires_grad for parameter in loss.parameters())
+        (gradient,) = torch.autograd.grad(loss(points, labels), points)
+        assert gradient.any()
+    with pytest.raises(PelageError, match=r"loss.centres is 'frozen'; it must be one of fixed, learnt"):
+        create(name="cosface", centres="frozen")
+
+
+def test_parts_of_a_sum_begin_their_epochs():
+    total = create(name="arcface", plus={"name": "triplet", "miner": "one_semihard", "margin": 0.3, "random_epochs": 2})
+    points, labels = at(0.0, 5.0, 170.0), torch.tensor([0, 0, 1])
+    mined = []
+    for epoch in (1, 2):
+        total.begin(epoch, seed=1)
+        mined.append(len(total.losses[1].miner(points, labels)[0]))
+    assert mined == [1, 0]  # at random; no semi-hard one
+
+
 def test_plus_none_is_the_loss_alone():
     for plus in ("none", None):
         assert type(create(plus=plus).loss) is AdaptiveCosFaceLoss
@@ -222,8 +246,10 @@ def test_float32_under_autocast(config):
     torch.manual_seed(0)
     loss = create(**config, dim=8)
     points, labels = torch.randn(16, 8).bfloat16(), torch.arange(16) % 4
+    loss.begin(0, seed=1)  # the same draws
     exact = loss(points.float(), labels)
     low = points.clone().requires_grad_()
+    loss.begin(0, seed=1)
     with torch.autocast("cpu", torch.bfloat16):
         value = loss(low, labels)
     assert value.dtype == torch.float32
@@ -238,7 +264,12 @@ def test_gradient_agrees_with_finite_differences(config):
     torch.manual_seed(0)
     loss = create(**config, dim=5)
     points, labels = torch.randn(9, 5, dtype=torch.float64, requires_grad=True), torch.arange(9) % 4
-    assert torch.autograd.gradcheck(loss, (points, labels))
+
+    def value(*batch):
+        loss.begin(0, seed=1)  # the same draws
+        return loss(*batch)
+
+    assert torch.autograd.gradcheck(value, (points, labels))
 
 
 @pytest.mark.parametrize("config", KINDS, ids=described)
@@ -290,6 +321,25 @@ def test_learns_hidden_identities_by_heart(config):
         loss(embedder(photos), labels).backward()
         optimizer.step()
     assert nearest_is_right(embedder(photos).detach(), labels) == 1.0
+
+
+def test_a_loss_and_its_miner_have_margins_of_their_own():
+    """At 20 degrees the positive, at 30 and 45 negatives: further by 0.17 and 0.42."""
+    points, labels = at(0.0, 20.0, 30.0, -45.0), torch.tensor([0, 0, 1, 2])
+    gaps = {30.0: chord(20) - chord(30), 45.0: chord(20) - chord(45)}
+    for miner_margin, mined in ((0.2, [30.0]), (0.5, [30.0, 45.0])):
+        loss = create(name="triplet", margin=0.6, miner_margin=miner_margin)
+        expected = sum(gaps[negative] + 0.6 for negative in mined) / len(mined)
+        assert loss(points, labels).item() == approx(expected)
+    same = create(name="triplet", margin=0.2, miner_margin="same")
+    assert same(points, labels).item() == create(name="triplet", margin=0.2)(points, labels).item()
+
+
+def test_a_cosine_or_an_angle_is_no_margin_of_a_miner():
+    for name in ("circle", "arcface"):
+        with pytest.raises(PelageError, match=rf"miner_margin is 'same', but the margin of {name} is no distance"):
+            create(name=name, miner_margin="same", miner_weights=True)
+        create(name=name, miner_margin="same", miner_weights=True, miner="hard")
 
 
 def test_losses_that_compare_photos_are_told_apart():

@@ -27,6 +27,26 @@ def test_widened_convolution_keeps_rgb_and_starts_edges_at_zero():
     assert wide.shape == (2, 4, 1, 2) and not wide[:, 3].any()
 
 
+def leopard_study_stem(original, channels):
+    """The stem as the leopard study's code makes it (EmbeddingNetwork.py, `_initialize_weights`)."""
+    weight = torch.empty(original.shape[0], channels, *original.shape[2:])
+    weight[:, :3, :, :] = original[:, :3, :, :].clone()
+    for i in range(channels - 3):
+        weight[:, 3 + i, :, :] = original[:, 0, :, :].clone()
+    return weight
+
+
+def test_edge_filters_start_as_the_red_ones_where_the_leopard_study_is_asked_for():
+    torch.manual_seed(0)
+    source = timm.create_model(NAME).state_dict()
+    backbone = create_backbone(NAME, channels=4)
+    load_weights(backbone, source, edge_filters="red")
+    assert torch.equal(backbone.conv_stem.weight, leopard_study_stem(source["conv_stem.weight"], 4))
+    assert torch.equal(widen(source["conv_stem.weight"], 6, "red"), leopard_study_stem(source["conv_stem.weight"], 6))
+    with pytest.raises(PelageError, match=r"model.edge_filters is 'green'; it must be one of red, zeros"):
+        load_weights(backbone, source, edge_filters="green")
+
+
 def test_loads_by_name_and_says_what_it_left():
     torch.manual_seed(0)
     source = timm.create_model(NAME, num_classes=7)

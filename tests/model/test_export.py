@@ -113,8 +113,21 @@ def test_a_face_is_mirrored_and_a_flank_is_not():
     face = list(augmented(pixels, "flips", "face"))
     assert len(face) == 2 and face[0] is pixels and face[1][0, 0].tolist() == [[2, 1, 0], [5, 4, 3]]
     assert len(list(augmented(pixels, "flips", "flank"))) == 1
-    with pytest.raises(PelageError, match=r"embed.tta is 'rotate'.*flips, multi_crop, none"):
+    with pytest.raises(PelageError, match=r"embed.tta is 'rotate'.*flips, multi_crop, none, reflections"):
         list(augmented(pixels, "rotate", "flank"))
+
+
+@pytest.mark.parametrize("part", ["flank", "face"])
+def test_four_reflections_of_any_part(part):
+    pixels = torch.arange(6, dtype=torch.uint8).view(1, 1, 2, 3)
+    views = [view[0, 0].tolist() for view in augmented(pixels, "reflections", part)]
+    assert views == [
+        [[0, 1, 2], [3, 4, 5]], [[2, 1, 0], [5, 4, 3]], [[3, 4, 5], [0, 1, 2]], [[5, 4, 3], [2, 1, 0]],
+    ]  # fmt: skip
+    embedder, images = model().eval(), np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    points = embed_images(embedder, images, 3, CPU, "reflections", part)
+    turned = embed_images(embedder, np.ascontiguousarray(images[:, ::-1, ::-1]), 3, CPU, "reflections", part)
+    np.testing.assert_allclose(points, turned, atol=1e-6)  # all four are one
 
 
 def test_multi_crop_shows_the_corners_and_the_centre():

@@ -11,16 +11,16 @@ import pytest
 from pelage import presets
 from pelage.common.params import read_params
 from pelage.losses import registry
-from pelage.losses.mining import DISTANCES, MINERS
+from pelage.losses.mining import DISTANCES, MARGIN_MINERS, MINERS
 from pelage.matching.search import names as aggregates
 from pelage.matching.search import vector_index
-from pelage.model import compute, crops, embedder, embeddings, pooling
+from pelage.model import backbone, compute, crops, embedder, embeddings, pooling
 from pelage.preprocess import background, detect
 from pelage.preprocess.detectors import wanted
 from pelage.settings import sections
 from pelage.settings.check import find_faults
 from pelage.settings.sections import Params
-from pelage.training import augment, optimisation, schedule
+from pelage.training import augment, optimisation, sampler, schedule
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
@@ -50,16 +50,21 @@ def allowed(model: type, field: str) -> set[str]:
 
 def test_words_are_those_that_the_rooms_know():
     assert sections.LOSSES == registry.LOSSES and tuple(registry.PAIR_LOSSES) == sections.PAIR_LOSSES
-    assert sections.MINERS == MINERS and tuple(crops.VIEWS) == sections.VIEWS
+    assert sections.MINERS == MINERS and sections.MARGIN_MINERS == MARGIN_MINERS
+    assert set(sections.LOSSES) == {*sections.MARGIN_UNITS, *registry.DISTANCE_LOSSES, "softmax"}
+    assert tuple(crops.VIEWS) == sections.VIEWS
     assert (*wanted.BACKENDS, *wanted.OLD_NAMES) == sections.BOXES and sections.PARTS == detect.PARTS
     assert ("u2netp", *background.OTHER_MODELS) == sections.SEGMENTERS
     for model, field, words in (
         (sections.LossTerm, "distance", DISTANCES),
         (sections.LossTerm, "form", registry.FORMS),
+        (sections.LossTerm, "centres", registry.CENTRES),
         (sections.Background, "fill", background.FILLS),
+        (sections.Model, "edge_filters", backbone.EDGE_FILTERS),
         (sections.Model, "pooling", pooling.POOLINGS),
         (sections.Model, "normalise", embedder.NORMALISATIONS),
         (sections.Train, "optimizer", optimisation.OPTIMIZERS),
+        (sections.Train, "sampler", sampler.SAMPLERS),
         (sections.Train, "precision", optimisation.PRECISIONS),
         (sections.Train, "schedule", schedule.SCHEDULES),
         (sections.Augment, "flip", augment.FLIPS),
@@ -226,14 +231,45 @@ def test_what_is_missing_is_told(faults, params):
 def test_what_fields_ask_of_each_other(faults, changes, words):
     (told,) = faults(*changes)
     assert told.startswith(words)
-    assert faults(("loss.plus", {"name": "triplet", "weight": 0.5})) == []
+    assert faults(("loss.plus", {"name": "triplet", "weight": 0.5, "margin": 0.3})) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ([("loss.plus", {"name": "triplet"})], "loss.plus.margin is missing: 0.28, that of adaptive_cosface, is a "),
+        ([("variants.cosface.loss", {"name": "arcface"})], "variants.cosface.loss.margin is missing: 0.28, that of "
+         "adaptive_cosface, is a cosine, and the margin of arcface is an angle in radians. Add it."),
+        ([("variants.triplet.loss.margin", ...)], "variants.triplet.loss.margin is missing: 0.28, that of"),
+        ([("loss.name", "softmax")], "variants.cosface.loss.margin is missing: 0.28, that of softmax, is of no"),
+        ([("variants.cosface.loss.miner_weights", True)], "variants.cosface.loss.miner_margin is 'same', but the "
+         "margin of cosface is a cosine, and that of the miner semihard a distance (l2). Give miner_margin a number"),
+        ([("variants.cosface.loss.name", "circle")], "variants.cosface.loss.miner_margin is 'same', but the margin of"),
+        ([("loss.miner_margin", 3)], "loss.miner_margin is 3; it must be a number from 0 to 2, or same."),
+    ],
+)  # fmt: skip
+def test_a_margin_is_never_taken_for_one_of_another_unit(faults, changes, words):
+    told = faults(*changes)
+    assert any(sentence.startswith(words) for sentence in told), told
+
+
+def test_margins_of_the_same_unit_are_inherited(faults):
+    for loss in (
+        {"name": "cosface"},
+        {"name": "circle", "miner": "none"},
+        {"name": "circle", "miner_margin": 0.2},
+        {"name": "softmax"},
+        {"name": "triplet", "form": "soft_margin", "miner_margin": 0.2},
+        {"name": "arcface", "margin": 0.5, "miner_weights": True, "miner": "hard"},
+    ):
+        assert faults(("variants.cosface.loss", loss)) == []
 
 
 def test_losses_that_compare_photos_are_those_of_the_registry(params):
     for config in (
-        *({**params["loss"], "name": name} for name in sections.LOSSES),
-        {**params["loss"], "plus": {"name": "triplet", "miner": "batch_hard"}},
-        {**params["loss"], "miner_weights": True},
+        *({**params["loss"], "name": name, "miner_margin": 0.2} for name in sections.LOSSES),
+        {**params["loss"], "plus": {"name": "triplet", "miner": "batch_hard", "margin": 0.3}},
+        {**params["loss"], "miner_weights": True, "miner_margin": 0.2},
         {**params["loss"], "miner_weights": True, "miner": "none"},
     ):
         assert sections.Loss(**config).comparing() == registry.comparing(config)
@@ -307,7 +343,8 @@ def test_data_sets_of_all_kinds_are_right(faults):
         ([("datasets.demo.parts", ["face"]), ("parts", ["flank"])], "parts is ['flank'], of which datasets.demo.parts"),
         ([("variants.v", {"part": "face", "view": "crop"}), ("parts", ["flank"])], "variants.v.part is 'face', which"),
         ([("fusion.methods", ["cosface", "adaptive_cosface_face"])], "fusion.methods rank crops of face and flank."),
-        ([("variants.cosface.train", {"photos_per_identity": 1}), ("variants.cosface.loss.name", "circle")],
+        ([("variants.cosface.train", {"photos_per_identity": 1}),
+          ("variants.cosface.loss", {"name": "circle", "miner": "none"})],
          "variants.cosface.train.photos_per_identity is 1, but its loss circle compares two photos"),
         ([("variants.cosface.train", {"epochs": 0})], "variants.cosface.train.epochs is 0, so that its head would"),
         ([("variants.cosface.train", {"patience": 1})], "variants.cosface.train.patience is 1; it must be at least"),

@@ -15,7 +15,7 @@ LIVELY = {"rotation": 9, "perspective": 0.1, "crop": 0.2, "colour": 0.3, "grey":
 
 
 def variant(part="flank", view="crop_edge", flip="auto", **augment):
-    sections = {"loss": {"name": "cosface"}, "train": {"seed": 1}, "model": {"width": 8, "height": 4}}
+    sections = {"loss": {"name": "cosface"}, "train": {"seed": 1, "min_photos": 1}, "model": {"width": 8, "height": 4}}
     channels = 4 if view.endswith("edge") else 3
     return Variant("v", part, view, channels, augment={**STILL, "flip": flip, **augment}, **sections)
 
@@ -53,6 +53,16 @@ def test_train_crops_are_learnt_and_val_crops_of_known_flanks_are_asked(survey):
     assert data.train.tolist() == [0, 1, 2, 3] and data.labels.tolist() == [0, 0, 1, 2] and data.masks is None
     assert data.validation.queries.tolist() == [4]  # b's right flank was never seen
     assert data.validation.hits.tolist() == [[True, True, False, False]]
+
+
+def test_labels_of_few_photos_are_not_learnt_where_more_are_asked_for(survey):
+    wanted = dataclasses.replace(variant(flip="never"), train={"seed": 1, "min_photos": 2})
+    data, why = read(survey, wanted)
+    assert data is None and why.startswith("2 training crops of flank with 1 labels of at least 2 crops; two labels")
+    split = survey[0].copy()
+    split.loc[2, ["identity", "label"]] = "b", "b:left"
+    data, _ = read(survey, wanted, split)
+    assert data.train.tolist() == [0, 1, 2, 3] and data.labels.tolist() == [0, 0, 1, 1]
 
 
 def test_a_flank_of_unknown_side_is_asked_but_not_learnt_unless_its_animal_has_no_other(survey):

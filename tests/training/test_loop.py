@@ -37,6 +37,7 @@ def variant(**sections):
                   "dropout": 0.1, "batch_norm": False, "width": 32, "height": 32},
         "loss": {"name": "adaptive_cosface", "margin": 0.28, "scale": 16.0, "miner": "semihard"},
         "train": {"seed": 1, "epochs": 3, "patience": 9, "validate_every": 1, "umap_every": 0,
+                  "sampler": "balanced", "min_photos": 1,
                   "identities_per_batch": 4, "photos_per_identity": 2, "accumulate": 1, "optimizer": "adamw",
                   "momentum": 0.9, "lr": 0.003,
                   "backbone_lr_ratio": 1.0, "layer_decay": 1.0, "weight_decay": 0.01, "schedule": "cosine",
@@ -126,6 +127,28 @@ def test_goes_on_after_any_epoch_as_if_nothing_had_happened(done, config):
     assert first.best_epoch == resumed.best_epoch
     # a finished one holds what the outputs need and nothing else
     assert ("learner" in whole.states[done - 1]) == (done < own.train["epochs"])
+
+
+LEOPARDS = {"optimizer": "adam", "weight_decay": 0.0, "schedule": "constant", "warmup": 0.0, "sampler": "exhaustive"}
+
+
+@pytest.mark.parametrize("done", [1, 2])
+def test_random_and_semihard_negatives_go_on_too(done):
+    """As the leopard study trains: of three epochs the first two draw negatives from all."""
+    mined = {"name": "triplet", "margin": 0.2, "miner": "one_semihard", "random_epochs": 2}
+    whole, own = Kept(), variant(loss=mined, train=LEOPARDS)
+    first = train(own, striped(), None, CPU, 8, whole)
+    resumed = train(own, striped(), None, CPU, 8, Kept(whole.states[done - 1]))
+    assert same(first.state, resumed.state) and first.history == resumed.history
+    assert [row["lr"] for row in first.history] == [0.003] * 3
+
+
+def test_fixed_centres_stay_through_a_training_and_learnt_ones_do_not():
+    for centres, stay in (("fixed", True), ("learnt", False)):
+        kept = Kept()
+        train(variant(loss={"centres": centres}, train=LEOPARDS), striped(), None, CPU, 8, kept)
+        first, second = (state["learner"]["loss"] for state in kept.states[:2])
+        assert same(first, second) == stay
 
 
 def test_stops_when_validation_no_longer_improves_and_keeps_the_best(monkeypatch):
@@ -285,7 +308,7 @@ def test_accumulated_batches_are_one_large_batch(monkeypatch, optimizer):
     small, large = [order[:8], order[8:16], order[16:]], [order[:16], order[16:]]
     results = []
     for batches, accumulate in ((small, 2), (large, 1)):
-        monkeypatch.setattr(loop, "identity_batches", lambda *_, batches=batches: batches)
+        monkeypatch.setattr(loop, "epoch_batches", lambda *_, batches=batches: batches)
         monkeypatch.setattr(loop, "batch_count", lambda *_, batches=batches: len(batches))
         config = {"accumulate": accumulate, "optimizer": optimizer, "clip_norm": 1.0, "epochs": 2}
         results.append(train(variant(train=config, loss={"name": "cosface"}), striped(), None, CPU, 8, Kept()))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
 from pelage.common.errors import PelageError
-from pelage.training.schedule import Schedule, cosine, one_cycle
+from pelage.training.schedule import SCHEDULES, Schedule, cosine, one_cycle
 
 PLATEAU = {"schedule": "plateau", "warmup": 0.0, "plateau_factor": 0.5, "plateau_patience": 1}
 
@@ -42,13 +42,20 @@ def test_one_cycle_is_that_of_torch(steps, warmup):
     assert [one_cycle(step, steps, warmup) for step in range(steps)] == pytest.approx(theirs)
 
 
-@given(st.integers(1, 60), st.floats(0, 1), st.sampled_from(["cosine", "one_cycle", "plateau"]))
+@given(st.integers(1, 60), st.floats(0, 1), st.sampled_from(SCHEDULES))
 def test_any_factor_is_between_0_and_1_and_rises_before_it_falls(steps, warmup, name):
     schedule = Schedule({**PLATEAU, "schedule": name, "warmup": warmup}, steps)
     factors = [schedule.factor(step) for step in range(steps)]
     assert all(0 <= factor <= 1 for factor in factors)
     top = factors.index(max(factors))
     assert factors[:top] == sorted(factors[:top]) and factors[top:] == sorted(factors[top:], reverse=True)
+
+
+def test_a_constant_rate_stays_whatever_validation_says():
+    schedule = Schedule({**PLATEAU, "schedule": "constant", "warmup": 0.2}, 10)
+    for value in (0.5, 0.1, 0.1, 0.1):
+        schedule.judged(value)
+    assert [schedule.factor(step) for step in (0, 1, 2, 5, 9)] == pytest.approx([1 / 3, 2 / 3, 1, 1, 1])
 
 
 def test_a_plateau_waits_and_then_goes_down():
@@ -79,5 +86,5 @@ def test_what_a_schedule_knows_can_be_kept_and_taken_up():
 
 
 def test_unknown_names_are_told():
-    with pytest.raises(PelageError, match=r"train.schedule is 'steps'; it must be one of cosine, one_cycle, plateau"):
+    with pytest.raises(PelageError, match=r"train.schedule is 'steps'; it must be one of constant, cosine"):
         Schedule({**PLATEAU, "schedule": "steps"}, 10)

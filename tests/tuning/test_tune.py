@@ -152,30 +152,31 @@ class Killed(Exception):
 def test_a_killed_tuning_ends_with_the_same_numbers(drawn, tmp_path, moment):
     _, _, pairs = drawn
 
-    def run(folder: Path, calls: int) -> dict[str, torch.Tensor]:
-        left = iter(range(calls))
+    def run(folder: Path, first: int, calls: int) -> dict[str, torch.Tensor]:
+        worth = iter([0.2, 0.3, 0.4][first : first + calls])
 
         def ask(network: LightGlue) -> dict[str, float]:
-            if next(left, None) is None:
+            if (mrr := next(worth, None)) is None:
                 raise Killed
-            return {"top1": 0.5, "mrr": 0.5}
+            return {"top1": 0.5, "mrr": mrr}
 
         with Checkpoint(folder) as checkpoint:
             return tune(start(), pairs, ask, SETTINGS, half=False, checkpoint=checkpoint)
 
-    whole = run(tmp_path / "whole", 9)
+    whole = run(tmp_path / "whole", 0, 3)
     with pytest.raises(Killed):
-        run(tmp_path / "killed", moment)
-    again = run(tmp_path / "killed", 3 - moment)  # three epochs are judged, none of them twice
-    finished = run(tmp_path / "killed", 0)  # nobody is asked: it comes from the checkpoint
+        run(tmp_path / "killed", 0, moment)
+    again = run(tmp_path / "killed", moment, 3 - moment)  # three epochs are judged, none of them twice
+    finished = run(tmp_path / "killed", 0, 0)  # nobody is asked: it comes from the checkpoint
     for result in (again, finished):
         assert result.history == whole.history and result.best_epoch == whole.best_epoch == 2
         assert all(torch.equal(result.state[name], tensor) for name, tensor in whole.state.items())
 
 
-def test_the_network_as_it_was_is_kept_if_no_epoch_is_better(drawn, tmp_path):
+@pytest.mark.parametrize("after", [(0.5, 0.4), (0.9, 0.9), (0.5, 0.9)])
+def test_the_network_as_it_was_is_kept_if_no_epoch_is_better(drawn, tmp_path, after):
     _, _, pairs = drawn
-    worth = iter([0.9, 0.5, 0.4])
+    worth = iter([0.9, *after])
     with Checkpoint(tmp_path / "worse") as checkpoint:
         tuned = tune(start(), pairs, lambda network: {"mrr": next(worth)}, SETTINGS, False, checkpoint)
     assert tuned.best_epoch == 0

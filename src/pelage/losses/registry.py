@@ -19,10 +19,13 @@ from pytorch_metric_learning.losses import (
     SubCenterArcFaceLoss,
     TripletMarginLoss,
 )
+from pytorch_metric_learning.reducers import MeanReducer
 from torch import nn
 
+from pelage.common.errors import PelageError
+from pelage.common.params import choose
 from pelage.losses.adaptive_cosface import AdaptiveCosFaceLoss
-from pelage.losses.mining import MinedLoss, create_distance, create_miner
+from pelage.losses.mining import MARGIN_MINERS, MinedLoss, create_distance, create_miner
 from pelage.losses.softmax import LinearSoftmaxLoss
 from pelage.losses.weighted_sum import WeightedSum
 
@@ -43,7 +46,10 @@ def _contrastive(config: Config) -> nn.Module:
 def _triplet(config: Config) -> nn.Module:
     margin = 0.0 if config["form"] == "soft_margin" else config["margin"]
     smooth = config["form"] != "margin"
-    return TripletMarginLoss(margin, smooth_loss=smooth, distance=create_distance(config["distance"]))
+    # the library's mean is over triplets that cost something; with one negative a pair it is over all, as its authors'
+    reducer = MeanReducer() if config["miner"] == "one_semihard" else None
+    distance = create_distance(config["distance"])
+    return TripletMarginLoss(margin, smooth_loss=smooth, distance=distance, reducer=reducer)
 
 
 def _circle(config: Config) -> nn.Module:
@@ -96,8 +102,17 @@ CLASS_LOSSES: dict[str, Callable[[Config, int, int], nn.Module]] = {
     "softmax": _softmax,
 }
 LOSSES = (*PAIR_LOSSES, *CLASS_LOSSES)
+CENTRES = ("learnt", "fixed")
+"""Whether class centres learn, or stay where they start at random, as the leopard study's do: its optimiser holds the
+network alone. In many dimensions such centres are nearly orthogonal."""
 
-DEFAULTS = {"distance": "l2", "form": "margin", "sub_centers": 3, "normalized": True, "miner_weights": False}
+DISTANCE_LOSSES = ("contrastive", "triplet")
+"""Losses whose margin is in the unit of `distance`, as a miner's is."""
+
+DEFAULTS = {
+    "distance": "l2", "form": "margin", "sub_centers": 3, "normalized": True, "miner_weights": False,
+    "miner_margin": "same", "random_epochs": 0, "centres": "learnt",
+}  # fmt: skip
 """Fields of the section `loss` that may be left out."""
 
 
@@ -129,7 +144,26 @@ def _create(config: Config, classes: int, dim: int) -> nn.Module:
         loss, mined = PAIR_LOSSES[config["name"]](config), True
     else:
         loss, mined = CLASS_LOSSES[config["name"]](config, classes, dim), config["miner_weights"]
-    return MinedLoss(loss, create_miner(config["miner"], config["margin"], config["distance"]) if mined else None)
+        loss.requires_grad_(choose(config["centres"], CENTRES, "loss.centres") == "learnt")
+    if not mined:
+        return MinedLoss(loss)
+    return MinedLoss(
+        loss, create_miner(config["miner"], _miner_margin(config), config["distance"], config["random_epochs"])
+    )
+
+
+def _miner_margin(config: Config) -> float:
+    """Return the miner's margin, in the unit of `distance`; 0 of a miner that has none."""
+    if config["miner"] not in MARGIN_MINERS:
+        return 0.0
+    if config["miner_margin"] != "same":
+        return config["miner_margin"]
+    if config["name"] not in DISTANCE_LOSSES:
+        raise PelageError(
+            f"params.yaml: loss.miner_margin is 'same', but the margin of {config['name']} is no distance, as that of "
+            f"the miner {config['miner']} is. Give a number."
+        )
+    return config["margin"]
 
 
 def create_loss(config: Config, classes: int, dim: int) -> nn.Module:
@@ -138,18 +172,25 @@ def create_loss(config: Config, classes: int, dim: int) -> nn.Module:
     Args:
         config: Section `loss` of the parameters.
             `name`: One of `LOSSES`.
-            `margin`: 0 to 2. A cosine (circle, cosface, adaptive_cosface), an angle in radians (arcface,
-            subcenter_arcface), or in the unit of `distance` (contrastive, triplet, every miner).
+            `margin`: 0 to 2, the loss's own. A cosine (circle, cosface, adaptive_cosface), an angle in radians
+            (arcface, subcenter_arcface), or in the unit of `distance` (contrastive, triplet).
             `scale`: Factor of the cosines (circle, and the losses of classes).
             `miner`: One of `MINERS`; of pairs and triplets, and of classes where `miner_weights` is true.
+            `miner_margin`: The miner's, in the unit of `distance` (`MARGIN_MINERS`), or `same`, the loss's own, where
+            that has this unit.
             `distance`: A key of `DISTANCES` (contrastive, triplet, every miner).
             `form`: One of `FORMS` (triplet).
+            `random_epochs`: First epochs in which the miner `one_semihard` takes random negatives.
+            `centres`: One of `CENTRES` (losses of classes).
             `sub_centers`: Centres a class (subcenter_arcface).
             `normalized`: Softmax of scaled cosines, not of a linear classifier (softmax).
             `miner_weights`: Losses of classes weight photos by how many of the miner's triplets they are in.
             `plus`: none, or a second loss: fields as above, and `weight`, its factor in the sum.
         classes: Number of training labels.
         dim: Length of an embedding.
+
+    Raises:
+        PelageError: `miner_margin` is `same`, but the loss's margin has another unit.
     """
     terms = loss_terms(config)
     losses = [_create(term, classes, dim) for term in terms]

@@ -11,7 +11,7 @@ class WeightedSum(nn.Module):
     """Losses of the same embeddings, each times its weight, added.
 
     Args:
-        losses: Called with embeddings and labels.
+        losses: `MinedLoss`es, called with embeddings and labels.
         weights: One a loss.
     """
 
@@ -19,6 +19,11 @@ class WeightedSum(nn.Module):
         super().__init__()
         self.losses = nn.ModuleList(losses)
         self.weights = tuple(weights)
+
+    def begin(self, epoch: int, seed: int) -> None:
+        """Begin an epoch, from 0, of a training of this seed."""
+        for loss in self.losses:
+            loss.begin(epoch, seed)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Return the sum, a scalar, for embeddings `(N, D)` with integer labels `(N,)`."""

@@ -1,8 +1,8 @@
 """Backbone: a timm network without its classifier, and weights brought into it key by key.
 
 Weights come from a safetensors file (never from a pickle). What does not fit is named together with the reason, and
-a first convolution with more channels than the weights keeps the RGB filters and starts the edge filters at zero: at
-its first step the network is the pretrained one, and learns what edges are worth.
+a first convolution with more channels than the weights keeps the RGB filters. Its edge filters start at zero (at its
+first step the network is the pretrained one, and learns what edges are worth) or as a copy of the red ones.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from timm.models import get_model_traits, resolve_model_input_args
 from torch import Tensor, nn
 
 from pelage.common.errors import PelageError
+from pelage.common.params import choose
 
 HUB_ARCHITECTURES = {
     "hf-hub:BVRA/MegaDescriptor-T-224": "swin_tiny_patch4_window7_224",
@@ -32,6 +33,9 @@ HUB_ARCHITECTURES = {
     "hf-hub:BVRA/MegaDescriptor-L-384": "swin_large_patch4_window12_384",
 }
 """timm's names of the MegaDescriptors (Cermak et al., WACV 2024), so that a local file of weights needs no network."""
+
+EDGE_FILTERS = ("zeros", "red")
+"""How the filters of the edge channel start: at zero, or as the red ones, as the leopard study has it (see README)."""
 
 PREFIXES = ("module.", "model.", "backbone.", "trunk.", "network.", "encoder.", "student.", "teacher.", "_orig_mod.")
 """What wrappers put before the names of a network's tensors."""
@@ -256,7 +260,9 @@ def _renamed(weights: Mapping[str, Tensor], rename: Mapping[str, str], path: Pat
     return renamed
 
 
-def load_weights(backbone: nn.Module, weights: Mapping[str, Tensor], source: str = "weights") -> LoadReport:
+def load_weights(
+    backbone: nn.Module, weights: Mapping[str, Tensor], source: str = "weights", edge_filters: str = "zeros"
+) -> LoadReport:
     """Copy what fits of `weights` into `backbone`, name by name.
 
     Names may have a prefix (`PREFIXES`), as a training's own wrapper leaves it. Older and foreign layouts of an
@@ -267,9 +273,11 @@ def load_weights(backbone: nn.Module, weights: Mapping[str, Tensor], source: str
         backbone: From `create_backbone`.
         weights: Tensors by name.
         source: File name for the error message.
+        edge_filters: One of `EDGE_FILTERS`.
 
     Raises:
-        PelageError: Fewer than half of the backbone's tensors are there: these are weights of another architecture.
+        PelageError: Other `edge_filters`, or fewer than half of the backbone's tensors are there:
+            these are weights of another architecture.
     """
     target = backbone.state_dict()
     prefix = _prefix(weights, target)
@@ -286,7 +294,7 @@ def load_weights(backbone: nn.Module, weights: Mapping[str, Tensor], source: str
         if name not in target:
             skipped.append((name, "the backbone has no such tensor"))
         elif name in first and value.ndim == 4 and value.shape[1] == 3 and target[name].shape[1] > 3:
-            taken[name] = widen(value, target[name].shape[1])
+            taken[name] = widen(value, target[name].shape[1], edge_filters)
             widened.append(name)
         elif value.shape != target[name].shape:
             skipped.append((name, f"shape {tuple(value.shape)}, the backbone wants {tuple(target[name].shape)}"))
@@ -340,6 +348,12 @@ def first_convolutions(backbone: nn.Module) -> tuple[str, ...]:
     return tuple(f"{name}.weight" for name in ([first] if isinstance(first, str) else first))
 
 
-def widen(weight: Tensor, channels: int) -> Tensor:
-    """Return filters `(O, channels, h, w)` of RGB filters `(O, 3, h, w)`: RGB as it is, others zero."""
-    return torch.cat([weight, weight.new_zeros(len(weight), channels - 3, *weight.shape[2:])], dim=1)
+def widen(weight: Tensor, channels: int, edge_filters: str = "zeros") -> Tensor:
+    """Return filters `(O, channels, h, w)` of RGB filters `(O, 3, h, w)`: RGB as it is, others zero or as red.
+
+    Raises:
+        PelageError: Other `edge_filters` than `EDGE_FILTERS` has.
+    """
+    red = choose(edge_filters, EDGE_FILTERS, "model.edge_filters") == "red"
+    more = weight[:, :1] if red else torch.zeros_like(weight[:, :1])
+    return torch.cat([weight, more.expand(-1, channels - 3, -1, -1)], dim=1)

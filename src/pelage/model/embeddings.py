@@ -23,7 +23,7 @@ from pelage.common.files import write_bytes
 from pelage.common.params import choose
 from pelage.model.embedder import Embedder
 
-AUGMENTATIONS = ("none", "flips", "multi_crop")
+AUGMENTATIONS = ("none", "flips", "reflections", "multi_crop")
 PRECISIONS = {"float32": np.float32, "float16": np.float16}
 FORMATS = ("parquet", "safetensors")
 
@@ -68,8 +68,9 @@ def augmented(pixels: Tensor, tta: str, part: str) -> Iterator[Tensor]:
 
     Args:
         pixels: `(N, C, H, W)` uint8.
-        tta: none | flips (the mirror image too, for parts that allow it: faces, not flanks) | multi_crop (the four
-            corners and the centre too, 7/8 of each side, brought back to the full size).
+        tta: none | flips (the mirror image too, for parts that allow it: faces, not flanks) | reflections (the mirror
+            image, that upside down, and both, of any part: a left flank then looks like a right one as well) |
+            multi_crop (the four corners and the centre too, 7/8 of each side, brought back to the full size).
         part: What the crops show.
 
     Raises:
@@ -79,6 +80,8 @@ def augmented(pixels: Tensor, tta: str, part: str) -> Iterator[Tensor]:
     yield pixels
     if tta == "flips" and part in SYMMETRIC:
         yield pixels.flip(3)
+    if tta == "reflections":
+        yield from (pixels.flip(axes) for axes in ((3,), (2,), (2, 3)))
     if tta == "multi_crop":
         full = pixels.shape[2:]
         height, width = (max(1, round(side * SHARE)) for side in full)

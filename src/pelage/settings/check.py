@@ -120,7 +120,10 @@ def variant_faults(params: Mapping[str, Any], name: str, wrong: set[str]) -> Ite
                 yield sentence
     if not right:
         return
-    losses = Loss(**laid["loss"]).comparing()
+    loss, told = Loss(**laid["loss"]), own.get("loss") or {}
+    if "margin" not in told and (fault := loss.inherits_a_margin(Loss(**params["loss"]))):
+        yield f"{where}.loss.{fault}"
+    losses = loss.comparing()
     if laid["train"]["photos_per_identity"] == 1 and losses:
         yield (
             f"{where}.train.photos_per_identity is 1, but its loss {' and '.join(losses)} compares two photos of an "

@@ -45,7 +45,14 @@ SEGMENTERS = (
 )
 PAIR_LOSSES = ("contrastive", "triplet", "circle")
 LOSSES = (*PAIR_LOSSES, "arcface", "subcenter_arcface", "cosface", "adaptive_cosface", "softmax")
-MINERS = ("all", "easy", "semihard", "hard", "batch_hard", "none")
+MINERS = ("all", "easy", "semihard", "hard", "batch_hard", "one_semihard", "none")
+MARGIN_MINERS = ("all", "easy", "semihard", "one_semihard")
+MARGIN_UNITS = {
+    "circle": "a cosine", "cosface": "a cosine", "adaptive_cosface": "a cosine",
+    "arcface": "an angle in radians", "subcenter_arcface": "an angle in radians",
+}  # fmt: skip
+"""What the margin of a loss is; that of contrastive and triplet is a distance, softmax has none."""
+
 NONE = (None, "none")
 """How a second loss is left out."""
 
@@ -294,6 +301,7 @@ class Model(Section):
     weights: TEXT
     rename: worded(dict[str, str], "beginnings of names and what they become, such as {encoder.body.: stages.}")
     normalise: one_of("imagenet", "half", "backbone")
+    edge_filters: one_of("zeros", "red") = "zeros"
     stride: worded(COUNT | one_of("none"), "a whole number from 1, or none")
     pooling: one_of("avg", "gem", "grid", "cls")
     grid: worded(Annotated[list[COUNT], Field(min_length=2, max_length=2)], "rows and columns, such as [2, 4]")
@@ -313,8 +321,11 @@ class LossTerm(Section):
     margin: number("a number from 0 to 2", ge=0, le=2)
     scale: POSITIVE
     miner: one_of(*MINERS)
+    miner_margin: worded(number("", ge=0, le=2) | one_of("same"), "a number from 0 to 2, or same") = "same"
+    random_epochs: whole(0) = 0
     miner_weights: YES_OR_NO = False
-    distance: one_of("l2", "cosine") = "l2"
+    centres: one_of("learnt", "fixed") = "learnt"
+    distance: one_of("l2", "l2_squared", "cosine") = "l2"
     form: one_of("margin", "soft_margin", "smooth") = "margin"
     sub_centers: COUNT = 3
     normalized: YES_OR_NO = True
@@ -326,7 +337,34 @@ class LossTerm(Section):
                 "miner is 'easy', but easy triplets keep the margin already and teach nothing. Choose another miner, "
                 "or the form soft_margin or smooth."
             )
+        if self._takes_its_margin() and self.name in MARGIN_UNITS:
+            raise refuse(
+                f"miner_margin is 'same', but the margin of {self.name} is {MARGIN_UNITS[self.name]}, and that of the "
+                f"miner {self.miner} a distance ({self.distance}). Give miner_margin a number, such as 0.2."
+            )
         return self
+
+    def _takes_its_margin(self) -> bool:
+        mined = self.name in PAIR_LOSSES or self.miner_weights
+        return mined and self.miner in MARGIN_MINERS and self.miner_margin == "same"
+
+    def margin_unit(self) -> str | None:
+        """Return what `margin` is, or None if it says nothing."""
+        soft = (self.name, self.form) == ("triplet", "soft_margin") and not self._takes_its_margin()
+        if self.name == "softmax" or soft:
+            return None
+        return MARGIN_UNITS.get(self.name, f"a distance ({self.distance})")
+
+    def inherits_a_margin(self, other: LossTerm) -> str:
+        """Return what is wrong with taking over `other`'s margin; nothing if both have the same unit."""
+        unit = self.margin_unit()
+        if unit in (None, other.margin_unit()):
+            return ""
+        was = other.margin_unit() or "of no meaning"
+        return (
+            f"margin is missing: {other.margin:g}, that of {other.name}, is {was}, and the margin of {self.name} is "
+            f"{unit}. Add it."
+        )
 
 
 class SecondLoss(LossTerm):
@@ -351,6 +389,8 @@ class Loss(LossTerm):
             )
         if faults := check_section(SecondLoss, self.second(), "plus"):
             raise refuse(" ".join(sentence for _, sentence in faults))
+        if "margin" not in self.plus and (fault := SecondLoss(**self.second()).inherits_a_margin(self)):
+            raise refuse(f"plus.{fault}")
         return self
 
     def second(self) -> dict[str, Any]:
@@ -372,6 +412,8 @@ class Train(Section):
     patience: COUNT
     validate_every: COUNT
     umap_every: whole(0)
+    sampler: one_of("balanced", "exhaustive", "shuffled")
+    min_photos: COUNT
     identities_per_batch: whole(2)
     photos_per_identity: COUNT
     accumulate: COUNT
@@ -381,7 +423,7 @@ class Train(Section):
     backbone_lr_ratio: FROM_ZERO
     layer_decay: UP_TO_ONE
     weight_decay: FROM_ZERO
-    schedule: one_of("cosine", "one_cycle", "plateau")
+    schedule: one_of("constant", "cosine", "one_cycle", "plateau")
     warmup: SHARE
     plateau_factor: FRACTION
     plateau_patience: whole(0)
@@ -424,7 +466,7 @@ class Embed(Section):
 
     batch: COUNT
     chunk: COUNT
-    tta: one_of("none", "flips", "multi_crop")
+    tta: one_of("none", "flips", "reflections", "multi_crop")
     precision: one_of("float32", "float16")
     format: one_of("parquet", "safetensors")
 

@@ -60,10 +60,15 @@ def training_data(variant: Variant, protocol: ProtocolSet, crops: Path, masks: P
     files = set(present([*protocol.gallery["crop_id"], *protocol.queries["crop_id"]], crops))
     gallery = protocol.gallery[protocol.gallery["crop_id"].isin(files)]
     queries = protocol.queries[protocol.queries["crop_id"].isin(files) & protocol.queries["known"]]
-    teaches = tells_its_label(gallery)
+    known = tells_its_label(gallery)
+    counts = gallery["label"].map(gallery.loc[known, "label"].value_counts()).fillna(0)
+    teaches = known & (counts >= variant.train["min_photos"]).to_numpy()
     names, labels = np.unique(gallery.loc[teaches, "label"].to_numpy(str), return_inverse=True)
     if len(names) < 2:
-        return None, f"{teaches.sum()} training crops of {variant.part} with {len(names)} labels; two labels are needed"
+        told = f"{teaches.sum()} training crops of {variant.part} with {len(names)} labels"
+        if (least := variant.train["min_photos"]) > 1:
+            told += f" of at least {least} crops"
+        return None, f"{told}; two labels are needed"
     if losses := comparing(variant.loss):
         told, single = f"{' and '.join(losses)} compares photos of a label", int((np.bincount(labels) == 1).sum())
         if single == len(names):
@@ -95,7 +100,7 @@ def training_data(variant: Variant, protocol: ProtocolSet, crops: Path, masks: P
             np.concatenate([gallery["label"].to_numpy(str), queries["label"].to_numpy(str)]),
             allowed(queries, gallery, protocol.same_encounter),
         ),
-        side_unknown=int((~teaches).sum()),
+        side_unknown=int((~known).sum()),
     )
     return data, joint_digest(digests)
 

@@ -49,7 +49,8 @@ class Learner:
         embedder = Embedder(variant.model, variant.channels)
         loss = create_loss(variant.loss, labels, embedder.dim)
         if weights is not None:
-            print(f"{variant.name}: {variant.model['weights']}: {load_weights(embedder.backbone, weights)}")
+            start, edges = variant.model["weights"], variant.model.get("edge_filters", "zeros")
+            print(f"{variant.name}: {start}: {load_weights(embedder.backbone, weights, start, edges)}")
         self._config, self._device, self._world = config, device, world
         self._format = torch.channels_last if config["channels_last"] else torch.contiguous_format
         self._precision = autocast_dtype(config["precision"], device)
@@ -76,6 +77,7 @@ class Learner:
         frozen = epoch < self._config["freeze_backbone"]
         for parameter in self._thawing:
             parameter.requires_grad_(not frozen)
+        self.loss.begin(epoch, self._config["seed"])
         self.embedder.train()
         if frozen:
             self.embedder.backbone.eval()

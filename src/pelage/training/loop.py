@@ -25,7 +25,7 @@ from pelage.model.embeddings import embed_images
 from pelage.training.checkpoint import Checkpoint
 from pelage.training.dataset import TrainingData, shown
 from pelage.training.learner import Learner
-from pelage.training.sampler import batch_count, identity_batches
+from pelage.training.sampler import batch_count, epoch_batches
 from pelage.training.umap import lay_out
 from pelage.training.validation import SCORES, retrieval
 from pelage.training.variant import Variant
@@ -164,7 +164,8 @@ class _Trainer:
     def _learn(self) -> tuple[float, float]:
         """Learn for one epoch; return the mean loss of its batches and the last learning rate."""
         config = self.variant.train
-        batches = identity_batches(
+        batches = epoch_batches(
+            config["sampler"],
             self.data.labels,
             self.data.encounters,
             config["identities_per_batch"],

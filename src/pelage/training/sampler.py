@@ -1,7 +1,12 @@
-"""Sampler: P identities x K photos a batch (Hermans et al., 2017, section 3), by encounter first.
+"""Sampler: which photos make a batch, and which batches an epoch.
 
-Each label comes as often as any other, within a label each encounter, and within an encounter each photo. Two photos
-of a burst show the same pose in the same light: as a positive pair they teach next to nothing.
+* `balanced`: P identities x K photos a batch (Hermans et al., 2017, section 3), by encounter first. Each label comes as
+  often as any other, within a label each encounter, and within an encounter each photo: two photos of a burst show the
+  same pose in the same light, and as a positive pair they teach next to nothing. Where labels have fewer than K photos,
+  batches are smaller, and an epoch does not see every photo of the others.
+* `exhaustive`: every photo once an epoch in batches of exactly P x K, as in the leopard study (see README): again and
+  again a label, drawn by the logarithm of one more than the photos it has left, gives K of them.
+* `shuffled`: every photo once an epoch in random order, whatever its label.
 """
 
 from __future__ import annotations
@@ -11,7 +16,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pelage.common.params import choose
 from pelage.common.seeds import generator
+
+SAMPLERS = ("balanced", "exhaustive", "shuffled")
 
 
 class _Deck:
@@ -55,10 +63,62 @@ class _Label:
         return [place for name in order for place in self._photos[name].deal(shares[name])]
 
 
-def identity_batches(
+def epoch_batches(
+    sampler: str, labels: np.ndarray, encounters: np.ndarray, identities: int, photos: int, seed: int, epoch: int
+) -> list[np.ndarray]:
+    """Return the `batch_count` batches of one epoch as places in `labels`, by a sampler of `SAMPLERS`.
+
+    Args:
+        sampler: Which.
+        labels: As of `balanced_batches`; so is what follows. P x K is the size of a batch of the other samplers, the
+            last one of an epoch excepted.
+        encounters: `(N,)`.
+        identities: P.
+        photos: K.
+        seed: Seed of the training.
+        epoch: From 0.
+
+    Raises:
+        PelageError: An unknown sampler.
+    """
+    if choose(sampler, SAMPLERS, "train.sampler") == "balanced":
+        return balanced_batches(labels, encounters, identities, photos, seed, epoch)
+    rng = generator(seed, "sampler", epoch)
+    order = rng.permutation(len(labels))
+    if sampler == "exhaustive":
+        order = _by_handfuls(labels, order, photos, rng)
+    return _cut(order, identities * photos)
+
+
+def _by_handfuls(labels: np.ndarray, order: np.ndarray, photos: int, rng: np.random.Generator) -> np.ndarray:
+    """Return `order` by handfuls of a label, each of `photos` or all that are left of it."""
+    order = order[np.argsort(labels[order], kind="stable")]
+    firsts = np.flatnonzero(np.diff(labels[order], prepend=labels[order[0]] - 1))
+    left = np.diff(firsts, append=len(order))
+    weights = np.log(left + 1.0)
+    dealt = []
+    while left.any():
+        label = rng.choice(len(left), p=weights / weights.sum())
+        start, count = firsts[label], min(left[label], photos)
+        dealt.append(order[start : start + count])
+        firsts[label] += count
+        left[label] -= count
+        weights[label] = np.log(left[label] + 1.0)
+    return np.concatenate(dealt)
+
+
+def _cut(order: np.ndarray, size: int) -> list[np.ndarray]:
+    """Cut into batches; a photo that would be alone in the last one has no statistics, so one more joins it."""
+    ends = np.arange(size, len(order), size)
+    if size > 2 and len(order) % size == 1 and len(ends):
+        ends[-1] -= 1
+    return np.split(order, ends)
+
+
+def balanced_batches(
     labels: np.ndarray, encounters: np.ndarray, identities: int, photos: int, seed: int, epoch: int
 ) -> list[np.ndarray]:
-    """Return the batches of one epoch as places in `labels`; they depend on nothing but the arguments.
+    """Return the batches of one epoch of `balanced`; they depend on nothing but the arguments.
 
     An epoch has as many batches as would hold every photo once, and the last one is as large as the others: what it
     holds beyond the last photo is dealt from the next round of the cards. In the long run rare labels are seen as

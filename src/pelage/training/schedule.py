@@ -1,7 +1,7 @@
 """Schedule: the learning rate of each step, as a factor between 0 and 1 of the largest one.
 
-Cosine (Loshchilov and Hutter, ICLR 2017) and one-cycle (Smith and Topin, 2018) follow from the step's number alone;
-plateau goes down when validation stands still and so has a state, kept by torch.
+Constant, cosine (Loshchilov and Hutter, ICLR 2017) and one-cycle (Smith and Topin, 2018) follow from the step's number
+alone; plateau goes down when validation stands still and so has a state, kept by torch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from pelage.common.params import choose
 
-SCHEDULES = ("cosine", "one_cycle", "plateau")
+SCHEDULES = ("constant", "cosine", "one_cycle", "plateau")
 ONE_CYCLE_START = 1 / 25
 ONE_CYCLE_END = ONE_CYCLE_START / 1e4
 """First and last factor of the one-cycle schedule, as in torch."""
@@ -75,12 +75,13 @@ class Schedule:
             return cosine(step, self._steps, self._warmup)
         if self._name == "one_cycle":
             return one_cycle(step, self._steps, self._warmup)
-        rising = self._warmup * self._steps
+        rising = self._warmup * self._steps  # the height is 1 unless validation lowers it
         return self._height.param_groups[0]["lr"] * (_rise(step, rising) if step < rising else 1.0)
 
     def judged(self, value: float) -> None:
         """Take note of a validation: `value`, higher is better."""
-        self._plateau.step(value)
+        if self._name == "plateau":
+            self._plateau.step(value)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the plateau: numbers and texts."""

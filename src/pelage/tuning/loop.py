@@ -59,7 +59,8 @@ def tune(
     """Have a network go on learning, from where `checkpoint` ends if that holds a state.
 
     Everything random in an epoch follows from the seed and its number, so that a killed tuning ends with the bytes of
-    one that was left alone. Without validation queries the last epoch is taken for the best.
+    one that was left alone. The network as it was stays the best unless an epoch beats it; of epochs that are worth the
+    same the last one is taken, and without validation queries the last of all.
 
     Args:
         network: As `load_lightglue` returns it; it is changed.
@@ -87,7 +88,8 @@ def tune(
     while len(history) <= settings["epochs"]:
         loss = _learn(network, optimizer, pairs, settings, half, len(history))
         history.append({"epoch": len(history), "loss": round(loss, 6), **judge(network)})
-        if history[-1].get("mrr", np.inf) >= max(row.get("mrr", -np.inf) for row in history[:-1]):
+        now, *_, fetched = (row.get("mrr") for row in reversed(history))
+        if now is None or (now > fetched and now >= max(row["mrr"] for row in history)):
             best = {"epoch": len(history) - 1, "model": copy.deepcopy(network.state_dict())}
         state = {"history": history, "best": best}
         if len(history) <= settings["epochs"]:

@@ -42,7 +42,7 @@ class SearchRules:
         rerank: Nearest points that make a neighbourhood (k1 of k-reciprocal re-ranking); 0: no re-ranking.
         rerank_depth: Candidates that are re-ranked.
         rerank_mean: Nearest points whose neighbourhoods are averaged (k2).
-        rerank_mix: Share of the cosine distance in the new one.
+        rerank_mix: Share of the cosine distance, in that of a photo's furthest one, in the new distance.
         aggregate: `max`, `mean` or `nsum`: how the photos of an individual speak together, see `names`.
         neighbours: First candidates whose photos do.
     """
