@@ -46,7 +46,7 @@ def flank_scores(rankings: pd.DataFrame, label: pd.Series) -> dict[str, dict[str
     each = rows[rows["hit"]].groupby(["protocol", "query"]).agg(first=("rank", "min"), ap=("precision", "mean"))
     found = {}
     for protocol, queries in each.groupby("protocol"):
-        top1, ap = (queries["first"] == 1).mean(), queries["ap"].mean()
+        top1, ap = float((queries["first"] == 1).mean()), float(queries["ap"].mean())
         found[protocol] = {"queries": len(queries), "top1": round(top1, 4), "map": round(ap, 4)}
     return found
 
