@@ -10,7 +10,7 @@ import _path  # noqa: F401
 import numpy as np
 
 from pelage.common.files import fresh_folder, write_json
-from pelage.common.params import choose, read_params
+from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import crop_file, read_table, rejected_table, write_table
 from pelage.preprocess.background import Background, load_segmenter, remove_backgrounds, score_masks
@@ -27,7 +27,7 @@ def mean(values: list[float]) -> float | None:
 
 def main() -> None:
     params = read_params()
-    part = choose(sys.argv[1], params["parts"], "parts")
+    part = sys.argv[1]
     segmenter = load_segmenter(params["background"]["model"], Path("data/weights/u2netp.onnx"))
     numbers = {"x": float, "y": float, "w": float, "h": float}
     detections = read_table(Path("data/detections.csv"), numbers, ["crop_id", "image_id", *numbers])

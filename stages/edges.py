@@ -7,14 +7,14 @@ import _path  # noqa: F401
 import numpy as np
 
 from pelage.common.files import fresh_folder, write_json
-from pelage.common.params import choose, read_params
+from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.preprocess.edges import draw_edges
 
 
 def main() -> None:
     params = read_params()
-    part = choose(sys.argv[1], params["parts"], "parts")
+    part = sys.argv[1]
     views = Path("data/views")
     with (
         fresh_folder(views / "crop_edge" / part) as crop_edge,

@@ -80,6 +80,18 @@ def test_hed_reruns_edges_and_what_reads_edge_views(project):
     assert "train@face" not in stages, "the face variant reads the view without edges"
 
 
+def test_a_part_is_dropped_by_one_edit(project):
+    """The face variant stays in params.yaml; its stages find no crop, it is told once, and no table shows it."""
+    project.set(parts=["flank"])
+    told = project.dvc("repro").stdout
+    assert told.count("left out: variants.face") == 1
+    split = read_table(project.folder / "data/split.csv")
+    assert set(split["part"]) == {"flank"} and not any((project.folder / "data/views/crop/face").iterdir())
+    board = read_table(project.folder / "data/leaderboard.csv")
+    assert {"cosface", "sift_lnbnn", "mlp"} <= set(board["method"]) and "face" not in set(board["method"])
+    assert ran(project.dvc("repro").stdout) == {"inventory"}
+
+
 def test_an_unknown_data_set_is_named_and_nothing_is_lost(project):
     before = (project.folder / "data/photos.csv").read_bytes()
     project.set(ingest__dataset="nowhere")

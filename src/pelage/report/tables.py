@@ -84,7 +84,7 @@ class Method:
 
 def list_methods(params: Mapping[str, Any]) -> list[Method]:
     """Return the methods that `params.yaml` asks for: variants, matchers, rematchers, the systems of the replication
-    study, the fusion and the controls.
+    study, the fusion and the controls; those of parts that are not wanted are left out.
 
     Files are not looked at, so a variant that was taken out of the parameters leaves no row behind.
     """
@@ -112,7 +112,7 @@ def list_methods(params: Mapping[str, Any]) -> list[Method]:
         Method("random", "control", naive, "", "a ranking by chance"),
         Method("majority", "control", naive, "", "the most photographed individuals first"),
     ]
-    return methods
+    return [method for method in methods if method.part in params["parts"]]
 
 
 def leaderboard(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]], methods: Sequence[Method]) -> pd.DataFrame:
