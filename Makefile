@@ -20,7 +20,7 @@ lint: .venv/installed
 
 # The numbers in README.md and docs/results.md, from metrics/.
 readme: .venv/installed
-	PYTHONPATH=src python -m pelage.report.readme
+	pelage readme
 
 # Everything that is installed, pinned: edit the dependencies in pyproject.toml, then `make lock`.
 lock: .venv/installed
@@ -33,4 +33,5 @@ lock: .venv/installed
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -m1 '^uv==' requirements.txt)"
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@

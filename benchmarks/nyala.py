@@ -1,7 +1,7 @@
 """The results of a run on nyalas, as one table that is kept: `benchmarks/results/nyala-*.json`.
 
     export PYTHONPATH=src
-    python -m pelage.presets nyala_zero_shot
+    pelage presets nyala_zero_shot
     dvc exp run -S datasets.nyala.source=folder -S datasets.nyala.path=FOLDER
     python benchmarks/nyala.py --protocol disjoint --out benchmarks/results/nyala-zero-shot.json
 
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     params = read_params()
-    told = f"python -m pelage.presets {arguments.preset} && dvc exp run -S datasets.nyala.source=folder"
+    told = f"pelage presets {arguments.preset} && dvc exp run -S datasets.nyala.source=folder"
     about = {
         "device": arguments.device,
         "command": f"{told} -S datasets.nyala.path=FOLDER {arguments.overrides}".strip(),

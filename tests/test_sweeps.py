@@ -15,8 +15,8 @@ from pelage import presets
 from pelage.common.errors import PelageError
 from pelage.common.params import read_yaml
 from pelage.settings.check import check_params
-from pelage.sweeps import __main__ as sweeps
 from pelage.sweeps.effects import effects, effects_figure, summary, trial_table
+from pelage.sweeps.experiments import sweep
 from pelage.sweeps.recipe import override, trial_names, trials
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -149,15 +149,15 @@ def test_queued_run_and_read_with_dvc(tmp_path, monkeypatch):
     for command in ("git init -q", "git config user.email a@b.c", "git config user.name a", "dvc init -q", "git add -A",
                     "git commit -qm first"):  # fmt: skip
         subprocess.run(command.split(), check=True)
-    sweeps.main(["queue", "tiny"])
+    sweep("queue", "tiny")
     again = subprocess.run(["dvc", "queue", "status"], capture_output=True, text=True, check=True).stdout
-    sweeps.main(["queue", "tiny"])
+    sweep("queue", "tiny")
     assert again == subprocess.run(["dvc", "queue", "status"], capture_output=True, text=True, check=True).stdout
     assert "tiny-001" in again
     subprocess.run(["dvc", "exp", "run", "--run-all"], check=True, capture_output=True)
-    sweeps.main(["read", "tiny"])
+    sweep("read", "tiny")
     table = pd.read_csv("sweeps/tiny/trials.csv")
     assert table["state"].tolist() == ["done"] and table["val_map"].tolist() == [0.25]
     shutil.copy(ROOT / "params.yaml", "params.yaml")
-    with pytest.raises(PelageError, match=r"run `python -m pelage.presets tiny` and commit it"):
-        sweeps.main(["queue", "tiny"])
+    with pytest.raises(PelageError, match=r"run `pelage presets tiny` and commit it"):
+        sweep("queue", "tiny")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
-
-from pelage.report import pivot as module
 from pelage.report.pivot import pivot
 
 DIFF = {
@@ -63,9 +59,3 @@ def test_the_order_of_files_does_not_matter():
 
 def test_nothing_to_compare():
     assert pivot({}) == "No metrics of methods to compare."
-
-
-def test_a_difference_on_standard_input(monkeypatch, capsys):
-    monkeypatch.setattr(module.sys, "stdin", io.StringIO(json.dumps(DIFF)))
-    module.main(["-"])
-    assert capsys.readouterr().out.strip() == pivot(DIFF)

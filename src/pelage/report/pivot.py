@@ -1,10 +1,6 @@
 """The table of a pull request: methods against metrics, with what changed in brackets.
 
-`dvc metrics diff` prints a row a number; a reviewer wants a row a method. Used as
-
-    python -m pelage.report.pivot origin/main
-
-which runs `dvc metrics diff --json --all origin/main`, or with that output on standard input and `-` as the argument.
+`dvc metrics diff` prints a row a number; a reviewer wants a row a method: `pelage pivot origin/main`.
 """
 
 from __future__ import annotations
@@ -73,16 +69,8 @@ def _cell(cell: Mapping[str, Any], now: str) -> str:
     return now if new == old else f"{now} ({new - old:+.3f})"
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Print the table for a revision, or for a difference on standard input."""
-    revision = arguments[0] if arguments else "HEAD"
-    if revision == "-":
-        text = sys.stdin.read()
-    else:
-        command = [sys.executable, "-m", "dvc", "metrics", "diff", "--json", "--all", revision]
-        text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    print(pivot(json.loads(text or "{}")))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def compared(revision: str) -> str:
+    """Return the table of this checkout against a revision."""
+    command = [sys.executable, "-m", "dvc", "metrics", "diff", "--json", "--all", revision]
+    text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return pivot(json.loads(text or "{}"))

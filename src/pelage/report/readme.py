@@ -1,7 +1,4 @@
-"""README and docs/results.md: their numbers are those in metrics/, put there by `make readme` and checked by a test.
-
-PYTHONPATH=src python -m pelage.report.readme
-"""
+"""README and docs/results.md: their numbers are those in metrics/, put there by `make readme` and checked by a test."""
 
 from __future__ import annotations
 
@@ -56,12 +53,8 @@ def renewed(text: str, told: str) -> str:
     return f"{before}{start}\n{told}\n{end}{after}"
 
 
-def main() -> None:
+def renew() -> None:
     """Renew the pages below the current folder."""
     for name, tell in PAGES.items():
         page = Path(name)
         write_text(page, renewed(page.read_text(encoding="utf-8"), tell(Path())))
-
-
-if __name__ == "__main__":
-    main()
