@@ -1,8 +1,8 @@
 # Two commands: `make repro` runs the pipeline, `make test` runs the tests. Both set up .venv first, once, and compile it:
 # some sixty processes then start in a third of the time. Where there is no make: `uv run dvc repro`, `uv run pytest`.
 PYTHON ?= python3
-BIN := $(CURDIR)/.venv/bin
-export PATH := $(BIN):$(PATH)
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .PHONY: repro test lint readme lock

@@ -53,7 +53,7 @@ def main() -> None:
     for line in times_file().read_text(encoding="utf-8").splitlines() if times_file().exists() else []:
         noted = json.loads(line)
         seconds[noted["stage"]] = noted["seconds"]
-    for path in sorted(Path("metrics/eval").glob("*.json")):
+    for path in sorted(Path("data/eval").glob("*.json")):
         scores = read_metrics(path)[arguments.protocol]
         variant = params["variants"].get(path.stem)
         row = {NAMES.get(key, key): scores[key] for key in KEYS if scores.get(key) is not None}
@@ -61,7 +61,7 @@ def main() -> None:
         took = [seconds[stage] for stage in stages if stage in seconds]
         row |= {"seconds": round(sum(took), 1)} if took and path.stem not in arguments.resumed else {}
         if variant:
-            trained = read_metrics(Path(f"metrics/train/{path.stem}.json"))
+            trained = read_metrics(Path(f"data/numbers/train/{path.stem}.json"))
             row["seeds"] = variant.get("train", {}).get("seeds", params["train"]["seeds"])
             row |= {key: trained[key] for key in ("val_top1", "val_map", "epochs_run") if key in trained}
         rows[path.stem] = row | about

@@ -191,7 +191,7 @@ def test_nothing_switches_the_run_cache_off(name):
 def needed(name: str) -> set[str]:
     """Names of the stages, as templates, whose outputs a stage needs, however far up."""
     made = {
-        path.split("${")[0]: stage
+        (path.split("${")[0], stage)
         for stage, template in TEMPLATES.items()
         for kind in ("outs", "metrics", "plots")
         for path, _ in outputs(template, kind)
@@ -200,7 +200,7 @@ def needed(name: str) -> set[str]:
     while waiting:
         for dep in TEMPLATES[waiting.pop()]["deps"]:
             dep = dep.split("${")[0]
-            for stage in {stage for path, stage in made.items() if path.startswith(dep) or dep.startswith(path)}:
+            for stage in {stage for path, stage in made if path.startswith(dep) or dep.startswith(path)}:
                 if stage not in found:
                     found.add(stage)
                     waiting.append(stage)

@@ -50,6 +50,13 @@ def sweeps(asked: argparse.Namespace) -> None:
     import_module("pelage.sweeps.experiments").sweep(asked.step, asked.name)
 
 
+def trials(asked: argparse.Namespace) -> None:
+    """Show the trials that `dvc exp run` made: what differs between them, as wide as a screen."""
+    from pelage.report.trials import keep_trial, show_trials
+
+    sys.exit(keep_trial() if asked.keep else show_trials(asked.all_commits))
+
+
 def pivot(asked: argparse.Namespace) -> None:
     """Compare methods with those of a revision."""
     print(import_module("pelage.report.pivot").compared(asked.revision))
@@ -101,6 +108,10 @@ def parser() -> argparse.ArgumentParser:
         dvc exp apply bears_search-007                         take one over""")  # fmt: skip
     added.add_argument("step", choices=["queue", "read"])
     added.add_argument("name", help="a preset with a section `sweep`")
+    added = command(trials, """dvc exp run -S loss.margin=0.5
+        pelage trials""")  # fmt: skip
+    added.add_argument("--keep", action="store_true", help="put it and `dvc metrics diff` into README.md")
+    added.add_argument("-A", "--all-commits", action="store_true", help="those of older commits, too")
     added = command(pivot, """pelage pivot origin/main       methods in rows, what changed in brackets""")
     added.add_argument("revision", nargs="?", default="HEAD", help="a commit, branch or tag (default: the last commit)")
     command(readme, "pelage readme")

@@ -14,8 +14,12 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Sequence
+from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from pelage.common.errors import PelageError
 from pelage.common.files import write_bytes, write_text
@@ -65,7 +69,7 @@ def read(name: str, preset: dict[str, Any], wanted: Sequence[Trial]) -> None:
     """Write what the trials of a sweep have shown so far to `sweeps/NAME`."""
     variant = next(iter(preset["variants"]))
     shown = json.loads(_dvc("exp", "show", "--json"))
-    table = trial_table(shown, trial_names(name, len(wanted)), wanted, variant)
+    table = trial_table(shown, trial_names(name, len(wanted)), wanted, partial(_history, variant))
     factors = list(dict.fromkeys(key for values in wanted for key in values))
     folder = Path("sweeps") / name
     picture = effects_figure(table, factors)
@@ -73,6 +77,13 @@ def read(name: str, preset: dict[str, Any], wanted: Sequence[Trial]) -> None:
     write_text(folder / "effects.md", summary(table, factors, preset["about"]))
     write_bytes(folder / "effects.png", picture)
     print(f"{folder}: {(table['state'] == 'done').sum()} of {len(table)} trials are done")
+
+
+def _history(variant: str, commit: str) -> pd.DataFrame:
+    """Return the history of a variant's training as an experiment's commit holds it; empty where it has none."""
+    command = ["git", "show", f"{commit}:./plots/training/{variant}.csv"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    return pd.read_csv(StringIO(shown.stdout)) if shown.returncode == 0 else pd.DataFrame()
 
 
 def _queued() -> set[str]:
