@@ -252,7 +252,7 @@ def test_a_new_variant_or_matcher_needs_params_only(tmp_path):
     listed = set(dvc(tmp_path, "stage", "list", "--name-only").split())
     assert listed == stage_names(DVC, params)
     assert {"train@brand_new", "embed@brand_new", "search@brand_new", "match@newer", "rematch@aliked"} <= listed
-    for stage in ("evaluate", "report"):
+    for stage in ("evaluate", "headline", "report"):
         assert {"variants", "matchers", "rematchers"} <= set(param_keys(TEMPLATES[stage]))
 
 
