@@ -14,10 +14,11 @@ from pelage.report.tables import leaderboard, list_methods, read_metrics
 
 def main() -> None:
     """Take together what a reviewer reads, and lay all methods side by side."""
-    methods = list_methods(read_params())
+    params = read_params()
+    methods = list_methods(params)
     scores = {method.name: read_metrics(Path(f"data/eval/{method.name}.json")) for method in methods}
     detect, leakage = (read_metrics(Path(f"metrics/{stage}.json")) for stage in ("detect", "leakage"))
-    told = headline(detect, leakage, scores, methods)
+    told = headline(detect, leakage, scores, methods, params["fusion"]["methods"])
     write_json(Path("metrics/headline.json"), told)
     write_table(Path("plots/leaderboard.csv"), leaderboard(scores, methods))
     print(f"headline: {count(told)} numbers of {len(methods)} methods; the champion is {told['champion']}")

@@ -1,6 +1,6 @@
 """Headline: the few numbers that a reviewer reads before all others, as `metrics/headline.json`.
 
-What they are called where they come from stands in `SCORES`, `LEAKS` and `FUSED_LEAD`, and nowhere else in here.
+What they are called where they come from stands in `SCORES`, `CHOSEN_BY`, `LEAD` and `LEAKS`, and nowhere else in here.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ SCORES = {"top1": ("closed", "top1"), "auroc": ("open", "auroc"), "flank_map": (
 CHOSEN_BY = (("validation", "flank_map"), ("validation", "map"))
 """What the champion is chosen by: the first that there is."""
 
-FUSED_LEAD = ("closed", "top1_minus_best")
-"""Fused less the best of its parts, on the same queries."""
+LEAD = ("closed", "top1")
+"""By what fused is compared with the best of its parts, on the same queries."""
 
 LEAKS = (
     "photos_across_subsets",
@@ -39,7 +39,12 @@ LEAKS = (
 
 
 def headline(
-    detect: Mapping[str, Any], leakage: Mapping[str, Any], scores: Mapping[str, Scores], methods: Sequence[Method]
+    detect: Mapping[str, Any],
+    leakage: Mapping[str, Any],
+    scores: Mapping[str, Scores],
+    methods: Sequence[Method],
+    fused: Sequence[str],
+    verdicts: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return the headline numbers; what cannot be told is None.
 
@@ -48,32 +53,54 @@ def headline(
         leakage: Metrics of the stage check_leakage.
         scores: Method -> what evaluate says of it.
         methods: The methods that are shown.
+        fused: The methods that are fused.
+        verdicts: Two methods each, compared query by query: `protocol`, `metric`, `method`, `other`, `difference` of
+            the one less the other, and its interval `low`, `high`.
 
     Returns:
         `found`: share of the animals that are found (IoU over 0.5); `shared_crops`: crops that show two animals and are
         used all the same; `leaks`: what stands on two sides of the split, 0 if it can be trusted; `champion`: the
-        network that validation prefers; `net` (it), `sift` (the baseline) and `fused`: `SCORES` to 3 decimals, with
-        their intervals as text; `fused.lead`: how far the fusion is ahead of its best part.
+        method that validation prefers; `net` (the network that it prefers, `net.method`), `sift` (the baseline) and
+        `fused`: `SCORES` to 3 decimals, with their intervals as text; `fused.lead`: how far the fusion is ahead of the
+        part that validation prefers.
     """
     part = next((method.part for method in methods if method.name in (FUSED, BASELINE)), None)
-    champion = best_network(scores, [m.name for m in methods if m.kind == "network" and part in (None, m.part)])
-    shown = {method.name for method in methods}
-    rows = {"net": champion, "sift": BASELINE, "fused": FUSED}
+    able = [method for method in methods if method.kind != "control" and part in (None, method.part)]
+    shown = {method.name: scores[method.name] for method in able}
+    net = preferred(shown, [method.name for method in able if method.kind == "network"])
+    rows = {"net": net, "sift": BASELINE, "fused": FUSED}
     told: dict[str, Any] = {
         "found": _rounded(detect.get("share_over_half")),
         "shared_crops": unnoticed(detect),
         "leaks": sum(leakage.get(key) or 0 for key in LEAKS),
-        "champion": champion,
+        "champion": preferred(shown, list(shown)),
     }
     for row, method in rows.items():
-        found = scores[method] if method in shown else {}
+        found = shown.get(method, {})
         told[row] = {key: value for name, place in SCORES.items() for key, value in _pair(found, name, place).items()}
-    told["fused"] |= _pair(scores[FUSED] if FUSED in shown else {}, "lead", FUSED_LEAD)
+    told["net"] = {"method": net} | told["net"]
+    told["fused"] |= lead(shown, [name for name in fused if name in shown], verdicts)
     return told
 
 
-def best_network(scores: Mapping[str, Scores], names: Sequence[str]) -> str | None:
-    """Return the network with the best validation score, the first of equals; None where none has one."""
+def lead(scores: Mapping[str, Scores], parts: Sequence[str], verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return `lead` and `lead_interval` of the fusion over the part of it that validation prefers.
+
+    Without a verdict on the two, it is the difference of their metrics, without an interval.
+    """
+    best, (protocol, metric) = preferred(scores, parts), LEAD
+    for row in verdicts:
+        if (row["protocol"], row["metric"]) == LEAD and {row["method"], row["other"]} == {FUSED, best}:
+            sign = 1 if row["method"] == FUSED else -1
+            ends = sorted((sign * row["low"], sign * row["high"]))
+            seen = {metric: sign * row["difference"], f"{metric}_low": ends[0], f"{metric}_high": ends[1]}
+            return _pair({protocol: seen}, "lead", LEAD)
+    values = [_at(scores.get(name, {}), LEAD) for name in (FUSED, best)]
+    return _pair({protocol: {metric: None if None in values else values[0] - values[1]}}, "lead", LEAD)
+
+
+def preferred(scores: Mapping[str, Scores], names: Sequence[str]) -> str | None:
+    """Return the method with the best validation score, the first of equals; None where none has one."""
     for place in CHOSEN_BY:
         able = [name for name in names if _at(scores[name], place) is not None]
         if able:
@@ -98,7 +125,7 @@ def _pair(scores: Scores, name: str, place: tuple[str, str]) -> dict[str, Any]:
     """Return a number and its interval as text, under `name` and `name_interval`."""
     protocol, metric = place
     low, high = (_at(scores, (protocol, f"{metric}_{end}")) for end in ("low", "high"))
-    interval = None if low is None or high is None else f"{low:.3f} to {high:.3f}"
+    interval = None if low is None or high is None or low != low else f"{low:.3f} to {high:.3f}"
     return {name: _rounded(_at(scores, place)), f"{name}_interval": interval}
 
 
@@ -107,4 +134,4 @@ def _at(scores: Scores, place: tuple[str, str]) -> Any:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), 3)
+    return None if value is None or value != value else round(float(value), 3)

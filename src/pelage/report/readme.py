@@ -37,7 +37,7 @@ def headline(root: Path) -> str:
         f"to animals are right. The check of the split finds {told['leaks']} leaks."
     )
     rows = {
-        f"`{told['champion']}`, the network that validation prefers": told["net"],
+        f"`{told['net']['method']}`, the network that validation prefers": told["net"],
         "`sift_lnbnn`, local features": told["sift"],
         "`fused`, several methods as one probability": told["fused"],
     }
