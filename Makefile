@@ -1,8 +1,8 @@
 # Two commands: `make repro` runs the pipeline, `make test` runs the tests. Both set up .venv first, once, and compile it:
-# some sixty processes then start in a third of the time.
+# some sixty processes then start in a third of the time. Where there is no make: `uv run dvc repro`, `uv run pytest`.
 PYTHON ?= python3
-BIN := $(CURDIR)/.venv/bin
-export PATH := $(BIN):$(PATH)
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .PHONY: repro test lint readme lock
@@ -20,17 +20,18 @@ lint: .venv/installed
 
 # The numbers in README.md and docs/results.md, from metrics/.
 readme: .venv/installed
-	PYTHONPATH=src python -m pelage.report.readme
+	pelage readme
 
-# Everything that is installed, pinned: edit requirements.in, then `make lock`.
+# Everything that is installed, pinned: edit the dependencies in pyproject.toml, then `make lock`.
 lock: .venv/installed
-	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header \
-		requirements.in -o requirements.txt
+	uv lock --quiet --default-index https://pypi.org/simple
+	uv export --quiet --frozen --format requirements-txt --no-hashes --no-emit-project --no-header -o requirements.txt
 
-.venv/installed: requirements.txt
+.venv/installed: requirements.txt pyproject.toml
 	@test -x .venv/bin/python || $(PYTHON) -c 'import sys; v = sys.version_info; \
 		v >= (3, 11) or sys.exit(f"pelage needs Python 3.11 or newer, this is {v[0]}.{v[1]}: make PYTHON=python3.11")'
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -m1 '^uv==' requirements.txt)"
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -1,7 +1,7 @@
 """The results of a run on nyalas, as one table that is kept: `benchmarks/results/nyala-*.json`.
 
     export PYTHONPATH=src
-    python -m pelage.presets nyala_zero_shot
+    pelage presets nyala_zero_shot
     dvc exp run -S datasets.nyala.source=folder -S datasets.nyala.path=FOLDER
     python benchmarks/nyala.py --protocol disjoint --out benchmarks/results/nyala-zero-shot.json
 
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     params = read_params()
-    told = f"python -m pelage.presets {arguments.preset} && dvc exp run -S datasets.nyala.source=folder"
+    told = f"pelage presets {arguments.preset} && dvc exp run -S datasets.nyala.source=folder"
     about = {
         "device": arguments.device,
         "command": f"{told} -S datasets.nyala.path=FOLDER {arguments.overrides}".strip(),
@@ -53,7 +53,7 @@ def main() -> None:
     for line in times_file().read_text(encoding="utf-8").splitlines() if times_file().exists() else []:
         noted = json.loads(line)
         seconds[noted["stage"]] = noted["seconds"]
-    for path in sorted(Path("metrics/eval").glob("*.json")):
+    for path in sorted(Path("data/eval").glob("*.json")):
         scores = read_metrics(path)[arguments.protocol]
         variant = params["variants"].get(path.stem)
         row = {NAMES.get(key, key): scores[key] for key in KEYS if scores.get(key) is not None}
@@ -61,7 +61,7 @@ def main() -> None:
         took = [seconds[stage] for stage in stages if stage in seconds]
         row |= {"seconds": round(sum(took), 1)} if took and path.stem not in arguments.resumed else {}
         if variant:
-            trained = read_metrics(Path(f"metrics/train/{path.stem}.json"))
+            trained = read_metrics(Path(f"data/numbers/train/{path.stem}.json"))
             row["seeds"] = variant.get("train", {}).get("seeds", params["train"]["seeds"])
             row |= {key: trained[key] for key in ("val_top1", "val_map", "epochs_run") if key in trained}
         rows[path.stem] = row | about

@@ -7,6 +7,6 @@ from pathlib import Path
 if importlib.util.find_spec("dvc") is None:
     sys.exit(
         f"ERROR: {sys.executable} lacks the packages of requirements.txt. "
-        "Use `make repro`, or `source .venv/bin/activate` before `dvc`."
+        "Use `make repro`, `uv run dvc repro`, or `source .venv/bin/activate` before `dvc`."
     )
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))

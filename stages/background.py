@@ -11,7 +11,7 @@ import numpy as np
 
 from pelage.common.files import write_json
 from pelage.common.hashes import hashed_folder
-from pelage.common.params import choose, read_params
+from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import crop_file, read_table, rejected_table, write_table
 from pelage.preprocess.background import (
@@ -46,7 +46,7 @@ def mean(values: list[float]) -> float | None:
 
 def main() -> None:
     params = read_params()
-    part = choose(sys.argv[1], params["parts"], "parts")
+    part = sys.argv[1]
     segmenter = load_segmenter(params["background"]["model"], Path("data/weights/u2netp.onnx"))
     numbers = {"x": float, "y": float, "w": float, "h": float}
     detections = read_table(Path("data/detections.csv"), numbers, ["crop_id", "image_id", "part", *numbers])

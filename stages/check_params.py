@@ -10,7 +10,7 @@ import _path  # noqa: F401
 from pelage.common.files import write_text
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
-from pelage.settings.check import check_params
+from pelage.settings.check import check_params, left_out
 from pelage.settings.paths import check_paths
 
 TOLD = "The data set, the variants and the matchers of params.yaml name what exists.\n"
@@ -22,6 +22,8 @@ def main() -> None:
     check_paths(params)
     check_params(params)
     write_text(Path("data/params_checked.txt"), TOLD)
+    if idle := left_out(params):
+        print(f"check_params: parts is {', '.join(params['parts'])}, so these are left out: {', '.join(idle)}")
     counted = f"{len(params['variants'])} variants, {len(params['matchers'])} matchers"
     print(f"check_params: data set {params['ingest']['dataset']}, {counted}")
 

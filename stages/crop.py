@@ -6,7 +6,7 @@ from pathlib import Path
 import _path  # noqa: F401
 
 from pelage.common.hashes import hashed_folder
-from pelage.common.params import choose, read_params
+from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_table, rejected_table, write_table
 from pelage.preprocess.crop import crop_photos
@@ -14,7 +14,7 @@ from pelage.preprocess.crop import crop_photos
 
 def main() -> None:
     params = read_params()
-    part = choose(sys.argv[1], params["parts"], "parts")
+    part = sys.argv[1]
     photos = read_table(Path("data/clean.csv"), required=["image_id", "path"])
     numbers = {"x": float, "y": float, "w": float, "h": float}
     detections = read_table(Path("data/detections.csv"), numbers, ["crop_id", "image_id", "part", *numbers])

@@ -8,14 +8,14 @@ import numpy as np
 
 from pelage.common.files import write_json
 from pelage.common.hashes import hashed_folder
-from pelage.common.params import choose, read_params
+from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.preprocess.edges import draw_edges
 
 
 def main() -> None:
     params = read_params()
-    part = choose(sys.argv[1], params["parts"], "parts")
+    part = sys.argv[1]
     views = Path("data/views")
     with (
         hashed_folder(views / "crop_edge" / part) as crop_edge,

@@ -1,6 +1,6 @@
-"""Evaluate: data/rankings and data/split.csv -> metrics/eval/, plots/cmc/, plots/roc/, one file a method.
+"""Evaluate: data/rankings and data/split.csv -> data/eval/, plots/cmc/, plots/roc/, one file a method.
 
-Numbers of single seeds stand in metrics/seeds.json, for the methods that were trained with several.
+Numbers of single seeds stand in data/seeds.json, for the methods that were trained with several.
 """
 
 from pathlib import Path
@@ -48,13 +48,13 @@ def main() -> None:
         if len(files) > 1:
             by_seed = dict(zip([file.stem for file in files], answers, strict=True))
             seeds[method] = seed_scores(questions[part], by_seed)
-    folders = Path("metrics/eval"), Path("plots/cmc"), Path("plots/roc")
+    folders = Path("data/eval"), Path("plots/cmc"), Path("plots/roc")
     with fresh_folder(folders[0]) as metrics, fresh_folder(folders[1]) as cmc, fresh_folder(folders[2]) as roc:
         for method, (scores, cmc_curve, roc_curve) in results.items():
             write_json(metrics / f"{method}.json", scores)
             write_table(cmc / f"{method}.csv", cmc_curve)
             write_table(roc / f"{method}.csv", roc_curve)
-    write_json(Path("metrics/seeds.json"), seeds)
+    write_json(Path("data/seeds.json"), seeds)
     for protocol in ("closed", "open", "disjoint"):
         top = {method: scores[protocol]["top1"] for method, (scores, *_) in results.items()}
         best = max(top, key=lambda method: -1.0 if top[method] is None else top[method])

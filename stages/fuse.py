@@ -1,4 +1,4 @@
-"""Fuse: data/rankings of some methods and the split -> data/fused.parquet, metrics/fuse.json, plots/reliability.csv."""
+"""Fuse: data/rankings of some methods, the split -> data/fused.parquet, data/numbers/, plots/reliability.csv."""
 
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def main() -> None:
 
     write_parquet(Path("data/fused.parquet"), rank_pairs(pairs, params["search"]["depth"]))
     metrics = {name: round(value, 4) if isinstance(value, float) else value for name, value in metrics.items()}
-    write_json(Path("metrics/fuse.json"), metrics)
+    write_json(Path("data/numbers/fuse.json"), metrics)
     write_table(Path("plots/reliability.csv"), diagram.round(4))
     print(f"fuse: {' + '.join(methods)}, {metrics['calibration']}, {metrics['pairs']} pairs, ECE {metrics['ece']}")
 

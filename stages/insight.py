@@ -53,7 +53,7 @@ def main() -> None:
         for label, image in zip(classes["label"], inverted, strict=True):
             write_png(folder / "inverted" / crop_file(label), image)
     numbers = {"variant": name, "part": part, "view": view, **summary(pairs, classes)}
-    write_json(Path("metrics/insight.json"), numbers)
+    write_json(Path("data/numbers/insight.json"), numbers)
     print("insight: " + ", ".join(f"{key} {value}" for key, value in numbers.items()))
 
 

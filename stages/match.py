@@ -1,4 +1,4 @@
-"""Match MATCHER: crops, masks, data/split.csv -> data/rankings/ and data/matches/MATCHER.parquet, metrics/match/.
+"""Match MATCHER: crops, masks, data/split.csv -> data/rankings/ and data/matches/MATCHER.parquet, numbers.
 
 Crops whose masks fell back (data/rejected/background_PART.csv) are counted.
 """
@@ -48,7 +48,7 @@ def main() -> None:
         "keypoints_mean": round(float(counts.mean()), 4) if len(counts) else None,
         **summary,
     }
-    write_json(Path(f"metrics/match/{matcher.name}.json"), metrics)
+    write_json(Path(f"data/numbers/match/{matcher.name}.json"), metrics)
     told = f"{len(counts)} crops of {matcher.part}, {metrics['crops_without_keypoints']} without keypoints"
     print(f"match {matcher.name}: {told}")
     counted = ", ".join(f"{protocol} {counted['queries']}" for protocol, counted in summary.items())

@@ -1,4 +1,4 @@
-"""MLP: crops and split -> data/rankings/mlp.parquet and random_mlp.parquet, plots/mlp_grid.csv, metrics/mlp.json."""
+"""MLP: crops and split -> data/rankings/mlp.parquet and random_mlp.parquet, plots/mlp_grid.csv, numbers."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def main() -> None:
             rankings = search(embed(networks[method], names, inputs), sets, SearchRules(params["search"]["depth"]))
         write_parquet(Path(f"data/rankings/{method}.parquet"), rankings)
     write_table(Path("plots/mlp_grid.csv"), searched)
-    write_json(Path("metrics/mlp.json"), metrics)
+    write_json(Path("data/numbers/mlp.json"), metrics)
     print("mlp: " + ", ".join(f"{name} {value}" for name, value in metrics.items()))
 
 

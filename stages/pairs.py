@@ -29,7 +29,7 @@ def main() -> None:
     rankings, metrics = rank_pairs(described, sets, params["search"]["depth"], **{key: wanted[key] for key in keys})
 
     write_parquet(Path("data/rankings/orb_sift_brisk_lightgbm.parquet"), rankings)
-    write_json(Path("metrics/pairs.json"), metrics)
+    write_json(Path("data/numbers/pairs.json"), metrics)
     told = {name: f"{value:.3f}" for name, value in metrics.get("closed", {}).items() if "average_precision" in name}
     print(f"pairs: {metrics['pairs']} training pairs, closed " + ", ".join(f"{k} {v}" for k, v in told.items()))
 

@@ -1,4 +1,4 @@
-"""Rematch REMATCHER: shortlists, crops, masks -> data/rankings/ and data/matches/REMATCHER.parquet, metrics/match/."""
+"""Rematch REMATCHER: shortlists, crops, masks -> data/rankings/ and data/matches/REMATCHER.parquet, numbers."""
 
 import sys
 import time
@@ -55,7 +55,7 @@ def main() -> None:
         "pairs": unique,
         "best_score_mean": {protocol: round(float(score), 4) for protocol, score in first.items()},
     }
-    write_json(Path(f"metrics/match/{name}.json"), metrics)
+    write_json(Path(f"data/numbers/match/{name}.json"), metrics)
     print(
         f"rematch {name}: {unique} pairs of {len(counts)} crops, {unique / max(seconds, 1e-9):.1f} pairs/s on {device}"
     )

@@ -1,4 +1,4 @@
-"""Report: what all stages found -> data/report/ (index.html, leaderboard.md), data/leaderboard.csv, plots/*.png."""
+"""Report: what all stages found -> data/report/ (index.html, leaderboard.md), plots/*.png."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 from pelage.common.files import fresh_folder, write_bytes, write_text
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
-from pelage.common.tables import read_parquet, read_table, write_table
+from pelage.common.tables import read_parquet, read_table
 from pelage.matching.fusion import RECIPROCAL_RANK
 from pelage.matching.matches import matches_table
 from pelage.matching.rankings import FUSED, ranking_files
@@ -31,9 +31,10 @@ def main() -> None:
     trained = [f"train/{name}" for name in networks]
     compared = [f"match/{method.name}" for method in methods if method.kind == "local"]
     ranked = [*trained, *compared, "mlp", "pairs", "fuse", "insight"]
-    stages = ["ingest", "clean", "detect", *per_part[len(parts) :], "split", "leakage", *ranked]
+    stages = ["headline", "ingest", "clean", "detect", *per_part[len(parts) :], "split", "leakage"]
     metrics = {stage: read_metrics(Path(f"metrics/{stage}.json")) for stage in stages}
-    seeds = read_metrics(Path("metrics/seeds.json"))
+    metrics |= {stage: read_metrics(Path(f"data/numbers/{stage}.json")) for stage in ranked}
+    seeds = read_metrics(Path("data/seeds.json"))
     rejecting = ["ingest", "clean", "detect", "claims", *per_part[: 2 * len(parts)]]
     rejected = {stage: read_table(Path(f"data/rejected/{stage}.csv")) for stage in rejecting}
 
@@ -45,7 +46,7 @@ def main() -> None:
     histories = {name: read_table(Path(f"plots/training/{name}.csv"), figures.HISTORY) for name in networks}
     planes = {name: read_parquet(Path(f"data/umap/{name}.parquet")) for name in networks}
     curves = {method.name: read_table(Path(f"plots/cmc/{method.name}.csv"), figures.CURVES) for method in methods}
-    table = leaderboard({m.name: read_metrics(Path(f"metrics/eval/{m.name}.json")) for m in methods}, methods)
+    table = leaderboard({m.name: read_metrics(Path(f"data/eval/{m.name}.json")) for m in methods}, methods)
     first = leader(table)
     ranking = of_protocol(ranking_files(first["method"])[0], first["protocol"])
     local = best_local(table, first)
@@ -85,7 +86,6 @@ def main() -> None:
     with fresh_folder(Path("data/report")) as folder:
         write_text(folder / "index.html", html)
         write_text(folder / "leaderboard.md", markdown(table))
-    write_table(Path("data/leaderboard.csv"), table)
     print(f"report: {len(methods)} methods in data/report/index.html ({len(html) // 1024} kB)")
 
 

@@ -60,7 +60,7 @@ def main() -> None:
     first = runs[min(runs)]
     write_table(Path(f"plots/training/{variant.name}.csv"), history_table(runs))
     write_parquet(Path(f"data/umap/{variant.name}.parquet"), umap_table(data, first.pictures if first else {}))
-    write_json(Path(f"metrics/train/{variant.name}.json"), numbers)
+    write_json(Path(f"data/numbers/train/{variant.name}.json"), numbers)
     print(f"train {variant.name}: " + ", ".join(f"{name} {value}" for name, value in numbers.items()))
 
 

@@ -1,4 +1,4 @@
-"""Tune REMATCHER: its fetched weights, training crops -> data/tuned_weights/REMATCHER/, metrics/tune/."""
+"""Tune REMATCHER: its fetched weights, training crops -> data/tuned_weights/REMATCHER/, numbers."""
 
 import sys
 from functools import partial
@@ -50,7 +50,7 @@ def main() -> None:
     with fresh_folder(Path("data/tuned_weights") / name) as folder:
         for file, content in files.items():
             write_bytes(folder / file, content)
-    write_json(Path(f"metrics/tune/{name}.json"), metrics)
+    write_json(Path(f"data/numbers/tune/{name}.json"), metrics)
     print(f"tune {name}: " + ", ".join(f"{key} {value}" for key, value in metrics.items() if value is not None))
 
 

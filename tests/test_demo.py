@@ -99,11 +99,11 @@ def test_what_came_out(project):
     assert split.groupby("encounter")["subset"].nunique().max() <= 2  # one subset, and `none` for unknown animals
     others = ("sift_lnbnn", "mlp", "orb_sift_brisk_lightgbm", "fused", "random_mlp", "random", "majority")
     for method in ("cosface", "face", *others):
-        metrics = json.loads((project.folder / f"metrics/eval/{method}.json").read_text())
+        metrics = json.loads((project.folder / f"data/eval/{method}.json").read_text())
         assert {"closed", "open", "disjoint"} <= set(metrics)
         assert len({tuple(protocol) for protocol in metrics.values()}) == 1, "the same keys everywhere"
         assert metrics["closed"]["seeds"] == (2 if method == "cosface" else 1)
-    assert set(json.loads((project.folder / "metrics/seeds.json").read_text())["cosface"]["closed"]) == {"1", "2"}
+    assert set(json.loads((project.folder / "data/seeds.json").read_text())["cosface"]["closed"]) == {"1", "2"}
     page = (project.folder / "data/report/index.html").read_text()
     assert "sift_lnbnn" in page and "cosface (2 seeds)" in page
 
@@ -112,7 +112,7 @@ def test_margin_retrains_and_nothing_before(project):
     project.set(loss__margin=0.5)
     stages = ran(project.dvc("repro").stdout) - ALWAYS
     assert stages
-    after = {"train", "embed", "search", "fuse", "evaluate", "insight", "report"}
+    after = {"train", "embed", "search", "fuse", "evaluate", "insight", "headline", "report"}
     assert {name.split("@")[0] for name in stages} <= after
     assert {"train@cosface", "train@face"} <= stages
 
@@ -121,9 +121,21 @@ def test_hed_reruns_edges_and_what_reads_edge_views(project):
     project.set(edges__method="hed")
     stages = ran(project.dvc("repro").stdout) - ALWAYS
     assert {"edges@flank", "train@cosface"} <= stages
-    after = {"edges", "train", "embed", "search", "fuse", "evaluate", "insight", "report"}
+    after = {"edges", "train", "embed", "search", "fuse", "evaluate", "insight", "headline", "report"}
     assert {name.split("@")[0] for name in stages} <= after
     assert "train@face" not in stages, "the face variant reads the view without edges"
+
+
+def test_a_part_is_dropped_by_one_edit(project):
+    """The face variant stays in params.yaml; its stages find no crop, it is told once, and no table shows it."""
+    project.set(parts=["flank"])
+    told = project.dvc("repro").stdout
+    assert told.count("left out: variants.face") == 1
+    split = read_table(project.folder / "data/split.csv")
+    assert set(split["part"]) == {"flank"} and not any((project.folder / "data/views/crop/face").iterdir())
+    board = read_table(project.folder / "plots/leaderboard.csv")
+    assert {"cosface", "sift_lnbnn", "mlp"} <= set(board["method"]) and "face" not in set(board["method"])
+    assert ran(project.dvc("repro").stdout) == {"inventory"}
 
 
 def test_an_unknown_data_set_is_named_and_nothing_is_lost(project):

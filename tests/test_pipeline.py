@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 
 from pelage.common.hashes import hashes_of
 from pelage.common.params import read_yaml
+from pelage.common.tables import PARTS
 from pelage.matching.local.matchers import read_matcher
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,15 +29,18 @@ TEMPLATES = {name: stage.get("do", stage) for name, stage in DVC["stages"].items
 
 
 def stage_names(dvc: dict, params: dict) -> set[str]:
-    """All stages as DVC names them: `foreach` over a mapping or a list of a parameter."""
+    """All stages as DVC names them: `foreach` over the parts, or over a mapping of a parameter."""
     names = set()
     for name, stage in dvc["stages"].items():
         if "foreach" in stage:
-            items = params[re.fullmatch(r"\$\{(\w+)\}", stage["foreach"]).group(1)]
-            names |= {f"{name}@{item}" for item in items}
+            names |= {f"{name}@{item}" for item in looped(stage["foreach"], params)}
         else:
             names.add(name)
     return names
+
+
+def looped(foreach, params: dict):
+    return foreach if isinstance(foreach, list) else params[re.fullmatch(r"\$\{(\w+)\}", foreach).group(1)]
 
 
 def script_of(stage: dict) -> Path:
@@ -143,7 +147,7 @@ def test_every_script_is_a_stage():
 
 def test_every_param_is_a_dependency_of_some_stage():
     patterns = [key for stage in TEMPLATES.values() for key in param_keys(stage)]
-    loops = {stage["foreach"].strip("${}") for stage in DVC["stages"].values() if "foreach" in stage}
+    loops = {str(stage["foreach"]).strip("${}") for stage in DVC["stages"].values() if "foreach" in stage}
     idle = [leaf for leaf in leaves(PARAMS) if leaf not in loops and not any(covers(p, leaf) for p in patterns)]
     assert not idle
 
@@ -231,7 +235,7 @@ def test_the_stage_of_a_folder_of_images_writes_its_hashes():
 def needed(name: str) -> set[str]:
     """Names of the stages, as templates, whose outputs a stage needs, however far up."""
     made = {
-        path.split("${")[0]: stage
+        (path.split("${")[0], stage)
         for stage, template in TEMPLATES.items()
         for kind in ("outs", "metrics", "plots")
         for path, _ in outputs(template, kind)
@@ -240,7 +244,7 @@ def needed(name: str) -> set[str]:
     while waiting:
         for dep in TEMPLATES[waiting.pop()]["deps"]:
             dep = dep.split("${")[0]
-            for stage in {stage for path, stage in made.items() if path.startswith(dep) or dep.startswith(path)}:
+            for stage in {stage for path, stage in made if path.startswith(dep) or dep.startswith(path)}:
                 if stage not in found:
                     found.add(stage)
                     waiting.append(stage)
@@ -261,6 +265,11 @@ def test_the_check_of_the_parameters_sees_all_of_them_and_waits_for_nothing():
 def test_lock_has_every_stage_and_no_other():
     lock = read_yaml(ROOT / "dvc.lock")
     assert set(lock["stages"]) == stage_names(DVC, PARAMS)
+
+
+def test_crops_of_every_part_have_their_stages_whatever_parts_are_wanted():
+    assert [tuple(DVC["stages"][stage]["foreach"]) for stage in ("crop", "background", "edges")] == [PARTS] * 3
+    assert "crop@face" in stage_names(DVC, PARAMS | {"parts": ["flank"]})
 
 
 def test_params_are_plain_yaml():
@@ -287,7 +296,7 @@ def test_a_new_variant_or_matcher_needs_params_only(tmp_path):
     listed = set(dvc(tmp_path, "stage", "list", "--name-only").split())
     assert listed == stage_names(DVC, params)
     assert {"train@brand_new", "embed@brand_new", "search@brand_new", "match@newer", "rematch@aliked"} <= listed
-    for stage in ("evaluate", "report"):
+    for stage in ("evaluate", "headline", "report"):
         assert {"variants", "matchers", "rematchers"} <= set(param_keys(TEMPLATES[stage]))
 
 

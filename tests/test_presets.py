@@ -63,11 +63,10 @@ def test_variants_are_replaced_and_the_sections_around_them_stay(tmp_path):
 
 
 @pytest.mark.parametrize("name", presets.preset_names(ROOT / "presets"))
-def test_every_preset_fits_and_can_be_taken_back(name, project, capsys):
-    presets.main([name])
-    assert "+++ params.yaml" in capsys.readouterr().out
+def test_every_preset_fits_and_can_be_taken_back(name, project):
+    assert "+++ params.yaml" in presets.apply(name)
     assert Path("params.yaml").read_text() != TEXT
-    presets.main(["--undo"])
+    presets.undo()
     assert Path("params.yaml").read_text() == TEXT
 
 

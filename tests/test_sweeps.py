@@ -15,8 +15,8 @@ from pelage import presets
 from pelage.common.errors import PelageError
 from pelage.common.params import read_yaml
 from pelage.settings.check import check_params
-from pelage.sweeps import __main__ as sweeps
-from pelage.sweeps.effects import effects, effects_figure, summary, trial_table
+from pelage.sweeps.effects import best_epochs, effects, effects_figure, summary, trial_table
+from pelage.sweeps.experiments import sweep
 from pelage.sweeps.recipe import override, trial_names, trials
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,7 +76,7 @@ def test_every_trial_of_every_sweep_is_allowed(name):
 
 
 def shown(scores):
-    """What `dvc exp show --json` tells of experiments: name -> (executor's state, score)."""
+    """What `dvc exp show --json` tells of experiments: name -> (executor's state, score); a score is a commit here."""
     return [
         {"rev": "workspace", "experiments": None},
         {
@@ -85,9 +85,7 @@ def shown(scores):
                 {
                     "name": name,
                     "executor": state and {"state": state},
-                    "revs": [
-                        {"data": {"metrics": {"metrics/train/t.json": {"data": {"val_map": score, "val_top1": 1.0}}}}}
-                    ],
+                    "revs": [{"rev": str(score)}],
                 }
                 for name, (state, score) in scores.items()
             ],
@@ -95,11 +93,23 @@ def shown(scores):
     ]
 
 
+def history(commit):
+    """Two seeds of two epochs; the first of the one and the last of the other are best, around the commit's score."""
+    score = float(commit)
+    scores = [score + 0.1, 0.0, 0.01, score - 0.1]
+    return pd.DataFrame({"seed": [1, 1, 2, 2], "epoch": [1, 2, 1, 2], "val_map": scores, "val_top1": 1.0})
+
+
+def test_the_best_epoch_of_each_seed_counts():
+    assert best_epochs(history("0.4")) == {"val_top1": 1.0, "val_map": 0.4}
+    assert best_epochs(pd.DataFrame()) == best_epochs(history("nan").assign(val_map=None)) == {}
+
+
 def test_effects_by_hand():
     wanted = [{"m": 0.1, "n": "x"}, {"m": 0.1, "n": "y"}, {"m": 0.3, "n": "x"}, {"m": 0.3}, {"m": 0.3}, {"m": 0.3}]
     told = {"s-001": ("success", 0.2), "s-002": (None, 0.6), "s-003": ("success", 0.5), "s-004": ("failed", 0.9),
             "s-005": ("queued", 0.9)}  # fmt: skip
-    table = trial_table(shown(told), trial_names("s", 6), wanted, "t")
+    table = trial_table(shown(told), trial_names("s", 6), wanted, history)
     assert list(table["state"]) == ["done", "done", "done", "failed", "waiting", "waiting"]
     assert table["val_map"].tolist()[:3] == [0.2, 0.6, 0.5] and table["val_map"].isna().sum() == 3
     rows = effects(table, ["m", "n"]).to_numpy().tolist()
@@ -120,7 +130,7 @@ def test_effects_by_hand():
 def test_many_levels_of_a_number_are_cut_at_quartiles():
     wanted = [{"lr": 0.001 * (place + 1)} for place in range(12)]
     told = {name: ("success", place / 12) for place, name in enumerate(trial_names("s", 12))}
-    rows = effects(trial_table(shown(told), trial_names("s", 12), wanted, "t"), ["lr"])
+    rows = effects(trial_table(shown(told), trial_names("s", 12), wanted, history), ["lr"])
     assert rows["trials"].tolist() == [3, 3, 3, 3] and rows["best"].is_monotonic_increasing
 
 
@@ -136,28 +146,28 @@ def test_queued_run_and_read_with_dvc(tmp_path, monkeypatch):
     (tmp_path / "presets").mkdir()
     (tmp_path / "presets/tiny.yaml").write_text(json.dumps(preset))
     (tmp_path / "stage.py").write_text(
-        "import json, pathlib, ruamel.yaml\n"
+        "import pathlib, ruamel.yaml\n"
         "margin = ruamel.yaml.YAML(typ='safe').load(pathlib.Path('params.yaml'))['loss']['margin']\n"
-        "pathlib.Path('metrics/train').mkdir(parents=True, exist_ok=True)\n"
-        "pathlib.Path('metrics/train/t.json').write_text(json.dumps({'val_map': margin, 'val_top1': margin}))\n"
+        "pathlib.Path('plots/training').mkdir(parents=True, exist_ok=True)\n"
+        "pathlib.Path('plots/training/t.csv').write_text(f'seed,epoch,val_top1,val_map\\n1,1,{margin},{margin}\\n')\n"
     )
-    metrics = {"metrics/train/t.json": {"cache": False}}
-    stage = {"cmd": "python stage.py", "params": ["loss.margin"], "metrics": [metrics]}
+    plots = {"plots/training/t.csv": {"cache": False}}
+    stage = {"cmd": "python stage.py", "params": ["loss.margin"], "plots": [plots]}
     (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": {"train": stage}}))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     for command in ("git init -q", "git config user.email a@b.c", "git config user.name a", "dvc init -q", "git add -A",
                     "git commit -qm first"):  # fmt: skip
         subprocess.run(command.split(), check=True)
-    sweeps.main(["queue", "tiny"])
+    sweep("queue", "tiny")
     again = subprocess.run(["dvc", "queue", "status"], capture_output=True, text=True, check=True).stdout
-    sweeps.main(["queue", "tiny"])
+    sweep("queue", "tiny")
     assert again == subprocess.run(["dvc", "queue", "status"], capture_output=True, text=True, check=True).stdout
     assert "tiny-001" in again
     subprocess.run(["dvc", "exp", "run", "--run-all"], check=True, capture_output=True)
-    sweeps.main(["read", "tiny"])
+    sweep("read", "tiny")
     table = pd.read_csv("sweeps/tiny/trials.csv")
     assert table["state"].tolist() == ["done"] and table["val_map"].tolist() == [0.25]
     shutil.copy(ROOT / "params.yaml", "params.yaml")
-    with pytest.raises(PelageError, match=r"run `python -m pelage.presets tiny` and commit it"):
-        sweeps.main(["queue", "tiny"])
+    with pytest.raises(PelageError, match=r"run `pelage presets tiny` and commit it"):
+        sweep("queue", "tiny")

@@ -1,12 +1,12 @@
 """Presets: the parameters of one purpose, applied to `params.yaml` visibly and reversibly.
 
-    python -m pelage.presets                 which presets there are
-    python -m pelage.presets leopard_paper   apply one; prints what it changes, as `git diff` will show it
-    python -m pelage.presets --undo          take the last one back
+    pelage presets                 which presets there are
+    pelage presets leopard_paper   apply one; prints what it changes, as `git diff` will show it
+    pelage presets --undo          take the last one back
 
 A preset is `presets/<name>.yaml`: `about` says what it reproduces and from which source, `variants` replaces the
 section of that name, `set` holds values laid over the other sections (and may add matchers and rematchers), and `sweep`
-says what `pelage.sweeps` varies.
+says what `pelage sweeps` varies.
 Comments of `params.yaml` stay. The pipeline itself knows `params.yaml` alone.
 """
 
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -156,22 +155,3 @@ def undo() -> str:
 
 def _memory(when: str) -> Path:
     return cache_root() / "presets" / f"{when}.yaml"
-
-
-def main(arguments: Sequence[str]) -> None:
-    """List presets, apply one, or take the last one back."""
-    if not arguments:
-        for name in preset_names():
-            print(f"{name}: {' '.join(read_preset(name)['about'].split())}")
-    elif len(arguments) > 1:
-        raise PelageError(f"Give one preset, not {len(arguments)}.")
-    else:
-        change = undo() if arguments[0] == "--undo" else apply(arguments[0])
-        print(change or "params.yaml is so already; nothing was changed.", end="" if change else "\n")
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except PelageError as error:
-        sys.exit(f"ERROR: {error}")

@@ -154,13 +154,13 @@ def test_the_stage_takes_files_of_seeds_and_single_files(split, rankings, perfec
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["evaluate.py"])
     runpy.run_path(str(ROOT / "stages/evaluate.py"))["main"]()
-    found = {path.stem: json.loads(path.read_text()) for path in Path("metrics/eval").iterdir()}
+    found = {path.stem: json.loads(path.read_text()) for path in Path("data/eval").iterdir()}
     assert set(found) == {"net", "sift_lnbnn", *NAMED}
     assert len({tuple(scores) for method in found.values() for scores in method.values()}) == 1
     net, sift = found["net"]["closed"], found["sift_lnbnn"]["closed"]
     assert (net["seeds"], net["top1"], net["top1_sd"]) == (2, 0.95, 0.0707)
     assert (sift["seeds"], sift["top1_sd"], sift["top1_minus_sift"]) == (1, None, 0)
     assert net["top1_minus_sift"] == pytest.approx(net["top1"] - sift["top1"], abs=1e-4)
-    seeds = json.loads(Path("metrics/seeds.json").read_text())
+    seeds = json.loads(Path("data/seeds.json").read_text())
     assert list(seeds) == ["net"] and list(seeds["net"]["closed"]) == ["2", "10"]
     assert seeds["net"]["closed"]["10"]["top1"] == 0.9

@@ -59,7 +59,7 @@ def insight(tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "argv", ["stage.py", variant])
         for name in ("embed", "search", "insight"):
             runpy.run_path(str(ROOT / "stages" / f"{name}.py"))["main"]()
-        return json.loads(Path("metrics/insight.json").read_text())
+        return json.loads(Path("data/numbers/insight.json").read_text())
 
     return run
 

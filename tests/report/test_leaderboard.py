@@ -268,6 +268,8 @@ def test_methods_come_from_params_alone():
     assert by_name["fused"].part == "flank"
     params["loss"]["plus"] = {"name": "triplet"}
     assert list_methods(params)[0].detail == "tiny, triplet + triplet"
+    params["parts"] = ["face"]
+    assert [method.name for method in list_methods(params)] == ["a", "b"], "methods of other parts are left out"
 
 
 def test_missing_metrics_are_named(tmp_path):

@@ -1,27 +1,29 @@
-"""The table of a pull request, on differences written by hand as `dvc metrics diff --json --all` prints them."""
+"""The table of a pull request, on changes written by hand, and on two leaderboards in git."""
 
 from __future__ import annotations
 
-import io
-import json
+import subprocess
 
-from pelage.report import pivot as module
-from pelage.report.pivot import pivot
+import pytest
+
+from pelage.common.errors import PelageError
+from pelage.common.tables import write_table
+from pelage.report.pivot import compared, pivot
+from pelage.report.tables import Method, leaderboard, markdown, read_board
 
 DIFF = {
-    "metrics/eval/sift_lnbnn.json": {
+    "sift_lnbnn": {
         "closed.top1": {"old": 0.4, "new": 0.4, "diff": 0.0},
         "closed.map": {"old": 0.445, "new": 0.445, "diff": 0.0},
     },
-    "metrics/eval/net.json": {
+    "net": {
         "closed.top1": {"old": 0.541, "new": 0.543, "diff": 0.002},
         "closed.map": {"old": 0.61, "new": 0.603, "diff": -0.007},
         "open.auroc": {"old": 0.8, "new": 0.75, "diff": -0.05},
         "closed.queries": {"old": 50, "new": 51, "diff": 1},
     },
-    "metrics/eval/fresh.json": {"closed.top1": {"old": None, "new": 0.2}},
-    "metrics/eval/dropped.json": {"closed.top1": {"old": 0.3, "new": None}},
-    "metrics/clean.json": {"kept": {"old": 1, "new": 2, "diff": 1}},
+    "fresh": {"closed.top1": {"old": None, "new": 0.2}},
+    "dropped": {"closed.top1": {"old": 0.3, "new": None}},
 }
 
 
@@ -45,7 +47,7 @@ def test_methods_against_metrics_with_changes_in_brackets():
 
 def test_seeds_and_spread_of_the_new_side():
     seeded = {"closed.seeds": {"old": 1, "new": 3, "diff": 2}, "closed.top1_sd": {"old": None, "new": 0.0512}}
-    closed = table(pivot(DIFF | {"metrics/eval/net.json": DIFF["metrics/eval/net.json"] | seeded}), "closed")
+    closed = table(pivot(DIFF | {"net": DIFF["net"] | seeded}), "closed")
     assert closed["net (3 seeds)"][closed["method"].index("top-1")] == "0.543 ± 0.051 (+0.002)"
     assert closed["net (3 seeds)"][closed["method"].index("mAP")] == "0.603 (-0.007)"
 
@@ -54,7 +56,6 @@ def test_a_protocol_lists_only_methods_that_have_numbers_in_it():
     text = pivot(DIFF)
     assert list(table(text, "open"))[2:] == ["net"]
     assert "disjoint" not in text
-    assert "clean" not in text
 
 
 def test_the_order_of_files_does_not_matter():
@@ -65,7 +66,29 @@ def test_nothing_to_compare():
     assert pivot({}) == "No metrics of methods to compare."
 
 
-def test_a_difference_on_standard_input(monkeypatch, capsys):
-    monkeypatch.setattr(module.sys, "stdin", io.StringIO(json.dumps(DIFF)))
-    module.main(["-"])
-    assert capsys.readouterr().out.strip() == pivot(DIFF)
+def board(**top1):
+    methods = [Method(name, "network", "flank", "crop", "") for name in top1]
+    scores = {name: {"closed": {"queries": 4, "queries_with_match": 4, "top1": value}} for name, value in top1.items()}
+    return leaderboard(scores, methods)
+
+
+def test_a_leaderboard_is_read_as_it_was_written(tmp_path):
+    made = board(a=0.5, b=None, c=0.125)
+    write_table(tmp_path / "board.csv", made)
+    read = read_board((tmp_path / "board.csv").read_text())
+    assert markdown(read) == markdown(made)
+    assert read["place"].tolist()[:2] == [1, 2] and read["top1"].tolist()[:2] == [0.5, 0.125]
+
+
+def test_two_leaderboards_in_git(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in ("git init -q", "git config user.email a@b.c", "git config user.name a"):
+        subprocess.run(command.split(), check=True)
+    write_table(tmp_path / "plots/leaderboard.csv", board(a=0.5, b=0.25))
+    subprocess.run(["git", "add", "-A"], check=True)
+    subprocess.run(["git", "commit", "-qm", "first"], check=True)
+    write_table(tmp_path / "plots/leaderboard.csv", board(a=0.75, c=0.125))
+    closed = table(compared("HEAD"), "closed")
+    assert [closed[name][0] for name in "abc"] == ["0.750 (+0.250)", "gone (0.250)", "0.125 (new)"]
+    with pytest.raises(PelageError, match="git knows no revision 'nowhere'"):
+        compared("nowhere")

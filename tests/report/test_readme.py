@@ -9,7 +9,7 @@ import pytest
 
 from pelage.common.errors import PelageError
 from pelage.common.params import read_params
-from pelage.report.readme import END, PAGES, START, renewed
+from pelage.report.readme import PAGES, renewed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,14 +22,14 @@ def test_pages_show_the_numbers_of_the_committed_metrics(name):
 
 
 def test_links_between_pages_lead_somewhere():
-    for page in [ROOT / "README.md", ROOT / "data/README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for page in [*ROOT.glob("*.md"), ROOT / "data/README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             assert link.startswith("https://") or (page.parent / link).exists(), f"{page.name}: {link}"
 
 
 def test_what_stands_between_the_marks_is_replaced_and_nothing_else():
-    text = f"a\n{START}old\n{END}b\n"
-    once = renewed(text, "new\n")
-    assert once == f"a\n{START}\nnew\n\n{END}b\n" and renewed(once, "new\n") == once
+    text = "a\n<!-- x: how -->\nold\n<!-- /x -->\nb\n"
+    once = renewed(text, "new\n", "x: how")
+    assert once == "a\n<!-- x: how -->\n\nnew\n\n<!-- /x -->\nb\n" and renewed(once, "new\n", "x: how") == once
     with pytest.raises(PelageError, match="put them back"):
         renewed("a\n", "new")

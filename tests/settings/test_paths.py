@@ -80,7 +80,7 @@ SPELLINGS = [
     "data/rejected",
     "data/masks",
     "metrics",
-    "metrics/eval/mine",
+    "data/eval/mine",
     "plots/cmc",
     "data/report/photos",
     ".dvc",

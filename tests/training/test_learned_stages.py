@@ -65,7 +65,7 @@ def stage(name, variant, monkeypatch):
 
 
 def outputs(variant):
-    names = ["data/models/{}/1.safetensors", "plots/training/{}.csv", "metrics/train/{}.json"]
+    names = ["data/models/{}/1.safetensors", "plots/training/{}.csv", "data/numbers/train/{}.json"]
     names += ["data/embeddings/{}/1.parquet", "data/rankings/{}/1.parquet"]
     return [Path(name.format(variant)) for name in names]
 
@@ -79,7 +79,7 @@ def test_from_crops_to_rankings_and_the_same_bytes_again(survey, monkeypatch):
         contents.append([path.read_bytes() for path in outputs("tiny")])
     assert contents[0] == contents[1]
 
-    metrics = json.loads(Path("metrics/train/tiny.json").read_text())
+    metrics = json.loads(Path("data/numbers/train/tiny.json").read_text())
     assert metrics["trained"] and metrics["photos"] == 8 and metrics["labels"] == 4 and metrics["val_queries"] == 4
     assert metrics["seeds"] == 1
     history = pd.read_csv("plots/training/tiny.csv")
@@ -105,7 +105,7 @@ def test_a_further_seed_is_the_only_one_that_is_trained(survey, monkeypatch):
     for name in ("train", "embed", "search"):
         stage(name, "tiny", monkeypatch)
     alone = [path.read_bytes() for path in outputs("tiny")]
-    first = json.loads(Path("metrics/train/tiny.json").read_text())
+    first = json.loads(Path("data/numbers/train/tiny.json").read_text())
     (checkpoint,) = Path(".pelage/checkpoints/tiny/1").glob("*/last.pt")
     finished = checkpoint.stat().st_mtime_ns
 
@@ -121,7 +121,7 @@ def test_a_further_seed_is_the_only_one_that_is_trained(survey, monkeypatch):
     for folder in ("models", "embeddings", "rankings"):
         one, other = (path.read_bytes() for path in sorted(Path("data", folder, "tiny").iterdir()))
         assert one != other
-    metrics, rows = json.loads(Path("metrics/train/tiny.json").read_text()), pd.read_csv("plots/training/tiny.csv")
+    metrics, rows = json.loads(Path("data/numbers/train/tiny.json").read_text()), pd.read_csv("plots/training/tiny.csv")
     best = rows.loc[rows.groupby("seed")["val_map"].idxmax()]
     assert metrics["seeds"] == 2 and metrics["photos"] == first["photos"]
     for key, column in (("best_epoch", "epoch"), ("val_map", "val_map"), ("train_loss", "loss")):
@@ -139,7 +139,11 @@ def test_a_part_without_crops_is_told_and_leaves_empty_outputs(survey, monkeypat
     for name in ("train", "embed", "search"):
         stage(name, "faces", monkeypatch)
     reason = "0 training crops of face with 0 labels; two labels are needed"
-    assert json.loads(Path("metrics/train/faces.json").read_text()) == {"trained": False, "reason": reason, "seeds": 1}
+    assert json.loads(Path("data/numbers/train/faces.json").read_text()) == {
+        "trained": False,
+        "reason": reason,
+        "seeds": 1,
+    }
     columns = "seed,epoch,loss,lr,val_top1,val_top3,val_top5,val_top10,val_map,val_dynamic_top5_ap"
     assert Path("plots/training/faces.csv").read_text() == columns + "\n"
     with safe_open("data/models/faces/1.safetensors", "pt") as file:

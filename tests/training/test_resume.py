@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-OUTPUTS = ["data/models/tiny/1.safetensors", "plots/training/tiny.csv", "metrics/train/tiny.json"]
+OUTPUTS = ["data/models/tiny/1.safetensors", "plots/training/tiny.csv", "data/numbers/train/tiny.json"]
 
 
 def kill_and_compare(tmp_path: Path, tiny_survey, run, moments: list[tuple[str, int]], **train) -> None:

@@ -20,7 +20,7 @@ GLUE = {
     "global_shortlist": 0, "side": 320, "keypoints": 160,
     "tuning": {"epochs": 1, "pairs": 6, "candidates": 3, "batch": 4},
 }  # fmt: skip
-MATCHED = ("data/rankings/glue.parquet", "data/matches/glue.parquet", "metrics/match/glue.json")
+MATCHED = ("data/rankings/glue.parquet", "data/matches/glue.parquet", "data/numbers/match/glue.json")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def weights(made, folder: str) -> dict[str, str]:
 
 def test_tuned_weights_match_leopards_and_two_runs_give_the_same_bytes(project):
     stage(project, "tune")
-    metrics = json.loads((project.folder / "metrics/tune/glue.json").read_text())
+    metrics = json.loads((project.folder / "data/numbers/tune/glue.json").read_text())
     assert metrics["pairs_of_same_animal"] >= 3 and metrics["pairs"] == 2 * metrics["pairs_of_same_animal"]
     assert metrics["top1"] >= metrics["top1_before"] and metrics["mrr"] >= metrics["mrr_before"] > 0.6
     fetched, tuned = weights(project, "match_weights"), weights(project, "tuned_weights")
@@ -95,4 +95,4 @@ def test_without_epochs_the_weights_stay_as_they_were_fetched(project):
     project.set(rematchers={"glue": {**GLUE, "tuning": {"epochs": 0}}})
     assert stage(project, "tune").strip().startswith("tune glue")
     assert weights(project, "tuned_weights") == weights(project, "match_weights")
-    assert set(json.loads((project.folder / "metrics/tune/glue.json").read_text()).values()) == {None}
+    assert set(json.loads((project.folder / "data/numbers/tune/glue.json").read_text()).values()) == {None}

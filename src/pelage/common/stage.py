@@ -54,6 +54,13 @@ def times_file() -> Path:
     return cache_root() / "times.jsonl"
 
 
+def last_times() -> dict[str, float]:
+    """Return the seconds of each stage's last run here."""
+    path = times_file()
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {noted["stage"]: noted["seconds"] for noted in map(json.loads, lines)}
+
+
 def _restore_outputs() -> None:
     """Bring back what DVC removed before it ran this stage: cached outputs by DVC, metrics and plots by git."""
     name = os.environ.get("DVC_STAGE")

@@ -20,6 +20,9 @@ import pandas as pd
 from pelage.common.errors import PelageError
 from pelage.common.files import sha256_bytes, write_bytes, write_text
 
+PARTS = ("flank", "face")
+"""Parts of an animal by which it is known."""
+
 UNKNOWN = "unknown"
 """Identity or orientation that nobody has told."""
 

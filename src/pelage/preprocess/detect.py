@@ -25,7 +25,7 @@ from pelage.common.memo import Memo
 from pelage.common.parallel import cores, parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
-from pelage.common.tables import UNKNOWN, rejected_table
+from pelage.common.tables import PARTS, UNKNOWN, rejected_table
 from pelage.preprocess.animals import (
     Claim,
     claimed_boxes,
@@ -50,7 +50,6 @@ from pelage.preprocess.orientation import judge_side, measure_silhouette, shows_
 from pelage.preprocess.saliency import resize_map
 from pelage.preprocess.shared_bands import SharedBands
 
-PARTS = ("flank", "face")
 ANIMAL_COLUMNS = [
     "image_id", "animal", "x", "y", "w", "h", "score", "found_by", "species", "orientation", "identity", "claimed",
     "shared", "shared_score",

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from pelage.common.images import read_image
-from pelage.common.tables import UNKNOWN
+from pelage.common.tables import PARTS, UNKNOWN
 from pelage.preprocess.animals import WITHIN, name_counts
 from pelage.preprocess.boxes import HIT, covered, cut, pad_box, pair_boxes
-from pelage.preprocess.detect import PARTS, Animal, Sighting
+from pelage.preprocess.detect import Animal, Sighting
 
 BOX = ["x", "y", "w", "h"]
 REASONS = {

@@ -1,40 +1,63 @@
 """The table of a pull request: methods against metrics, with what changed in brackets.
 
-`dvc metrics diff` prints a row a number; a reviewer wants a row a method. Used as
-
-    python -m pelage.report.pivot origin/main
-
-which runs `dvc metrics diff --json --all origin/main`, or with that output on standard input and `-` as the argument.
+`dvc metrics diff` prints a row a number; a reviewer wants a row a method: `pelage pivot origin/main`.
 """
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from pelage.report.tables import HEADLINE, METRIC_NAMES, SHOWN, markdown_row, with_seeds, with_spread
+import pandas as pd
 
-FOLDER = "metrics/eval"
+from pelage.common.errors import PelageError
+from pelage.report.tables import HEADLINE, METRIC_NAMES, SHOWN, WORDS, markdown_row, read_board, with_seeds, with_spread
+
+BOARD = "plots/leaderboard.csv"
+"""All numbers of all methods, as they are in git."""
 
 
-def pivot(diff: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    """Turn a difference of metrics into Markdown.
+def compared(revision: str) -> str:
+    """Return the table of this checkout against a revision.
+
+    Raises:
+        PelageError: git knows no such revision.
+    """
+    now = read_board(Path(BOARD).read_text(encoding="utf-8"))
+    if subprocess.run(
+        ["git", "rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}"], capture_output=True
+    ).returncode:
+        raise PelageError(f"git knows no revision {revision!r}.")
+    shown = subprocess.run(["git", "show", f"{revision}:./{BOARD}"], capture_output=True, check=False)
+    before = read_board(shown.stdout.decode()) if shown.returncode == 0 else now.head(0)
+    return pivot(changes(before, now))
+
+
+def changes(before: pd.DataFrame, now: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return method -> `protocol.metric` -> `{old, new}` of two leaderboards; a side that is missing is None."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for side, board in (("old", before), ("new", now)):
+        for row in board.to_dict("records"):
+            cells = found.setdefault(row["method"], {})
+            for metric in row.keys() - {"place", *WORDS}:
+                cell = cells.setdefault(f"{row['protocol']}.{metric}", {"old": None, "new": None})
+                cell[side] = None if pd.isna(row[metric]) else row[metric]
+    return found
+
+
+def pivot(methods: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """Turn changes of methods into Markdown.
 
     Args:
-        diff: Output of `dvc metrics diff --json --all`: path -> `protocol.metric` -> `{old, new, diff}`, where a side
-            that is missing is None.
+        methods: See `changes`.
 
     Returns:
         A table a protocol, best method first by its headline metric. A cell is `0.603 (+0.002)`, `0.603 (new)` or
         `gone (0.603)`; a method without any number in a protocol has no row there. A method of several seeds says how
         many, and `0.603 ± 0.012` is the standard deviation between them.
     """
-    files = {PurePosixPath(path): values for path, values in diff.items()}
-    methods = {path.stem: values for path, values in files.items() if str(path.parent) == FOLDER}
     sections = [_section(methods, protocol, metrics) for protocol, metrics in SHOWN.items()]
     return "\n\n".join(filter(None, sections)) or "No metrics of methods to compare."
 
@@ -71,18 +94,3 @@ def _cell(cell: Mapping[str, Any], now: str) -> str:
     if old is None:
         return f"{now} (new)"
     return now if new == old else f"{now} ({new - old:+.3f})"
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Print the table for a revision, or for a difference on standard input."""
-    revision = arguments[0] if arguments else "HEAD"
-    if revision == "-":
-        text = sys.stdin.read()
-    else:
-        command = [sys.executable, "-m", "dvc", "metrics", "diff", "--json", "--all", revision]
-        text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    print(pivot(json.loads(text or "{}")))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

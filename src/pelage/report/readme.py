@@ -1,35 +1,54 @@
-"""README and docs/results.md: their numbers are those in metrics/, put there by `make readme` and checked by a test.
-
-PYTHONPATH=src python -m pelage.report.readme
-"""
+"""Pages with numbers: README.md and docs/ say what is committed, put there by `make readme` and checked by a test."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from pelage.common.errors import PelageError
 from pelage.common.files import write_text
-from pelage.common.params import read_params
-from pelage.report.tables import blocks, leaderboard, list_methods, markdown, read_metrics, verdict
+from pelage.model.weights import OwnWeight, Weight, WeightAtAddress, read_weights
+from pelage.report.tables import markdown, markdown_row, number, read_board, read_metrics
 
-START, END = "<!-- numbers: make readme -->\n", "<!-- /numbers -->\n"
+NUMBERS = "numbers: make readme"
+"""What the marks are called between which `renew` writes."""
+
+LISTS = {
+    "src/pelage/model/weights.yaml": "",
+    "src/pelage/model/detectors.yaml": "if `detect.megadetector.model` names it",
+    "src/pelage/matching/learned/weights.yaml": "if a rematcher needs it",
+}
+"""Lists of the weights of others, and when they are fetched."""
 
 
 def headline(root: Path) -> str:
-    """Return what README.md says of the demo's run, from `params.yaml` and `metrics/` below `root`, as Markdown."""
-    ingest, clean, detect = (read_metrics(root / f"metrics/{stage}.json") for stage in ("ingest", "clean", "detect"))
-    told = (
+    """Return what README.md says of the demo's run, from `metrics/` below `root`, as Markdown."""
+    ingest, clean, detect, told = (
+        read_metrics(root / f"metrics/{stage}.json") for stage in ("ingest", "clean", "detect", "headline")
+    )
+    words = (
         f"The demo is a procedural survey of {ingest['identities']} leopards at {ingest['stations']} stations: "
         f"{ingest['photos']} photos, of which {clean['kept']} are kept. {detect['share_over_half']:.1%} of the animals "
-        f"are found (IoU over 0.5), the side is right for {detect['side_accuracy']:.1%} of the flanks "
-        f"where it is decided ({detect['side_undecided']:.1%} stay `unknown`), and {detect['face_recall']:.1%} of the "
-        f"visible faces are found with {detect['face_precision']:.1%} precision. {detect['named_right']:.1%} of the "
-        "names given to animals are right."
+        f"are found (IoU over 0.5), the side is right for {detect['side_accuracy']:.1%} of the flanks where it is "
+        f"decided ({detect['side_undecided']:.1%} stay `unknown`), and {detect['named_right']:.1%} of the names given "
+        f"to animals are right. The check of the split finds {told['leaks']} leaks."
     )
-    lines = [f"* **{part.capitalize()}, {protocol}**: {verdict(rows)}" for part, protocol, rows in blocks(board(root))]
-    return "\n".join([told, "", *lines, "", real_photos(root)]) + "\n"
+    rows = {
+        f"`{told['net']['method']}`, the network that validation prefers": told["net"],
+        "`sift_lnbnn`, local features": told["sift"],
+        "`fused`, several methods as one probability": told["fused"],
+    }
+    table = [
+        markdown_row(["flanks of the demo", "top-1, known animals", "AUROC, known or new", "mAP of flanks"]),
+        markdown_row(["---", "---:", "---:", "---:"]),
+        *(markdown_row([name, *(_cell(row, key) for key in ("top1", "auroc", "flank_map"))])
+          for name, row in rows.items()),
+    ]  # fmt: skip
+    lead = f"`fused` less the best of its parts: {_cell(told['fused'], 'lead')}."
+    return "\n".join([words, "", *table, "", lead, "", real_photos(root)]) + "\n"
 
 
 def real_photos(root: Path) -> str:
@@ -46,36 +65,49 @@ def real_photos(root: Path) -> str:
     )
 
 
+def _cell(row: Mapping[str, Any], key: str) -> str:
+    interval = row[f"{key}_interval"]
+    return number(row[key]) + (f" [{interval}]" if interval else "")
+
+
 def board(root: Path) -> pd.DataFrame:
-    """Return the leaderboard of the metrics below `root`."""
-    methods = list_methods(read_params(root / "params.yaml"))
-    found = {method.name: read_metrics(root / f"metrics/eval/{method.name}.json") for method in methods}
-    return leaderboard(found, methods)
+    """Return the leaderboard that is committed below `root`."""
+    return read_board((root / "plots/leaderboard.csv").read_text(encoding="utf-8"))
 
 
-PAGES = {"README.md": headline, "docs/results.md": lambda root: markdown(board(root))}
+def licences(root: Path) -> str:
+    """Return the weights of others with their licences, from the lists below `root`, as Markdown."""
+    lines = [markdown_row(["file", "licence", "what it is", "where it comes from", "fetched"]), "|---" * 5 + "|"]
+    for path, when in LISTS.items():
+        for weight in read_weights(root / path):
+            lines.append(markdown_row([f"`{weight.name}`", weight.licence, weight.source, _origin(weight), when]))
+    return "\n".join(lines) + "\n"
+
+
+def _origin(weight: Weight | WeightAtAddress | OwnWeight) -> str:
+    return f"`{weight.package}` {weight.version} of the Python index" if isinstance(weight, Weight) else weight.url
+
+
+PAGES = {"README.md": headline, "docs/results.md": lambda root: markdown(board(root)), "docs/weights.md": licences}
 """Pages with numbers, and what writes them."""
 
 
-def renewed(text: str, told: str) -> str:
-    """Return a page with `told` between its two marks.
+def renewed(text: str, told: str, mark: str = NUMBERS) -> str:
+    """Return a page with `told` between its two marks, `<!-- mark -->` and `<!-- /mark -->` (up to a colon).
 
     Raises:
         PelageError: It does not have both marks.
     """
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not start or not end:
-        raise PelageError(f"The marks {START.strip()!r} and {END.strip()!r} are missing from the page; put them back.")
+    start, end = f"<!-- {mark} -->\n", f"<!-- /{mark.split(':')[0]} -->\n"
+    before, found, rest = text.partition(start)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise PelageError(f"The marks {start.strip()!r} and {end.strip()!r} are missing from the page; put them back.")
     return f"{before}{start}\n{told}\n{end}{after}"
 
 
-def main() -> None:
+def renew() -> None:
     """Renew the pages below the current folder."""
     for name, tell in PAGES.items():
         page = Path(name)
         write_text(page, renewed(page.read_text(encoding="utf-8"), tell(Path())))
-
-
-if __name__ == "__main__":
-    main()

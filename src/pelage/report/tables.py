@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,8 @@ SHOWN = {
     "disjoint": ["top1", "top5", "top10", "dynamic_top5_ap", "map", "identity_balanced_map", "map_at_r"],
 }
 COUNTS = ["queries", "queries_with_match", "query_identities", "gallery", "gallery_identities", "seeds"]
+WORDS = ["part", "protocol", "method", "kind", "view", "detail", "note"]
+"""Columns of a leaderboard that are no numbers."""
 SPREADS = 2
 """Standard deviations between seeds that a difference has to exceed."""
 
@@ -84,7 +87,7 @@ class Method:
 
 def list_methods(params: Mapping[str, Any]) -> list[Method]:
     """Return the methods that `params.yaml` asks for: variants, matchers, rematchers, the systems of the replication
-    study, the fusion and the controls.
+    study, the fusion and the controls; those of parts that are not wanted are left out.
 
     Files are not looked at, so a variant that was taken out of the parameters leaves no row behind.
     """
@@ -112,7 +115,7 @@ def list_methods(params: Mapping[str, Any]) -> list[Method]:
         Method("random", "control", naive, "", "a ranking by chance"),
         Method("majority", "control", naive, "", "the most photographed individuals first"),
     ]
-    return methods
+    return [method for method in methods if method.part in params["parts"]]
 
 
 def leaderboard(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]], methods: Sequence[Method]) -> pd.DataFrame:
@@ -149,6 +152,15 @@ def leaderboard(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]], methods:
     for column in COUNTS:
         if column in table:
             table[column] = table[column].astype("Int64")
+    return table
+
+
+def read_board(text: str) -> pd.DataFrame:
+    """Read a leaderboard as `write_table` writes it."""
+    table = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
+    for column in table.columns.difference(WORDS):
+        numbers = pd.to_numeric(table[column].replace("", None))
+        table[column] = numbers.astype("Int64") if column in ("place", *COUNTS) else numbers.astype(float)
     return table
 
 

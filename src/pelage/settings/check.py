@@ -136,15 +136,26 @@ def variant_faults(params: Mapping[str, Any], name: str, wrong: set[str]) -> Ite
         )
 
 
-def part_faults(params: Mapping[str, Any]) -> Iterator[str]:
-    """Give the methods whose part is not among `parts`, so that no crop of it is made; matchers say so themselves."""
-    parts = params["parts"]
-    sections = [(name, params[name]) for name in ("mlp", "pairs", "naive")]
-    sections += [(f"{kind}.{name}", entry) for kind in METHODS for name, entry in params[kind].items()]
+def methods_by_part(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Give each method's key and the part that it ranks crops of; what does not say its part is left out."""
+    sections = [(f"{kind}.{name}", entry) for kind in METHODS for name, entry in params[kind].items()]
+    sections += [(name, params[name]) for name in ("mlp", "pairs", "naive")]
     for where, entry in sections:
         part = entry.get("part") if isinstance(entry, Mapping) else None
-        if part in PARTS and part not in parts and not where.startswith("matchers."):
-            yield f"{where}.part is {part!r}, which is not among parts ({', '.join(parts)}). Change it, or add it."
+        if part in PARTS:
+            yield where, part
+
+
+def left_out(params: Mapping[str, Any]) -> list[str]:
+    """Return the methods of parts that are not among `parts`: they find no crop, and no table shows them."""
+    return [where for where, part in methods_by_part(params) if part not in params["parts"]]
+
+
+def part_faults(params: Mapping[str, Any]) -> Iterator[str]:
+    """Give the parts that no method is for."""
+    served = {part for _, part in methods_by_part(params)}
+    if not served & set(params["parts"]):
+        yield f"parts is {params['parts']}, but every method is for {' or '.join(sorted(served))}. Change one."
 
 
 def method_faults(params: Mapping[str, Any]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, Strict, model_validator
 
+from pelage.common.tables import PARTS
 from pelage.settings.kinds import (
     BELOW_ONE,
     COUNT,
@@ -36,7 +37,6 @@ from pelage.settings.kinds import (
 BOXES = ("embedded", "megadetector", "columns", "whole", "saliency")
 """How animals are found; `saliency` is the former name of `embedded`."""
 
-PARTS = ("flank", "face")
 VIEWS = ("crop", "nobg", "crop_edge", "nobg_edge")
 SEGMENTERS = (
     *("u2netp", "u2net", "u2net_human_seg", "silueta", "isnet-general-use", "isnet-anime", "bria-rmbg"),

@@ -6,7 +6,7 @@ was chosen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,14 +25,14 @@ LEVELS = 8
 
 
 def trial_table(shown: Sequence[Mapping[str, Any]], names: Sequence[str], wanted: Sequence[Mapping[str, Any]],
-                variant: str) -> pd.DataFrame:  # fmt: skip
+                history: Callable[[str], pd.DataFrame]) -> pd.DataFrame:  # fmt: skip
     """Lay the trials of a sweep side by side.
 
     Args:
         shown: Output of `dvc exp show --json`.
         names: Names of the sweep's experiments.
         wanted: Their values.
-        variant: The variant that they train.
+        history: Returns the history of the training (`seed`, `epoch`, scores) that an experiment's commit holds.
 
     Returns:
         A row a trial: `trial`, its factors, `state` (done | failed | waiting) and the scores of `SHOWN`, empty unless
@@ -41,8 +41,8 @@ def trial_table(shown: Sequence[Mapping[str, Any]], names: Sequence[str], wanted
     experiments = {name: found for commit in shown for name, found in _experiments(commit)}
     rows = []
     for name, factors in zip(names, wanted, strict=True):
-        state, metrics = experiments.get(name, ("waiting", {}))
-        scores = metrics.get(f"metrics/train/{variant}.json", {}).get("data") or {}
+        state, commit = experiments.get(name, ("waiting", ""))
+        scores = best_epochs(history(commit)) if state == "done" else {}
         if state == "done" and scores.get(SCORE) is None:
             state = "failed"
         rows.append({"trial": name, **factors, "state": state})
@@ -50,14 +50,22 @@ def trial_table(shown: Sequence[Mapping[str, Any]], names: Sequence[str], wanted
     return pd.DataFrame(rows)
 
 
-def _experiments(commit: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, Mapping[str, Any]]]]:
-    """Yield name, state and metrics of the experiments on a commit; a failed one shows metrics that are not its own."""
+def best_epochs(history: pd.DataFrame) -> dict[str, float]:
+    """Return the scores of each seed's best epoch, the first of equals, as means over seeds; none without a score."""
+    scored = history.dropna(subset=[SCORE]) if SCORE in history else history.head(0)
+    if scored.empty:
+        return {}
+    best = scored.loc[scored.groupby("seed")[SCORE].idxmax()]
+    return {key: round(float(best[key].mean()), 4) for key in SHOWN}
+
+
+def _experiments(commit: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield name, state and commit of the experiments on a commit."""
     states = {"success": "done", "failed": "failed"}
     for experiment in commit.get("experiments") or []:
         told = experiment.get("executor")  # none: it ran in the workspace
         state = states.get(told["state"], "waiting") if told else "done"
-        data = experiment["revs"][0].get("data") or {}
-        yield experiment["name"], (state, data.get("metrics") or {})
+        yield experiment["name"], (state, experiment["revs"][0].get("rev", ""))
 
 
 def effects(table: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:

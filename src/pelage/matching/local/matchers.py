@@ -19,6 +19,7 @@ from typing import Any
 
 from pelage.common.errors import PelageError
 from pelage.common.params import choose, entry, merged
+from pelage.common.tables import PARTS
 from pelage.matching.local.hotspotter import DogSift, HotSpotter
 from pelage.matching.local.ratio_test import RatioTest
 from pelage.matching.local.sift_lnbnn import SiftLnbnn
@@ -64,7 +65,7 @@ def read_matcher(params: Mapping[str, Any], name: str) -> Matcher:
     for field in ("part", "kind"):
         if field not in own:
             raise PelageError(f"params.yaml: {where} does not say its {field}.")
-    part = choose(own.pop("part"), params["parts"], f"{where}.part")
+    part = choose(own.pop("part"), PARTS, f"{where}.part")
     kind = KINDS[choose(own.pop("kind"), KINDS, f"{where}.kind")]
     same_side = own.pop("same_side", True)
     presets = getattr(kind, "presets", None)

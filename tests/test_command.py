@@ -1,0 +1,110 @@
+"""The command `pelage`: its help, its mistakes, and what pages tell people to type."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pelage.command import main, parser
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md")), ROOT / ".ci/compare", ROOT / "Makefile"]
+COMMANDS = ["check", "presets", "sweeps", "trials", "pivot", "readme", "times"]
+
+
+def test_help_names_every_command_and_what_runs_the_pipeline(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = capsys.readouterr().out
+    assert "dvc repro" in told
+    assert re.findall(r"^    (\w+) ", told, re.MULTILINE) == COMMANDS
+    for name in COMMANDS:
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+        assert f"pelage {name}" in capsys.readouterr().out.split("for example:")[1]
+
+
+def typed() -> list[str]:
+    """All command lines that begin with `pelage` in code of the pages, up to a comment or the next command."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        found += re.findall(r"`(pelage [a-z][^`]+)`", text)
+        code = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)) if page.suffix == ".md" else text
+        found += re.findall(r"^\s*(?:uv run )?(pelage [a-z].*)$", code, re.MULTILINE)
+    return [re.split(r"\s+(?:#|&&|2>)", line)[0] for line in found]
+
+
+def test_what_pages_tell_people_to_type_is_understood():
+    lines = typed()
+    assert len(lines) > 5
+    for line in lines:
+        if "COMMAND" not in line:
+            assert parser().parse_args(shlex.split(line)[1:]).run, line
+
+
+def test_the_folder_has_to_be_the_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r"ERROR: There is no params.yaml in .*: change to the project's folder first"):
+        main(["check"])
+
+
+def test_check_says_what_is_wrong_and_what_is_left_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "dvc.yaml", ".")
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    Path("params.yaml").write_text(text.replace("parts:\n  - flank\n  - face\n", "parts:\n  - flank\n"))
+    main(["check"])
+    assert capsys.readouterr().out == "params.yaml is right.\nleft out by `parts`: variants.adaptive_cosface_face\n"
+    Path("params.yaml").write_text(text.replace("scale: 16.0", "scales: 16.0"))
+    with pytest.raises(SystemExit, match="loss has the unknown field 'scales'"):
+        main(["check"])
+
+
+def test_presets_are_listed_applied_and_taken_back(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PELAGE_CACHE", str(tmp_path / "memory"))
+    shutil.copytree(ROOT / "presets", "presets")
+    shutil.copy(ROOT / "params.yaml", ".")
+    main(["presets"])
+    assert capsys.readouterr().out.count("\n") == len(list(Path("presets").iterdir()))
+    main(["presets", "bears"])
+    assert "+++ params.yaml" in capsys.readouterr().out
+    main(["presets", "--undo"])
+    assert Path("params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
+    with pytest.raises(SystemExit, match="There is no preset 'bear'"):
+        main(["presets", "bear"])
+    with pytest.raises(SystemExit, match="The preset bears has no section sweep; these have: bears_search"):
+        main(["sweeps", "queue", "bears"])
+
+
+def test_the_last_time_of_each_stage_counts(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PELAGE_CACHE", str(tmp_path))
+    (tmp_path / "params.yaml").touch()
+    noted = [("train@a", 9.0), ("split", 2.0), ("train@a", 5.5)]
+    lines = [json.dumps({"stage": stage, "seconds": seconds}) for stage, seconds in noted]
+    (tmp_path / "times.jsonl").write_text("\n".join(lines) + "\n")
+    main(["times"])
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["5.5", "s", "train@a"], ["2.0", "s", "split"], ["7.5", "s", "all", "together"],
+    ]  # fmt: skip
+
+
+def test_a_copy_of_the_project_imports_its_own_code_though_another_is_installed(tmp_path):
+    """As in DVC's temporary copies: the installed package is this checkout's, the stage's is the copy's."""
+    (tmp_path / "src/pelage").mkdir(parents=True)
+    (tmp_path / "src/pelage/__init__.py").touch()
+    (tmp_path / "stages").mkdir()
+    shutil.copy(ROOT / "stages/_path.py", tmp_path / "stages")
+    (tmp_path / "stages/who.py").write_text("import _path, pelage\nprint(pelage.__file__)\n")
+    path = {"PYTHONPATH": str(ROOT / "src"), "PATH": "", "SYSTEMROOT": "C:\\Windows"}
+    told = subprocess.run([sys.executable, "stages/who.py"], cwd=tmp_path, env=path, capture_output=True, text=True)
+    assert Path(told.stdout.strip()).parent == tmp_path / "src/pelage", told.stderr
