@@ -60,11 +60,11 @@ def main() -> None:
     pairs["score"] = reciprocal_rank(pairs, list(METHODS))
     rankings["fused"] = rank_pairs(pairs, len(rows))
 
-    able = question.total > 0
+    able = question.answerable
     draws = encounter_draws(rows["encounter"].to_numpy(object), params["bootstrap"], params["seed"], PROTOCOL)
     result: dict[str, dict] = {}
     for name, ranking in rankings.items():
-        rates = query_rates(question, judge(ranking, question, name))
+        rates = query_rates(judge(ranking, question, name))
         low, high = interval(resampled_means(rates["top1"], able, draws), params["confidence"])
         result[name] = {
             "top1": float(rates["top1"][able].mean()),

@@ -63,7 +63,9 @@ def main() -> None:
         if variant:
             trained = read_metrics(Path(f"metrics/train/{path.stem}.json"))
             row["seeds"] = variant.get("train", {}).get("seeds", params["train"]["seeds"])
-            row |= {key: trained[key] for key in ("val_top1", "val_map", "epochs_run") if key in trained}
+            row |= {
+                key: trained[key] for key in ("val_top1", "val_map", "val_flank_map", "epochs_run") if key in trained
+            }
         rows[path.stem] = row | about
     best_first = sorted(rows, key=lambda name: (-rows[name].get("top1", -1.0), name))
     write_json(arguments.out, {name: rows[name] for name in best_first})

@@ -86,7 +86,11 @@ def shown(scores):
                     "name": name,
                     "executor": state and {"state": state},
                     "revs": [
-                        {"data": {"metrics": {"metrics/train/t.json": {"data": {"val_map": score, "val_top1": 1.0}}}}}
+                        {
+                            "data": {
+                                "metrics": {"metrics/train/t.json": {"data": {"val_flank_map": score, "val_top1": 1.0}}}
+                            }
+                        }
                     ],
                 }
                 for name, (state, score) in scores.items()
@@ -101,7 +105,7 @@ def test_effects_by_hand():
             "s-005": ("queued", 0.9)}  # fmt: skip
     table = trial_table(shown(told), trial_names("s", 6), wanted, "t")
     assert list(table["state"]) == ["done", "done", "done", "failed", "waiting", "waiting"]
-    assert table["val_map"].tolist()[:3] == [0.2, 0.6, 0.5] and table["val_map"].isna().sum() == 3
+    assert table["val_flank_map"].tolist()[:3] == [0.2, 0.6, 0.5] and table["val_flank_map"].isna().sum() == 3
     rows = effects(table, ["m", "n"]).to_numpy().tolist()
     assert rows == [
         ["m", "0.1", 2, 0.4, 0.6],
@@ -139,7 +143,7 @@ def test_queued_run_and_read_with_dvc(tmp_path, monkeypatch):
         "import json, pathlib, ruamel.yaml\n"
         "margin = ruamel.yaml.YAML(typ='safe').load(pathlib.Path('params.yaml'))['loss']['margin']\n"
         "pathlib.Path('metrics/train').mkdir(parents=True, exist_ok=True)\n"
-        "pathlib.Path('metrics/train/t.json').write_text(json.dumps({'val_map': margin, 'val_top1': margin}))\n"
+        "pathlib.Path('metrics/train/t.json').write_text(json.dumps({'val_flank_map': margin, 'val_top1': margin}))\n"
     )
     metrics = {"metrics/train/t.json": {"cache": False}}
     stage = {"cmd": "python stage.py", "params": ["loss.margin"], "metrics": [metrics]}
@@ -157,7 +161,7 @@ def test_queued_run_and_read_with_dvc(tmp_path, monkeypatch):
     subprocess.run(["dvc", "exp", "run", "--run-all"], check=True, capture_output=True)
     sweeps.main(["read", "tiny"])
     table = pd.read_csv("sweeps/tiny/trials.csv")
-    assert table["state"].tolist() == ["done"] and table["val_map"].tolist() == [0.25]
+    assert table["state"].tolist() == ["done"] and table["val_flank_map"].tolist() == [0.25]
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     with pytest.raises(PelageError, match=r"run `python -m pelage.presets tiny` and commit it"):
         sweeps.main(["queue", "tiny"])

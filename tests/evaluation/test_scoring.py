@@ -36,7 +36,7 @@ def test_a_perfect_method(split, questions, rankings):
         "closed": [20, 20, 5, 5], "open": [32, 20, 7, 5], "disjoint": [12, 12, 2, 2], "validation": [16, 10, 6, 5],
     }  # fmt: skip
     for name in REPORTED:
-        rates = {key: value for key, value in scores[name].items() if key[:3] in ("top", "map", "dyn", "ide")}
+        rates = {key: value for key, value in scores[name].items() if key[:3] in ("top", "map", "dyn", "ide", "fla")}
         assert {rates.pop(key) for key in list(rates) if key.endswith("_sd")} == {None}
         differences = {rates.pop(key) for key in list(rates) if "minus" in key}
         assert differences == {0.0} and set(rates.values()) == {1.0}
@@ -72,6 +72,7 @@ def test_intervals_hold_the_value_and_differences_are_paired(split, questions, r
         for key in ("top1", "map", "dynamic_top5_ap", "top1_minus_sift", *(["auroc"] if name == "open" else [])):
             assert scores[name][f"{key}_low"] <= scores[name][key] <= scores[name][f"{key}_high"], (name, key)
     closed = scores["closed"]
+    assert closed["flank_map_low"] <= closed["flank_map"] <= closed["flank_map_high"]
     base = score(questions, sift, sift)["closed"]
     assert closed["top1_minus_sift"] == pytest.approx(closed["top1"] - base["top1"], abs=1e-4)
     assert base["top1_minus_sift"] == base["top1_minus_sift_low"] == base["top1_minus_sift_high"] == 0

@@ -15,21 +15,20 @@ import pandas as pd
 
 from pelage.evaluation.bootstrap import encounter_draws, interval, resampled_means
 from pelage.evaluation.judging import Judged, Question
+from pelage.evaluation.masks import FLANK, IDENTITY
 from pelage.evaluation.open_set import auroc, baks_baus, find_threshold, roc_curve
-from pelage.evaluation.retrieval import (
-    average_precision,
-    average_precision_at_r,
-    dynamic_precision,
-    first_hit,
-    identity_means,
-)
+from pelage.evaluation.retrieval import METRICS, identity_means
 
 SIDES = ("left", "right")
 REPORTED = ("closed", "open", "disjoint", "validation")
 MAIN = ("top1", "auroc", "map", "map_at_r")
 """Metrics whose spread between seeds is told."""
 
-INTERVALS = ("top1", "map", "map_at_r", "dynamic_top5_ap")
+FLANK_METRICS = ("top1", "map", "map_at_r")
+RATES = (*METRICS, *(f"flank_{key}" for key in FLANK_METRICS))
+"""Metrics that are means over queries, in the order in which they are told."""
+
+INTERVALS = ("top1", "map", "map_at_r", "dynamic_top5_ap", "flank_top1", "flank_map")
 """Means over queries whose interval is told."""
 
 CMC_RANKS = 20
@@ -50,10 +49,12 @@ def score_protocol(
     Rates are means over the queries that the gallery can answer (`queries_with_match`): in the open protocol these
     are the queries of known individuals, and what becomes of the others is told by `auroc`, `baks` and `baus`.
 
-    * `top1, top3, top5, top10`: share with a right photo among the first k; `top5_match` is top5 by the name of the
-      leopard study, `dynamic_top5_ap` its dynamic top-5 average precision.
+    * `top1, top3, top5, top10`: share with a right photo among the first k; `dynamic_top5_ap` is the dynamic top-5
+      average precision of the leopard study.
     * `map`, `map_at_r`: means of average precision and of average precision at R; `identity_balanced_map`,
       `identity_balanced_map_at_r` and `balanced_accuracy` (of top-1): means over individuals of their means.
+    * `flank_top1`, `flank_map`, `flank_map_at_r`: the same where only the same flank is a right answer and the other
+      one is junk (see `masks`), over the `queries_with_flank_match`.
     * `ceiling_same_flank`: share with an answer that shows the same flank, or may do so (a side is unknown).
     * `queries_encounter_free`, `top1_encounter_free`, `ceiling_same_flank_encounter_free`: queries that no photo of
       their own encounter may answer.
@@ -75,18 +76,20 @@ def score_protocol(
     """
     queries, gallery = question.rules.queries, question.rules.gallery
     identity = queries["identity"].to_numpy(object)
-    answerable = question.total > 0
-    rates = [query_rates(question, judged) for judged in answers]
+    answerable = question.answerable
+    counted = {key: question.totals[FLANK] > 0 if key.startswith("flank_") else answerable for key in RATES}
+    rates = [query_rates(judged) for judged in answers]
     per_query = {key: np.mean([rate[key] for rate in rates], axis=0) for key in rates[0]}
     free = answerable & question.encounter_free
     scores: Scores = {
         "queries": len(queries),
         "queries_with_match": int(answerable.sum()),
+        "queries_with_flank_match": int((question.totals[FLANK] > 0).sum()),
         "query_identities": queries["identity"].nunique(),
         "gallery": len(gallery),
         "gallery_identities": gallery["identity"].nunique(),
     }
-    scores |= {key: _mean(values[answerable]) for key, values in per_query.items()}
+    scores |= {key: _mean(values[counted[key]]) for key, values in per_query.items()}
     for key, name in (
         ("identity_balanced_map", "map"),
         ("identity_balanced_map_at_r", "map_at_r"),
@@ -102,7 +105,7 @@ def score_protocol(
         scores[f"queries_{side}"], scores[f"top1_{side}"] = int(asked.sum()), _mean(per_query["top1"][asked])
 
     draws = encounter_draws(queries["encounter"].to_numpy(object), resamples, seed, question.name)
-    resampled = {key: resampled_means(per_query[key], answerable, draws) for key in INTERVALS}
+    resampled = {key: resampled_means(per_query[key], counted[key], draws) for key in INTERVALS}
     scores |= dict.fromkeys(("auroc", "threshold", "baks", "baus"))
     resampled["auroc"] = np.empty(0)
     if question.name == "open":
@@ -122,8 +125,7 @@ def score_protocol(
     resampled["top1_minus_sift"] = np.empty(0)
     scores["top1_minus_sift"] = None
     if baseline is not None:
-        hits = [first_hit(judged.query, judged.rank, len(queries)) <= 1 for judged in baseline]
-        gain = per_query["top1"] - np.mean(hits, axis=0)
+        gain = per_query["top1"] - np.mean([judged.right for judged in baseline], axis=0)
         scores["top1_minus_sift"] = _mean(gain[answerable])
         resampled["top1_minus_sift"] = resampled_means(gain, answerable, draws)
     for key, values in resampled.items():
@@ -134,21 +136,16 @@ def score_protocol(
     return scores
 
 
-def query_rates(question: Question, judged: Judged) -> dict[str, np.ndarray]:
-    """Return the metrics that are means over queries, `(Q,)` each: bool, or float from 0 to 1."""
-    first = first_hit(judged.query, judged.rank, len(question.total))
-    return {
-        **{f"top{k}": first <= k for k in (1, 3, 5, 10)},
-        "dynamic_top5_ap": dynamic_precision(judged.query, judged.rank, question.total, 5),
-        "top5_match": first <= 5,
-        "map": average_precision(judged.query, judged.rank, question.total),
-        "map_at_r": average_precision_at_r(judged.query, judged.rank, question.total),
+def query_rates(judged: Judged) -> dict[str, np.ndarray]:
+    """Return the metrics that are means over queries, `(Q,)` float each: of individuals, then of flanks."""
+    return judged.hits[IDENTITY].metrics() | {
+        f"flank_{key}": values for key, values in judged.hits[FLANK].metrics().items() if key in FLANK_METRICS
     }
 
 
 def main_scores(question: Question, judged: Judged) -> Scores:
     """Return the metrics `MAIN` of one seed, to 4 decimals, None where they have no meaning."""
-    rates, answerable = query_rates(question, judged), question.total > 0
+    rates, answerable = query_rates(judged), question.answerable
     opened = [auroc(question.known, judged.score)[0]] if question.name == "open" else []
     return {key: _mean(opened if key == "auroc" else rates[key][answerable]) for key in MAIN}
 
@@ -209,8 +206,7 @@ def cmc_table(questions: Mapping[str, Question], answers: Sequence[Mapping[str, 
     curves: dict[str, np.ndarray | list] = {"rank": ranks}
     for name in ("closed", "open", "disjoint"):
         question = questions[name]
-        firsts = [first_hit(judged[name].query, judged[name].rank, len(question.total)) for judged in answers]
-        first = np.concatenate([of_seed[question.total > 0] for of_seed in firsts])
+        first = np.concatenate([judged[name].hits[IDENTITY].first()[question.answerable] for judged in answers])
         curves[name] = (first[:, None] <= ranks).mean(0).round(4) if len(first) else [None] * CMC_RANKS
     return pd.DataFrame(curves)
 
