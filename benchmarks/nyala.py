@@ -6,7 +6,7 @@
     python benchmarks/nyala.py --protocol disjoint --out benchmarks/results/nyala-zero-shot.json
 
 It reads `metrics/`, `params.yaml` and the noted times as that run left them; nothing is computed here. A row a method:
-means over seeds, intervals of 95 % that resample encounters, the seeds, the commands above, and the seconds that its
+means over seeds, intervals of 95 % by individual, the seeds, the commands above, and the seconds that its
 stages took (those of a fusion or a rematcher without its parts; features from the memo take none).
 """
 

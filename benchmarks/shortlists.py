@@ -64,7 +64,7 @@ def main() -> None:
         own = rankings[rankings["protocol"] == arguments.protocol]
         rules = params["evaluate"]
         judged = [judge(own, question, "ranking")]
-        scores = score_protocol(question, judged, [None], None, rules["bootstrap"], rules["confidence"], rules["seed"])
+        scores = score_protocol(question, judged, [None], None, rules["confidence"])
         return {key: scores[key] for key in ("top1", "top1_low", "top1_high", "top5")}
 
     result = {}

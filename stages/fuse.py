@@ -9,7 +9,7 @@ from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import write_parquet, write_table
-from pelage.evaluation.bootstrap import encounter_draws, interval, resampled_means
+from pelage.evaluation.intervals import leave_out
 from pelage.evaluation.reliability import (
     expected_calibration_error,
     false_match_threshold,
@@ -62,9 +62,9 @@ def main() -> None:
         threshold = false_match_threshold(wrong, sets["validation"], wanted["false_match_rate"])
         best = pairs[pairs["protocol"] == "open"].groupby("query")["score"].max()
         taken = best.reindex(new["crop_id"], fill_value=0.0).to_numpy() >= threshold
-        resamples, confidence = params["evaluate"]["bootstrap"], params["evaluate"]["confidence"]
-        draws = encounter_draws(new["encounter"].to_numpy(object), resamples, params["evaluate"]["seed"], "open")
-        low, high = interval(resampled_means(taken, np.ones(len(taken), bool), draws), confidence)
+        individual = np.unique(new["identity"].astype(str), return_inverse=True)[1]
+        told = leave_out(taken, np.ones(len(taken), bool), individual)
+        low, high = told.interval(params["evaluate"]["confidence"])
         metrics |= {"threshold": threshold, "false_match_rate": float(taken.mean()) if len(taken) else None}
         metrics |= {"false_match_rate_low": low, "false_match_rate_high": high}
 

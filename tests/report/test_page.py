@@ -49,7 +49,7 @@ PARAMS = {
     "ingest": {"dataset": "demo"},
     "datasets": {"demo": {"source": "folder", "path": f"photos {EVIL}", "split_column": "closed_split"}},
     "split": {"source": "drawn", "burst_gap_s": 300},
-    "evaluate": {"confidence": 0.95, "bootstrap": 1000},
+    "evaluate": {"confidence": 0.95},
 }
 SHOWN = {"method": "net_a", "part": "flank", "protocol": "closed"}
 

@@ -1,7 +1,7 @@
 """Score a method: all metrics of all protocols, with the same keys whatever the method and the protocol.
 
 What was trained with several seeds has one ranking a seed. Its numbers are means over the seeds, its intervals those of
-the means: they tell how far other encounters would have moved the numbers, and the spread how far other seeds would.
+the means: they tell how far other individuals would have moved the numbers, and the spread how far other seeds would.
 Closed, disjoint and validation differ from open in nothing but their queries and gallery, and in that only open has
 new individuals to tell apart.
 """
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from pelage.evaluation.bootstrap import encounter_draws, interval, resampled_means
+from pelage.evaluation.intervals import SIGNED, LeftOut, keep_all_but_one, leave_out
 from pelage.evaluation.judging import Judged, Question
 from pelage.evaluation.masks import FLANK, IDENTITY
 from pelage.evaluation.open_set import auroc, baks_baus, find_threshold, roc_curve
@@ -40,9 +40,7 @@ def score_protocol(
     answers: Sequence[Judged],
     thresholds: Sequence[float | None],
     baseline: Sequence[Judged] | None,
-    resamples: int,
     confidence: float,
-    seed: int,
 ) -> Scores:
     """Return the metrics of one method in one protocol, rounded to 4 decimals, None where they have no meaning.
 
@@ -60,8 +58,8 @@ def score_protocol(
       their own encounter may answer.
     * `queries_left`, `top1_left`, `queries_right`, `top1_right`: queries of one side.
     * `auroc, threshold, baks, baus`: open protocol only.
-    * `<key>_low`, `<key>_high`: bootstrap interval over encounters.
-    * `top1_minus_sift`: difference to the baseline in top-1 on the same queries and resamples.
+    * `<key>_low`, `<key>_high`: interval by individual, see `intervals`; None where there are too few.
+    * `top1_minus_sift`: difference to the baseline in top-1 on the same queries.
     * `seeds`: number of rankings whose mean each of these is; 1 for a method that is not trained.
     * `<key>_sd`: of `MAIN`, the sample standard deviation between seeds; None where there is one seed.
 
@@ -70,9 +68,7 @@ def score_protocol(
         answers: The method's answers, one for each seed.
         thresholds: Least score of a known individual, from validation, for each seed.
         baseline: Answers of the baseline to the same question; None if it was asked another one.
-        resamples: Number of bootstrap resamples.
-        confidence: Share of resamples inside an interval, such as 0.95.
-        seed: Seed of the resamples.
+        confidence: How often an interval shall hold what it is meant for, such as 0.95.
     """
     queries, gallery = question.rules.queries, question.rules.gallery
     identity = queries["identity"].to_numpy(object)
@@ -104,17 +100,14 @@ def score_protocol(
         asked = answerable & (queries["orientation"] == side).to_numpy()
         scores[f"queries_{side}"], scores[f"top1_{side}"] = int(asked.sum()), _mean(per_query["top1"][asked])
 
-    draws = encounter_draws(queries["encounter"].to_numpy(object), resamples, seed, question.name)
-    resampled = {key: resampled_means(per_query[key], counted[key], draws) for key in INTERVALS}
+    individual = np.unique(identity.astype(str), return_inverse=True)[1]
+    ends = {key: leave_out(per_query[key], counted[key], individual).interval(confidence) for key in INTERVALS}
     scores |= dict.fromkeys(("auroc", "threshold", "baks", "baus"))
-    resampled["auroc"] = np.empty(0)
+    ends["auroc"] = None, None
     if question.name == "open":
         known = question.known
-        scores["auroc"] = _mean([auroc(known, judged.score)[0] for judged in answers])
-        blocks = np.array_split(draws, max(1, draws.size // 1_000_000))
-        resampled["auroc"] = np.concatenate(
-            [np.mean([auroc(known, judged.score, block) for judged in answers], axis=0) for block in blocks]
-        )
+        told = auroc_left_out(known, [judged.score for judged in answers], individual)
+        scores["auroc"], ends["auroc"] = _number(told.value), told.interval(confidence)
         if None not in thresholds:
             decided = [
                 baks_baus(known, judged.right, judged.score, identity, threshold)
@@ -122,18 +115,36 @@ def score_protocol(
             ]
             scores["threshold"] = _mean(thresholds)
             scores["baks"], scores["baus"] = map(_mean, zip(*decided, strict=True))
-    resampled["top1_minus_sift"] = np.empty(0)
-    scores["top1_minus_sift"] = None
+    scores["top1_minus_sift"], ends["top1_minus_sift"] = None, (None, None)
     if baseline is not None:
         gain = per_query["top1"] - np.mean([judged.right for judged in baseline], axis=0)
         scores["top1_minus_sift"] = _mean(gain[answerable])
-        resampled["top1_minus_sift"] = resampled_means(gain, answerable, draws)
-    for key, values in resampled.items():
-        scores[f"{key}_low"], scores[f"{key}_high"] = map(_number, interval(values, confidence))
+        ends["top1_minus_sift"] = leave_out(gain, answerable, individual).interval(confidence, SIGNED)
+    for key, (low, high) in ends.items():
+        scores[f"{key}_low"], scores[f"{key}_high"] = _number(low), _number(high)
     each = [main_scores(question, judged) for judged in answers]
     scores["seeds"] = len(answers)
     scores |= {f"{key}_sd": _spread([one[key] for one in each]) for key in MAIN}
     return scores
+
+
+def auroc_left_out(known: np.ndarray, scores: Sequence[np.ndarray], individual: np.ndarray) -> LeftOut:
+    """Return the AUROC, the mean over the rankings, and what it is without each individual.
+
+    Args:
+        known: `(Q,)` bool.
+        scores: `(Q,)` for each ranking.
+        individual: `(Q,)` codes.
+    """
+    weights = keep_all_but_one(individual)
+    blocks = np.array_split(weights, max(1, weights.size // 1_000_000))
+    value = np.mean([auroc(known, score)[0] for score in scores])
+    without = [np.mean([auroc(known, score, block) for score in scores], axis=0) for block in blocks]
+    of_known = np.zeros(len(weights), int)
+    of_known[individual[known]] = 1
+    counts = np.bincount(individual, minlength=len(weights)).astype(float)
+    equal = float(counts.sum() ** 2 / (counts**2).sum()) if len(counts) else 0.0
+    return LeftOut(float(value), np.concatenate(without), of_known, equal)
 
 
 def query_rates(judged: Judged) -> dict[str, np.ndarray]:
@@ -164,9 +175,7 @@ def score_method(
     questions: Mapping[str, Question],
     answers: Sequence[Mapping[str, Judged]],
     baseline: Sequence[Mapping[str, Judged]] | None,
-    resamples: int,
     confidence: float,
-    seed: int,
 ) -> dict[str, Scores]:
     """Return the metrics of one method in each protocol, in the order of `REPORTED`.
 
@@ -176,7 +185,7 @@ def score_method(
         questions: By protocol.
         answers: The method's answers by protocol, for each seed.
         baseline: The answers of `sift_lnbnn` to the same questions, or None.
-        resamples, confidence, seed: As in `score_protocol`.
+        confidence: As in `score_protocol`.
     """
     known, identity = questions["validation"].known, questions["validation"].rules.queries["identity"].to_numpy(object)
     validated = [judged["validation"] for judged in answers]
@@ -187,9 +196,7 @@ def score_method(
             [judged[name] for judged in answers],
             thresholds,
             baseline and [judged[name] for judged in baseline],
-            resamples,
             confidence,
-            seed,
         )
         for name in REPORTED
     }

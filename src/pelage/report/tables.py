@@ -2,7 +2,7 @@
 
 It lays the metrics of all methods side by side, one block a part and protocol, and says in generated sentences what
 they show: which method leads, whether the local features beat the networks, whether anything beats the controls. A
-difference counts if it is larger than chance (the interval over encounters) and, where a network was trained with
+difference counts if it is larger than chance (the interval by individual) and, where a network was trained with
 several seeds, larger than twice the standard deviation between them.
 """
 

@@ -515,8 +515,6 @@ class Naive(Section):
 class Evaluate(Section):
     """Section `evaluate`."""
 
-    seed: SEED
-    bootstrap: COUNT
     confidence: FRACTION
 
 
