@@ -40,7 +40,7 @@ def main() -> None:
         answers = [judge_file(file, questions[part]) for file in files]
         baseline = answers if method == BASELINE else baseline
         compared = baseline if part == parts.get(BASELINE) else None
-        scores = score_method(questions[part], answers, compared, wanted["confidence"])
+        scores = score_method(questions[part], answers, compared, wanted["confidence"], wanted["false_match_rate"])
         opened = [judged["open"] for judged in answers]
         results[method] = scores, cmc_table(questions[part], answers), roc_table(questions[part]["open"], opened)
         if len(files) > 1:

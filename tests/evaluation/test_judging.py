@@ -93,7 +93,7 @@ def test_rankings_that_break_the_rules(split, closed, rankings):
     refused("rank", 1, "has rank")
     rules = protocol_sets(split, "flank")["closed"]
     rules.queries.loc[0, "group"] = "a0"
-    with pytest.raises(PelageError, match="own photo or group, which closed bars"):
+    with pytest.raises(PelageError, match="own photo, group or individual, which closed bars"):
         judge(table, ask("closed", rules), "file")
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pelage.evaluation.judging import ask, judge
-from pelage.evaluation.scoring import REPORTED, cmc_table, roc_table, score_method
+from pelage.evaluation.scoring import DECIDED, REPORTED, cmc_table, roc_table, score_method
 from pelage.split.protocols import protocol_sets
 
 
@@ -21,7 +21,7 @@ def questions(split):
 
 
 def score(questions, judged, baseline=None):
-    return score_method(questions, [judged], baseline and [baseline], 0.95)
+    return score_method(questions, [judged], baseline and [baseline], 0.95, 0.2)
 
 
 def test_a_perfect_method(split, questions, rankings):
@@ -45,9 +45,9 @@ def test_a_perfect_method(split, questions, rankings):
         assert (set(ends.values()) == {None}) == few, "two individuals have no interval"
         assert few or (ends["top1_low"] < 0.7 and ends["top1_high"] == 1), "five that were right prove little"
     opened = scores["open"]
-    assert (opened["auroc"], opened["baks"], opened["baus"]) == (1, 1, 1)
+    assert (opened["auroc"], opened["baks"]) == (1, 1)
     assert opened["auroc_low"] < 0.1 and opened["auroc_high"] == 1, "two new animals prove nothing"
-    assert 0.01 < opened["threshold"] < 1
+    assert 0 < opened["threshold"] <= 0.001 and opened["baus"] == pytest.approx(1 - opened["false_match_rate"])
 
 
 def test_the_same_keys_whatever_the_method_and_the_protocol(split, questions, rankings):
@@ -66,7 +66,7 @@ def test_the_same_keys_whatever_the_method_and_the_protocol(split, questions, ra
 def test_open_metrics_belong_to_open_only(split, questions, rankings):
     scores = score(questions, judged_by(rankings(split, 0.3), questions))
     for name in REPORTED:
-        for key in ("auroc", "auroc_low", "auroc_high", "threshold", "baks", "baus"):
+        for key in ("auroc", "auroc_low", "auroc_high", *DECIDED):
             assert (scores[name][key] is not None) == (name == "open")
 
 
@@ -92,12 +92,18 @@ def test_repeated_and_shuffled_input_gives_the_same_numbers(split, questions, ra
     assert first == score(shuffled, judged_by(table.sample(frac=1, random_state=1), shuffled))
 
 
-def test_the_threshold_comes_from_validation_alone(split, questions, rankings):
+def test_the_threshold_comes_from_pseudo_novel_queries_alone(split, questions, rankings):
     table = rankings(split, 0.6)
     before = score(questions, judged_by(table, questions))["open"]
-    table.loc[table["protocol"] != "validation", "score"] -= 10
+    table.loc[table["protocol"] != "pseudo_novel", "score"] -= 10
     after = score(questions, judged_by(table, questions))["open"]
     assert after["threshold"] == before["threshold"] and (after["baks"], after["baus"]) == (0, 1)
+    assert after["false_match_rate"] == 0 and after["threshold_individuals"] == 6
+    assert after["least_false_match_rate"] == 0.1429
+    table.loc[table["protocol"] == "open", "score"] += 20
+    assert score(questions, judged_by(table, questions))["open"]["false_match_rate"] == 1
+    stricter = score_method(questions, [judged_by(table, questions)], None, 0.95, 0.1)["open"]
+    assert stricter["threshold"] is stricter["baks"] is None and stricter["threshold_individuals"] == 6
 
 
 def test_queries_of_their_own_encounter_are_told_apart(split, rankings):

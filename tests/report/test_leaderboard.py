@@ -211,6 +211,13 @@ def test_counts_and_ceilings_are_told():
     )
 
 
+def test_a_threshold_that_cannot_be_had_is_told():
+    few = {"least_false_match_rate": 0.1, "threshold_individuals": 9, "threshold": None}
+    told = "cannot be had with 9 individuals in validation, which can vouch for 10.0 % and no less."
+    assert asked(closed_of(board(net=scores(0.9, **few)))).endswith(told)
+    assert "cannot" not in asked(closed_of(board(net=scores(0.9, **few | {"threshold": 0.5}))))
+
+
 def test_queries_of_other_encounters_get_a_column_where_they_differ():
     assert "top1_encounter_free" not in shown_metrics(closed_of(board(net=scores(0.5, top1_encounter_free=0.5))))
     assert shown_metrics(closed_of(board(net=scores(0.5, top1_encounter_free=0.4))))[:2] == [

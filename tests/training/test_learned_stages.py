@@ -93,7 +93,7 @@ def test_from_crops_to_rankings_and_the_same_bytes_again(survey, monkeypatch):
     np.testing.assert_allclose(np.linalg.norm(np.stack(embeddings["embedding"]), axis=1), 1, rtol=1e-5)
     rankings = pd.read_parquet("data/rankings/tiny/1.parquet")
     counts = rankings.groupby("protocol")["query"].nunique().to_dict()
-    assert counts == {"validation": 4, "closed": 4, "open": 8, "disjoint": 4}
+    assert counts == {"validation": 4, "pseudo_novel": 4, "closed": 4, "open": 8, "disjoint": 4}
 
 
 def test_a_further_seed_is_the_only_one_that_is_trained(survey, monkeypatch):

@@ -110,7 +110,7 @@ def judge(rankings: pd.DataFrame, question: Question, source: str) -> Judged:
     twice = pd.Series(query * max(len(gallery), 1) + candidate).duplicated().to_numpy()
     _refuse(rows, twice, f"is listed twice in {question.name}", source)
     right, barred = question.masks[IDENTITY].kinds(query, candidate)
-    _refuse(rows, barred, f"shows the query's own photo or group, which {question.name} bars", source)
+    _refuse(rows, barred, f"shows the query's own photo, group or individual, which {question.name} bars", source)
     hits = {}
     for name, mask in question.masks.items():
         hits[name] = without_junk(query, *mask.kinds(query, candidate), question.totals[name])

@@ -68,6 +68,8 @@ def protocol_masks(rules: ProtocolSet) -> dict[str, Masks]:
     crops = pd.concat([queries, gallery], ignore_index=True)
     barred = ["image_id"] if rules.same_encounter else ["image_id", "group"]
     identity, *others = [codes(queries[column], gallery[column]) for column in ("identity", *barred)]
+    if not rules.own_individual:
+        others.append(identity)
     label, told = codes(queries["label"], gallery["label"]), tells_its_label(crops)
     known = told[: len(queries)], told[len(queries) :]
     flank = tuple(np.where(tells, side, -1) for side, tells in zip(label, known, strict=True))

@@ -9,6 +9,7 @@ new individuals to tell apart.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,9 @@ import pandas as pd
 from pelage.evaluation.intervals import SIGNED, LeftOut, keep_all_but_one, leave_out
 from pelage.evaluation.judging import Judged, Question
 from pelage.evaluation.masks import FLANK, IDENTITY
-from pelage.evaluation.open_set import auroc, baks_baus, find_threshold, roc_curve
+from pelage.evaluation.open_set import auroc, baks_baus, false_match_threshold, least_rate, roc_curve
 from pelage.evaluation.retrieval import METRICS, identity_means
+from pelage.split.protocols import PSEUDO_NOVEL
 
 SIDES = ("left", "right")
 REPORTED = ("closed", "open", "disjoint", "validation")
@@ -32,13 +34,27 @@ INTERVALS = ("top1", "map", "map_at_r", "dynamic_top5_ap", "flank_top1", "flank_
 """Means over queries whose interval is told."""
 
 CMC_RANKS = 20
+DECIDED = ("threshold", "threshold_individuals", "least_false_match_rate", "baks", "baus", "false_match_rate")
 Scores = dict[str, int | float | None]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What decides between known and new.
+
+    Attributes:
+        individuals: Animals that it rests on.
+        values: Least score of a known individual for each seed; None where the rate cannot be had.
+    """
+
+    individuals: int
+    values: Sequence[float | None]
 
 
 def score_protocol(
     question: Question,
     answers: Sequence[Judged],
-    thresholds: Sequence[float | None],
+    threshold: Threshold | None,
     baseline: Sequence[Judged] | None,
     confidence: float,
 ) -> Scores:
@@ -57,7 +73,9 @@ def score_protocol(
     * `queries_encounter_free`, `top1_encounter_free`, `ceiling_same_flank_encounter_free`: queries that no photo of
       their own encounter may answer.
     * `queries_left`, `top1_left`, `queries_right`, `top1_right`: queries of one side.
-    * `auroc, threshold, baks, baus`: open protocol only.
+    * `auroc`, `threshold`, `baks`, `baus`, `false_match_rate` (share of new animals' photos that reach the threshold),
+      `threshold_individuals` (that it rests on), `least_false_match_rate` (that these can vouch for): open protocol
+      only. Where less is asked, it cannot be had, and there is no threshold.
     * `<key>_low`, `<key>_high`: interval by individual, see `intervals`; None where there are too few.
     * `top1_minus_sift`: difference to the baseline in top-1 on the same queries.
     * `seeds`: number of rankings whose mean each of these is; 1 for a method that is not trained.
@@ -66,7 +84,7 @@ def score_protocol(
     Args:
         question: Protocol, as `judging.ask` returns it.
         answers: The method's answers, one for each seed.
-        thresholds: Least score of a known individual, from validation, for each seed.
+        threshold: What decides between known and new; None: nothing is decided.
         baseline: Answers of the baseline to the same question; None if it was asked another one.
         confidence: How often an interval shall hold what it is meant for, such as 0.95.
     """
@@ -102,19 +120,25 @@ def score_protocol(
 
     individual = np.unique(identity.astype(str), return_inverse=True)[1]
     ends = {key: leave_out(per_query[key], counted[key], individual).interval(confidence) for key in INTERVALS}
-    scores |= dict.fromkeys(("auroc", "threshold", "baks", "baus"))
-    ends["auroc"] = None, None
+    scores |= dict.fromkeys(("auroc", *DECIDED))
+    ends["auroc"] = ends["false_match_rate"] = None, None
     if question.name == "open":
         known = question.known
         told = auroc_left_out(known, [judged.score for judged in answers], individual)
         scores["auroc"], ends["auroc"] = _number(told.value), told.interval(confidence)
-        if None not in thresholds:
+        if threshold is not None:
+            scores["threshold_individuals"] = threshold.individuals
+            scores["least_false_match_rate"] = _number(least_rate(threshold.individuals))
+        if threshold is not None and None not in threshold.values:
             decided = [
-                baks_baus(known, judged.right, judged.score, identity, threshold)
-                for judged, threshold in zip(answers, thresholds, strict=True)
+                baks_baus(known, judged.right, judged.score, identity, value)
+                for judged, value in zip(answers, threshold.values, strict=True)
             ]
-            scores["threshold"] = _mean(thresholds)
+            scores["threshold"] = _mean(threshold.values)
             scores["baks"], scores["baus"] = map(_mean, zip(*decided, strict=True))
+            taken = [judged.score >= value for judged, value in zip(answers, threshold.values, strict=True)]
+            told = leave_out(np.mean(taken, axis=0), ~known, individual)
+            scores["false_match_rate"], ends["false_match_rate"] = _number(told.value), told.interval(confidence)
     scores["top1_minus_sift"], ends["top1_minus_sift"] = None, (None, None)
     if baseline is not None:
         gain = per_query["top1"] - np.mean([judged.right for judged in baseline], axis=0)
@@ -176,25 +200,28 @@ def score_method(
     answers: Sequence[Mapping[str, Judged]],
     baseline: Sequence[Mapping[str, Judged]] | None,
     confidence: float,
+    rate: float,
 ) -> dict[str, Scores]:
     """Return the metrics of one method in each protocol, in the order of `REPORTED`.
 
-    The open-set threshold of a seed comes from its validation protocol and from nothing else.
+    The open-set threshold of a seed comes from its answers to pseudo-novel queries and from nothing else.
 
     Args:
         questions: By protocol.
         answers: The method's answers by protocol, for each seed.
         baseline: The answers of `sift_lnbnn` to the same questions, or None.
         confidence: As in `score_protocol`.
+        rate: Share of new animals' photos that may be taken for a known animal.
     """
-    known, identity = questions["validation"].known, questions["validation"].rules.queries["identity"].to_numpy(object)
-    validated = [judged["validation"] for judged in answers]
-    thresholds = [find_threshold(known, judged.right, judged.score, identity) for judged in validated]
+    identity = questions[PSEUDO_NOVEL].rules.queries["identity"].to_numpy(object)
+    rooms = [judged[PSEUDO_NOVEL].score for judged in answers]
+    thresholds = [false_match_threshold(score, identity, rate) for score in rooms]
+    told = Threshold(len(np.unique(identity.astype(str))), thresholds)
     return {
         name: score_protocol(
             questions[name],
             [judged[name] for judged in answers],
-            thresholds,
+            told,
             baseline and [judged[name] for judged in baseline],
             confidence,
         )

@@ -59,6 +59,7 @@ SHOWN = {
     "disjoint": ["top1", "top5", "top10", "dynamic_top5_ap", "map", "identity_balanced_map", "flank_map", "map_at_r"],
 }
 COUNTS = ["queries", "queries_with_match", "query_identities", "gallery", "gallery_identities", "seeds"]
+COUNTS += ["queries_with_flank_match", "threshold_individuals"]
 SPREADS = 2
 """Standard deviations between seeds that a difference has to exceed."""
 
@@ -337,10 +338,23 @@ def asked(rows: pd.DataFrame) -> str:
     answerable = row.get("queries_with_match")
     if number(answerable) != "–" and answerable != row["queries"]:
         text += f"; ranks are scored over the {number(answerable)} queries whose individual the gallery can show"
+    text += _no_threshold(row)
     ceiling = row.get("ceiling_same_flank")
     if number(ceiling) != "–" and ceiling < 1:
         text += f"; for {100 * ceiling:.1f} % of these a gallery photo shows the same side"
     return text + "."
+
+
+def _no_threshold(row: Mapping[str, Any]) -> str:
+    """Say that the asked rate of false matches cannot be had, where that is so."""
+    least = row.get("least_false_match_rate")
+    if number(least) == "–" or number(row.get("threshold")) != "–":
+        return ""
+    animals = number(row["threshold_individuals"])
+    return (
+        "; there is no threshold between known and new: the asked rate of false matches cannot be had with "
+        f"{animals} individuals in validation, which can vouch for {100 * least:.1f} % and no less"
+    )
 
 
 def markdown_row(cells: Sequence[str]) -> str:

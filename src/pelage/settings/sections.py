@@ -473,7 +473,6 @@ class Fusion(Section):
     calibration: one_of("logistic", "isotonic")
     shortlist: COUNT
     photos: COUNT
-    false_match_rate: FRACTION
 
 
 class Mlp(Section):
@@ -516,6 +515,7 @@ class Evaluate(Section):
     """Section `evaluate`."""
 
     confidence: FRACTION
+    false_match_rate: FRACTION
 
 
 class Insight(Section):
