@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import _path  # noqa: F401
+import numpy as np
 
 from pelage.common.files import write_json
 from pelage.common.params import read_params
@@ -10,7 +11,9 @@ from pelage.common.stage import run_stage
 from pelage.common.tables import write_parquet, write_table
 from pelage.evaluation.reliability import (
     expected_calibration_error,
+    proper_scores,
     reliability_table,
+    top_answers,
 )
 from pelage.matching.fusion import (
     RECIPROCAL_RANK,
@@ -46,17 +49,23 @@ def main() -> None:
         "calibration": wanted["calibration"] if fusion else RECIPROCAL_RANK,
         "weights": {method: round(float(fusion.weights[method]), 4) if fusion else None for method in methods},
     }
-    metrics["ece"] = None
     sure = learnt if len(held_out) else learnt.head(0)
-    diagram = reliability_table(held_out, sure["same"].to_numpy(), query_weights(sure))
-    if len(diagram):
-        metrics["ece"] = expected_calibration_error(diagram)
+    metrics |= proper_scores(sure["score"].to_numpy(), sure["same"].to_numpy(), query_weights(sure))
+    diagram = None
+    for protocol, suffix in (("validation", ""), ("open", "_open")):
+        able = fusion is not None and (protocol == "open" or len(held_out) > 0)
+        top = top_answers(pairs[pairs["protocol"] == protocol]) if able else pairs.head(0)
+        table = reliability_table(top["score"].to_numpy(), top["same"].to_numpy(), np.ones(len(top)))
+        metrics[f"top1_ece{suffix}"] = expected_calibration_error(table) if len(table) else None
+        diagram = table if diagram is None else diagram
 
     write_parquet(Path("data/fused.parquet"), rank_pairs(pairs, params["search"]["depth"]))
     metrics = {name: round(value, 4) if isinstance(value, float) else value for name, value in metrics.items()}
     write_json(Path("metrics/fuse.json"), metrics)
     write_table(Path("plots/reliability.csv"), diagram.round(4))
-    print(f"fuse: {' + '.join(methods)}, {metrics['calibration']}, {metrics['pairs']} pairs, ECE {metrics['ece']}")
+    print(
+        f"fuse: {' + '.join(methods)}, {metrics['calibration']}, {metrics['pairs']} pairs, Brier skill {metrics['brier_skill']}"
+    )
 
 
 if __name__ == "__main__":
