@@ -63,9 +63,8 @@ def main() -> None:
     metrics = {name: round(value, 4) if isinstance(value, float) else value for name, value in metrics.items()}
     write_json(Path("metrics/fuse.json"), metrics)
     write_table(Path("plots/reliability.csv"), diagram.round(4))
-    print(
-        f"fuse: {' + '.join(methods)}, {metrics['calibration']}, {metrics['pairs']} pairs, Brier skill {metrics['brier_skill']}"
-    )
+    worth = f"Brier skill {metrics['brier_skill']}"
+    print(f"fuse: {' + '.join(methods)}, {metrics['calibration']}, {metrics['pairs']} pairs, {worth}")
 
 
 if __name__ == "__main__":

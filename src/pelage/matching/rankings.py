@@ -25,6 +25,9 @@ FUSED = "fused"
 NAMED = ("mlp", "orb_sift_brisk_lightgbm", "random_mlp", "random", "majority", FUSED)
 """Methods that stages name themselves; no entry of the parameters may have such a name."""
 
+CONTROLS = ("random_mlp", "random", "majority")
+"""Methods that no skill went into; none of them can be the champion."""
+
 
 def ranking_files(method: str) -> list[Path]:
     """Return the files of a method's rankings: one, or one a seed of what is trained, the lowest seed first.

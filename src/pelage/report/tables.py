@@ -18,6 +18,7 @@ import pandas as pd
 
 from pelage.common.errors import PelageError
 from pelage.common.params import merged
+from pelage.evaluation.verdicts import CHOSEN_BY
 from pelage.matching.local.matchers import read_matcher
 from pelage.matching.rankings import BASELINE, FUSED
 
@@ -137,6 +138,7 @@ def leaderboard(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]], methods:
             described = {"part": method.part, "protocol": protocol, "place": None, "method": method.name}
             described |= {"kind": method.kind, "view": method.view, "detail": method.detail}
             described |= {"note": note if seen else "no photos"}
+            described |= {"validated": metrics[method.name].get("validation", {}).get(CHOSEN_BY)}
             headline = found.get(HEADLINE[protocol])
             rows.append((order, headline, found.get("map"), position, described | dict(found)))
     parts = list(dict.fromkeys(method.part for method in methods))
@@ -236,7 +238,7 @@ def verdict(rows: pd.DataFrame) -> str:
             "no queries": "no photo asks here.",
             "no answer": "no query has an answer in the gallery.",
         }.get(rows["note"].iloc[0], f"{name} is not defined for these queries.")
-    best = {kind: group.iloc[0] for kind, group in scored.groupby("kind", sort=False)}
+    best = {kind: _best_validated(group) for kind, group in scored.groupby("kind", sort=False)}
     network, local = best.get("network"), best.get("local")
     able = network if network is not None else local
     if network is not None and local is not None:
@@ -256,6 +258,15 @@ def verdict(rows: pd.DataFrame) -> str:
     if "fused" in best:
         sentence = f"{sentence} {FUSED} reaches {with_interval(best['fused'], metric)}.".strip()
     return f"{sentence} {_against_control(able, best.get('control'), metric)}".strip()
+
+
+def _best_validated(rows: pd.DataFrame) -> pd.Series:
+    """Return the row that is best on validation photos, for the best of the test is so by chance too.
+
+    The first one where nothing was validated.
+    """
+    validated = pd.to_numeric(rows["validated"])
+    return rows.loc[validated.idxmax()] if validated.notna().any() else rows.iloc[0]
 
 
 def _duel(network: pd.Series, local: pd.Series, metric: str) -> str:
@@ -313,6 +324,37 @@ def markdown(table: pd.DataFrame) -> str:
             name = f"**{with_seeds(row)}**" if row["place"] is not pd.NA and row["place"] == 1 else with_seeds(row)
             lines.append(markdown_row([number(row["place"]), name, row["view"] or "–", *values]))
         sections.append(f"### {part.capitalize()}, {protocol}\n\n{verdict(rows)}\n{asked(rows)}\n\n" + "\n".join(lines))
+    return "\n\n".join(sections) + "\n"
+
+
+def verdicts_markdown(champions: Mapping[str, Mapping[str, Any]], verdicts: pd.DataFrame) -> str:
+    """Write, for each part, its champion and a table of what the champion's differences to all others are worth.
+
+    Args:
+        champions: `metrics/champion.json`.
+        verdicts: `data/verdicts.csv`.
+    """
+    sections = []
+    for part, chosen in champions.items():
+        name = chosen["method"]
+        own = verdicts[(verdicts["part"] == part) & ((verdicts["method"] == name) | (verdicts["other"] == name))]
+        lines = [markdown_row(["protocol", "metric", "against", "difference", "p, corrected", "verdict"])]
+        lines.append(markdown_row([":--"] * 3 + ["--:"] * 2 + [":--"]))
+        for row in own.to_dict("records"):
+            turned = row["other"] == name
+            difference, low, high = (row[key] for key in ("difference", "low", "high"))
+            word, other = row["verdict"], row["other"]
+            if turned:
+                difference, low, high = -difference, -high, -low
+                word, other = {"better": "worse", "worse": "better"}.get(word, word), row["method"]
+            told = number(difference) + ("" if number(low) == "–" else f" [{number(low)}, {number(high)}]")
+            cells = [row["protocol"], METRIC_NAMES[row["metric"]], other, told, number(row["p_holm"]), word]
+            lines.append(markdown_row(cells))
+        sections.append(
+            f"### {part.capitalize()}: is the champion better?\n\nIt is {name}, the best on validation photos. "
+            "Differences are paired, query by query; the individual is the unit, and what is called better or worse is "
+            "so for all pairs of methods together (Holm).\n\n" + "\n".join(lines)
+        )
     return "\n\n".join(sections) + "\n"
 
 
