@@ -19,7 +19,7 @@ import pandas as pd
 from pelage.common.files import write_bytes, write_json
 from pelage.common.params import read_params
 from pelage.common.tables import crop_file
-from pelage.evaluation.bootstrap import encounter_draws, interval, resampled_means
+from pelage.evaluation.intervals import leave_out
 from pelage.evaluation.judging import ask, judge
 from pelage.evaluation.scoring import query_rates
 from pelage.matching.fusion import join_scores, reciprocal_rank
@@ -60,12 +60,12 @@ def main() -> None:
     pairs["score"] = reciprocal_rank(pairs, list(METHODS))
     rankings["fused"] = rank_pairs(pairs, len(rows))
 
-    able = question.total > 0
-    draws = encounter_draws(rows["encounter"].to_numpy(object), params["bootstrap"], params["seed"], PROTOCOL)
+    able = question.answerable
+    individual = pd.factorize(rows["identity"])[0]
     result: dict[str, dict] = {}
     for name, ranking in rankings.items():
-        rates = query_rates(question, judge(ranking, question, name))
-        low, high = interval(resampled_means(rates["top1"], able, draws), params["confidence"])
+        rates = query_rates(judge(ranking, question, name))
+        low, high = leave_out(rates["top1"], able, individual).interval(params["confidence"])
         result[name] = {
             "top1": float(rates["top1"][able].mean()),
             "top1_low": low,

@@ -29,6 +29,7 @@ import numpy as np
 
 from pelage.common.files import write_json
 from pelage.evaluation.embeddings import query_metrics
+from pelage.evaluation.masks import Masks
 
 THEIRS = {"top1": "precision_at_1", "map_at_r": "mean_average_precision_at_r", "map": "mean_average_precision"}
 WAYS = ("blocks", "default", "topk", "at_r")
@@ -46,8 +47,8 @@ def draw(photos: int, dim: int, classes: int, noise: float) -> tuple[np.ndarray,
 def blocks(points: np.ndarray, labels: np.ndarray, asked: int) -> dict[str, float]:
     """Return all our metrics of the first `asked` photos."""
     numbers = np.arange(len(points))
-    pairs = [(values[:asked], values) for values in (labels, numbers)]
-    return query_metrics(points[:asked], points, *pairs).mean().to_dict()
+    right, itself = [(values[:asked], values) for values in (labels, numbers)]
+    return query_metrics(points[:asked], points, Masks(right, (itself,))).mean().to_dict()
 
 
 def library(points: np.ndarray, labels: np.ndarray, asked: int, way: str, chunk: int) -> dict[str, float]:

@@ -6,7 +6,7 @@
     python benchmarks/nyala.py --protocol disjoint --out benchmarks/results/nyala-zero-shot.json
 
 It reads `metrics/`, `params.yaml` and the noted times as that run left them; nothing is computed here. A row a method:
-means over seeds, intervals of 95 % that resample encounters, the seeds, the commands above, and the seconds that its
+means over seeds, intervals of 95 % by individual, the seeds, the commands above, and the seconds that its
 stages took (those of a fusion or a rematcher without its parts; features from the memo take none).
 """
 
@@ -63,7 +63,9 @@ def main() -> None:
         if variant:
             trained = read_metrics(Path(f"data/numbers/train/{path.stem}.json"))
             row["seeds"] = variant.get("train", {}).get("seeds", params["train"]["seeds"])
-            row |= {key: trained[key] for key in ("val_top1", "val_map", "epochs_run") if key in trained}
+            row |= {
+                key: trained[key] for key in ("val_top1", "val_map", "val_flank_map", "epochs_run") if key in trained
+            }
         rows[path.stem] = row | about
     best_first = sorted(rows, key=lambda name: (-rows[name].get("top1", -1.0), name))
     write_json(arguments.out, {name: rows[name] for name in best_first})

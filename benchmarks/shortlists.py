@@ -64,7 +64,7 @@ def main() -> None:
         own = rankings[rankings["protocol"] == arguments.protocol]
         rules = params["evaluate"]
         judged = [judge(own, question, "ranking")]
-        scores = score_protocol(question, judged, [None], None, rules["bootstrap"], rules["confidence"], rules["seed"])
+        scores = score_protocol(question, judged, [None], None, rules["confidence"])
         return {key: scores[key] for key in ("top1", "top1_low", "top1_high", "top5")}
 
     result = {}
@@ -72,7 +72,7 @@ def main() -> None:
         pairs = shortlist([local], [depth], side)
         own = pairs[pairs["protocol"] == arguments.protocol]
         same = own["query"].map(rows["identity"]) == own["candidate"].map(rows["identity"])
-        found = same.groupby(own["query"]).any().sum() / (question.total > 0).sum()
+        found = same.groupby(own["query"]).any().sum() / question.answerable.sum()
         result[str(depth)] = {"recall": round(float(found), 4), "pairs": len(own)}
         cut = rank_pairs(rematched.astype(dict.fromkeys(PAIR, str)).merge(pairs, on=PAIR), len(rematched))
         choices = fusion["shortlist"], fusion["calibration"], fusion["photos"]

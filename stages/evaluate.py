@@ -1,11 +1,16 @@
 """Evaluate: data/rankings and data/split.csv -> data/eval/, plots/cmc/, plots/roc/, one file a method.
 
+Which method is the champion, chosen on validation, stands in data/champion.json; what every two methods' differences
+on the test queries are worth, in data/verdicts.csv.
 Numbers of single seeds stand in data/seeds.json, for the methods that were trained with several.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import _path  # noqa: F401
+import numpy as np
+import pandas as pd
 
 from pelage.common.files import fresh_folder, write_json
 from pelage.common.params import read_params
@@ -13,8 +18,10 @@ from pelage.common.progress import track
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet, write_table
 from pelage.evaluation.judging import Judged, Question, ask, judge
-from pelage.evaluation.scoring import cmc_table, roc_table, score_method, seed_scores
-from pelage.matching.rankings import BASELINE, FUSED, ranking_files
+from pelage.evaluation.masks import FLANK
+from pelage.evaluation.scoring import cmc_table, query_rates, roc_table, score_method, seed_scores
+from pelage.evaluation.verdicts import CHOSEN_BY, VERDICT_COLUMNS, champion, compare_all
+from pelage.matching.rankings import BASELINE, CONTROLS, FUSED, ranking_files
 from pelage.split.protocols import protocol_sets, read_split
 
 
@@ -34,15 +41,14 @@ def main() -> None:
         part: {name: ask(name, rules) for name, rules in protocol_sets(split, part).items()}
         for part in sorted(set(parts.values()))
     }
-    results, seeds, baseline = {}, {}, None
+    results, seeds, judged_of, baseline = {}, {}, {}, None
     for method, part in track(parts.items(), "evaluate"):
         files = ranking_files(method)
         answers = [judge_file(file, questions[part]) for file in files]
+        judged_of[method] = answers
         baseline = answers if method == BASELINE else baseline
         compared = baseline if part == parts.get(BASELINE) else None
-        scores = score_method(
-            questions[part], answers, compared, wanted["bootstrap"], wanted["confidence"], wanted["seed"]
-        )
+        scores = score_method(questions[part], answers, compared, wanted["confidence"], wanted["false_match_rate"])
         opened = [judged["open"] for judged in answers]
         results[method] = scores, cmc_table(questions[part], answers), roc_table(questions[part]["open"], opened)
         if len(files) > 1:
@@ -55,10 +61,39 @@ def main() -> None:
             write_table(cmc / f"{method}.csv", cmc_curve)
             write_table(roc / f"{method}.csv", roc_curve)
     write_json(Path("data/seeds.json"), seeds)
-    for protocol in ("closed", "open", "disjoint"):
-        top = {method: scores[protocol]["top1"] for method, (scores, *_) in results.items()}
-        best = max(top, key=lambda method: -1.0 if top[method] is None else top[method])
-        print(f"evaluate: {protocol}, best top-1 {top[best]} ({best}, {results[best][0][protocol]['queries']} queries)")
+    champions, verdicts = {}, []
+    for part, asked in questions.items():
+        named = [method for method, of in parts.items() if of == part and method not in CONTROLS]
+        found = {method: results[method][0]["validation"][CHOSEN_BY] for method in named}
+        best = champion(found)
+        champions[part] = {"method": best, f"validation_{CHOSEN_BY}": found.get(best)}
+        verdicts += [
+            method_verdicts(question, {method: judged_of[method] for method in named}, wanted["confidence"], part)
+            for name, question in asked.items()
+            if name in ("closed", "disjoint")
+        ]
+    write_json(Path("data/champion.json"), champions)
+    write_table(Path("data/verdicts.csv"), pd.concat(verdicts).round(4))
+    for part, chosen in champions.items():
+        scores = results[chosen["method"]][0] if chosen["method"] else {}
+        told = ", ".join(f"{name} top-1 {scores[name]['top1']}" for name in ("closed", "disjoint") if name in scores)
+        print(f"evaluate: {part}, champion of validation {chosen['method']}, {told}")
+
+
+def method_verdicts(
+    question: Question, answers: Mapping[str, Sequence[Mapping[str, Judged]]], confidence: float, part: str
+) -> pd.DataFrame:
+    """Compare every two methods in a protocol, by top-1 of individuals and by the average precision of flanks."""
+    individual = np.unique(question.rules.queries["identity"].astype(str), return_inverse=True)[1]
+    rates = {
+        method: [query_rates(judged[question.name]) for judged in of_seeds] for method, of_seeds in answers.items()
+    }
+    tables = []
+    for metric, counted in (("top1", question.answerable), ("flank_map", question.totals[FLANK] > 0)):
+        values = {method: np.mean([rate[metric] for rate in of_seeds], axis=0) for method, of_seeds in rates.items()}
+        table = compare_all(values, counted, individual, confidence)
+        tables.append(table.assign(part=part, protocol=question.name, metric=metric)[VERDICT_COLUMNS])
+    return pd.concat(tables)
 
 
 def judge_file(path: Path, questions: dict[str, Question]) -> dict[str, Judged]:

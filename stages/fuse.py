@@ -9,12 +9,11 @@ from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import write_parquet, write_table
-from pelage.evaluation.bootstrap import encounter_draws, interval, resampled_means
 from pelage.evaluation.reliability import (
     expected_calibration_error,
-    false_match_threshold,
-    new_queries,
+    proper_scores,
     reliability_table,
+    top_answers,
 )
 from pelage.matching.fusion import (
     RECIPROCAL_RANK,
@@ -24,20 +23,20 @@ from pelage.matching.fusion import (
     read_rankings,
 )
 from pelage.matching.rankings import rank_pairs
-from pelage.split.protocols import protocol_sets, read_split
+from pelage.split.protocols import read_split
 
 
 def main() -> None:
     """Calibrate methods on validation pairs, rank by their pooled probabilities, and see what these are worth.
 
-    The probabilities are fitted on the first candidates of validation queries, and so is the threshold; the false
-    matches at that threshold are counted among the new animals of the open protocol.
+    The probabilities are fitted on the first candidates of validation queries. Where the line between known and new
+    lies is told by the stage evaluate, as for any other method.
     """
     params = read_params()
     wanted = params["fusion"]
     part, methods, one_sided = read_methods(params)
     split = read_split(Path("data/split.csv"))
-    sets, rows = protocol_sets(split, part), split.set_index("crop_id")
+    rows = split.set_index("crop_id")
     rankings = read_rankings(methods, one_sided, rows["orientation"])
     choices = wanted["shortlist"], wanted["calibration"], wanted["photos"]
     pairs, fusion, held_out = fuse(rankings, rows["identity"], *choices)
@@ -50,29 +49,22 @@ def main() -> None:
         "calibration": wanted["calibration"] if fusion else RECIPROCAL_RANK,
         "weights": {method: round(float(fusion.weights[method]), 4) if fusion else None for method in methods},
     }
-    metrics |= dict.fromkeys(["ece", "threshold", "false_match_rate", "false_match_rate_low", "false_match_rate_high"])
     sure = learnt if len(held_out) else learnt.head(0)
-    diagram = reliability_table(held_out, sure["same"].to_numpy(), query_weights(sure))
-    if len(diagram):
-        metrics["ece"] = expected_calibration_error(diagram)
-    new = new_queries(sets["open"])
-    metrics["new_queries"] = len(new)
-    if fusion:
-        wrong = pairs[(pairs["protocol"] == "validation") & ~pairs["same"]]
-        threshold = false_match_threshold(wrong, sets["validation"], wanted["false_match_rate"])
-        best = pairs[pairs["protocol"] == "open"].groupby("query")["score"].max()
-        taken = best.reindex(new["crop_id"], fill_value=0.0).to_numpy() >= threshold
-        resamples, confidence = params["evaluate"]["bootstrap"], params["evaluate"]["confidence"]
-        draws = encounter_draws(new["encounter"].to_numpy(object), resamples, params["evaluate"]["seed"], "open")
-        low, high = interval(resampled_means(taken, np.ones(len(taken), bool), draws), confidence)
-        metrics |= {"threshold": threshold, "false_match_rate": float(taken.mean()) if len(taken) else None}
-        metrics |= {"false_match_rate_low": low, "false_match_rate_high": high}
+    metrics |= proper_scores(sure["score"].to_numpy(), sure["same"].to_numpy(), query_weights(sure))
+    diagram = None
+    for protocol, suffix in (("validation", ""), ("open", "_open")):
+        able = fusion is not None and (protocol == "open" or len(held_out) > 0)
+        top = top_answers(pairs[pairs["protocol"] == protocol]) if able else pairs.head(0)
+        table = reliability_table(top["score"].to_numpy(), top["same"].to_numpy(), np.ones(len(top)))
+        metrics[f"top1_ece{suffix}"] = expected_calibration_error(table) if len(table) else None
+        diagram = table if diagram is None else diagram
 
     write_parquet(Path("data/fused.parquet"), rank_pairs(pairs, params["search"]["depth"]))
     metrics = {name: round(value, 4) if isinstance(value, float) else value for name, value in metrics.items()}
     write_json(Path("data/numbers/fuse.json"), metrics)
     write_table(Path("plots/reliability.csv"), diagram.round(4))
-    print(f"fuse: {' + '.join(methods)}, {metrics['calibration']}, {metrics['pairs']} pairs, ECE {metrics['ece']}")
+    worth = f"Brier skill {metrics['brier_skill']}"
+    print(f"fuse: {' + '.join(methods)}, {metrics['calibration']}, {metrics['pairs']} pairs, {worth}")
 
 
 if __name__ == "__main__":

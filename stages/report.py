@@ -10,12 +10,21 @@ from pelage.common.files import fresh_folder, write_bytes, write_text
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet, read_table
+from pelage.evaluation.verdicts import NUMBERS as NUMBERS_OF_VERDICTS
 from pelage.matching.fusion import RECIPROCAL_RANK
 from pelage.matching.matches import matches_table
 from pelage.matching.rankings import FUSED, ranking_files
 from pelage.report import figures, insight_sheets, page, sheets
 from pelage.report.camera_counts import NUMBERS, with_people
-from pelage.report.tables import best_local, leader, leaderboard, list_methods, markdown, read_metrics
+from pelage.report.tables import (
+    best_local,
+    leader,
+    leaderboard,
+    list_methods,
+    markdown,
+    read_metrics,
+    verdicts_markdown,
+)
 
 SPLIT = {"known": bool, "gallery": bool}
 
@@ -34,7 +43,8 @@ def main() -> None:
     stages = ["headline", "ingest", "clean", "detect", *per_part[len(parts) :], "split", "leakage"]
     metrics = {stage: read_metrics(Path(f"metrics/{stage}.json")) for stage in stages}
     metrics |= {stage: read_metrics(Path(f"data/numbers/{stage}.json")) for stage in ranked}
-    seeds = read_metrics(Path("data/seeds.json"))
+    seeds, champions = (read_metrics(Path(f"data/{name}.json")) for name in ("seeds", "champion"))
+    verdicts = read_table(Path("data/verdicts.csv"), dict.fromkeys(NUMBERS_OF_VERDICTS, float))
     rejecting = ["ingest", "clean", "detect", "claims", *per_part[: 2 * len(parts)]]
     rejected = {stage: read_table(Path(f"data/rejected/{stage}.csv")) for stage in rejecting}
 
@@ -85,7 +95,7 @@ def main() -> None:
     )
     with fresh_folder(Path("data/report")) as folder:
         write_text(folder / "index.html", html)
-        write_text(folder / "leaderboard.md", markdown(table))
+        write_text(folder / "leaderboard.md", markdown(table) + "\n" + verdicts_markdown(champions, verdicts))
     print(f"report: {len(methods)} methods in data/report/index.html ({len(html) // 1024} kB)")
 
 

@@ -19,7 +19,6 @@ TINY = {
     "datasets__demo__photos": 60,
     "crop__max_side": 128,
     "train__epochs": 1,
-    "evaluate__bootstrap": 50,
     "fusion__methods": ["sift_lnbnn", "cosface"],
     "variants": {
         "cosface": {"part": "flank", "view": "crop_edge", "loss": {"name": "cosface"}, "train": {"seeds": [1, 2]}},

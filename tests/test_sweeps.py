@@ -97,12 +97,12 @@ def history(commit):
     """Two seeds of two epochs; the first of the one and the last of the other are best, around the commit's score."""
     score = float(commit)
     scores = [score + 0.1, 0.0, 0.01, score - 0.1]
-    return pd.DataFrame({"seed": [1, 1, 2, 2], "epoch": [1, 2, 1, 2], "val_map": scores, "val_top1": 1.0})
+    return pd.DataFrame({"seed": [1, 1, 2, 2], "epoch": [1, 2, 1, 2], "val_flank_map": scores, "val_top1": 1.0})
 
 
 def test_the_best_epoch_of_each_seed_counts():
-    assert best_epochs(history("0.4")) == {"val_top1": 1.0, "val_map": 0.4}
-    assert best_epochs(pd.DataFrame()) == best_epochs(history("nan").assign(val_map=None)) == {}
+    assert best_epochs(history("0.4")) == {"val_top1": 1.0, "val_flank_map": 0.4}
+    assert best_epochs(pd.DataFrame()) == best_epochs(history("nan").assign(val_flank_map=None)) == {}
 
 
 def test_effects_by_hand():
@@ -111,7 +111,7 @@ def test_effects_by_hand():
             "s-005": ("queued", 0.9)}  # fmt: skip
     table = trial_table(shown(told), trial_names("s", 6), wanted, history)
     assert list(table["state"]) == ["done", "done", "done", "failed", "waiting", "waiting"]
-    assert table["val_map"].tolist()[:3] == [0.2, 0.6, 0.5] and table["val_map"].isna().sum() == 3
+    assert table["val_flank_map"].tolist()[:3] == [0.2, 0.6, 0.5] and table["val_flank_map"].isna().sum() == 3
     rows = effects(table, ["m", "n"]).to_numpy().tolist()
     assert rows == [
         ["m", "0.1", 2, 0.4, 0.6],
@@ -149,7 +149,7 @@ def test_queued_run_and_read_with_dvc(tmp_path, monkeypatch):
         "import pathlib, ruamel.yaml\n"
         "margin = ruamel.yaml.YAML(typ='safe').load(pathlib.Path('params.yaml'))['loss']['margin']\n"
         "pathlib.Path('plots/training').mkdir(parents=True, exist_ok=True)\n"
-        "pathlib.Path('plots/training/t.csv').write_text(f'seed,epoch,val_top1,val_map\\n1,1,{margin},{margin}\\n')\n"
+        "pathlib.Path('plots/training/t.csv').write_text(f'seed,epoch,val_top1,val_flank_map\\n1,1,{margin},{margin}\\n')\n"
     )
     plots = {"plots/training/t.csv": {"cache": False}}
     stage = {"cmd": "python stage.py", "params": ["loss.margin"], "plots": [plots]}
@@ -167,7 +167,7 @@ def test_queued_run_and_read_with_dvc(tmp_path, monkeypatch):
     subprocess.run(["dvc", "exp", "run", "--run-all"], check=True, capture_output=True)
     sweep("read", "tiny")
     table = pd.read_csv("sweeps/tiny/trials.csv")
-    assert table["state"].tolist() == ["done"] and table["val_map"].tolist() == [0.25]
+    assert table["state"].tolist() == ["done"] and table["val_flank_map"].tolist() == [0.25]
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     with pytest.raises(PelageError, match=r"run `pelage presets tiny` and commit it"):
         sweep("queue", "tiny")

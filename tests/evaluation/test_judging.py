@@ -1,5 +1,7 @@
 """From tables to hits; rankings that break the rules are refused."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 
@@ -14,11 +16,18 @@ def closed(split):
 
 
 def test_what_the_gallery_could_answer(split, closed):
-    assert (closed.total == 6).all() and closed.same_side.all() and closed.encounter_free.all() and closed.known.all()
+    assert (
+        (closed.totals["identity"] == 6).all()
+        and closed.same_side.all()
+        and closed.encounter_free.all()
+        and closed.known.all()
+    )
     disjoint = ask("disjoint", protocol_sets(split, "flank")["disjoint"])
-    assert (disjoint.total == 4).all() and disjoint.encounter_free.all()
+    assert (disjoint.totals["identity"] == 4).all() and disjoint.encounter_free.all()
     opened = ask("open", protocol_sets(split, "flank")["open"])
-    assert (opened.total[opened.known] == 6).all() and (opened.total[~opened.known] == 0).all()
+    assert (opened.totals["identity"][opened.known] == 6).all() and (
+        opened.totals["identity"][~opened.known] == 0
+    ).all()
     assert set(opened.rules.queries.loc[~opened.known, "identity"]) == {"x", "y"}
 
 
@@ -38,18 +47,24 @@ def test_published_encounters(split):
     split.loc[split["crop_id"].isin(["a30#0", "a41#0"]), "encounter"] = "a0"
     question = ask("closed", protocol_sets(split, "flank")["closed"])
     assert question.rules.queries.loc[~question.encounter_free, "crop_id"].tolist() == ["a41#0"]
-    assert (question.total == 6).all()
+    assert (question.totals["identity"] == 6).all()
 
 
 def test_hits(split, closed, rankings):
     table = rankings(split, np.inf)
     judged = judge(table, closed, "file")
     assert judged.right.all() and (judged.score >= 1).all()
-    assert judged.rank.tolist() == list(range(1, 7)) * 20
-    assert judged.query.tolist() == np.repeat(np.arange(20), 6).tolist()
+    individuals, flanks = judged.hits["identity"], judged.hits["flank"]
+    assert individuals.rank.tolist() == list(range(1, 7)) * 20
+    assert individuals.query.tolist() == np.repeat(np.arange(20), 6).tolist()
+    assert flanks.rank.tolist() == [1, 2, 3] * 20 and (flanks.total == 3).all(), "three photos show the other flank"
     same = judge(table.sample(frac=1, random_state=0).astype({"query": "category"}), closed, "file")
-    for name in ("query", "rank", "score", "right"):
+    for name in ("score", "right"):
         assert np.array_equal(getattr(judged, name), getattr(same, name)), name
+    for kind, hits in judged.hits.items():
+        assert all(
+            np.array_equal(left, right) for left, right in zip(astuple(hits), astuple(same.hits[kind]), strict=True)
+        )
 
 
 def test_a_query_without_rows_is_missed(split, closed, rankings):
@@ -57,7 +72,7 @@ def test_a_query_without_rows_is_missed(split, closed, rankings):
     judged = judge(table[table["query"] != "a40#0"], closed, "file")
     assert not judged.right[0] and judged.score[0] == -np.inf and judged.right[1:].all()
     nothing = judge(table.iloc[:0], closed, "file")
-    assert not nothing.right.any() and len(nothing.rank) == 0
+    assert not nothing.right.any() and len(nothing.hits["identity"].rank) == 0
 
 
 def test_rankings_that_break_the_rules(split, closed, rankings):
@@ -76,6 +91,29 @@ def test_rankings_that_break_the_rules(split, closed, rankings):
     refused("query", "a00#0", "is not in the protocol closed")
     refused("candidate", table.loc[rows[0], "candidate"], r"is listed twice in closed \(1 such rows\)")
     refused("rank", 1, "has rank")
-    closed.rules.queries.loc[0, "group"] = "a0"
-    with pytest.raises(PelageError, match="own photo or group, which closed bars"):
-        judge(table, closed, "file")
+    rules = protocol_sets(split, "flank")["closed"]
+    rules.queries.loc[0, "group"] = "a0"
+    with pytest.raises(PelageError, match="own photo, group or individual, which closed bars"):
+        judge(table, ask("closed", rules), "file")
+
+
+def test_who_never_crosses_flanks_is_perfect_by_flank_and_cannot_be_by_individual(split, closed, rankings):
+    """An oracle that knows all and lists no other flank: what it cannot see is no fault of its."""
+    side, table = split.set_index("crop_id")["orientation"], rankings(split, np.inf)
+    table = table[table["query"].map(side) == table["candidate"].map(side)]
+    table["rank"] = table.groupby(["protocol", "query"]).cumcount() + 1
+    judged = judge(table, closed, "file")
+    told = {kind: hits.metrics() for kind, hits in judged.hits.items()}
+    for metric in ("top1", "map", "map_at_r"):
+        assert (told["flank"][metric] == 1).all()
+    assert told["identity"]["top1"].mean() == 1 and told["identity"]["map"].mean() == 0.5
+
+
+def test_sides_that_nobody_told_are_junk_unless_nothing_was_told(split):
+    unsure = (split["identity"] == "a") & split["crop_id"].str.endswith("1#0")
+    split.loc[unsure, ["label", "orientation"]] = "a:unknown", "unknown"
+    split.loc[split["identity"] == "b", ["label", "orientation"]] = "b:unknown", "unknown"
+    question = ask("closed", protocol_sets(split, "flank")["closed"])
+    queries = question.rules.queries
+    totals = dict(zip(queries["crop_id"], question.totals["flank"], strict=True))
+    assert (totals["a40#0"], totals["a41#0"], totals["b40#0"], totals["c40#0"]) == (3, 0, 6, 3)

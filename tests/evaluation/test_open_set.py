@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import auc, roc_auc_score
 
-from pelage.evaluation.open_set import auroc, baks_baus, find_threshold, roc_curve
+from pelage.evaluation.open_set import auroc, baks_baus, false_match_threshold, least_rate, roc_curve
 
 KNOWN = np.array([1, 1, 1, 1, 0, 0, 0], bool)
 RIGHT = np.array([1, 1, 0, 1, 0, 0, 0], bool)
@@ -19,43 +19,63 @@ def test_by_hand():
     assert baks_baus(KNOWN, RIGHT, SCORE, IDENTITY, 0.5) == pytest.approx((0.5, 0.75))
     assert baks_baus(KNOWN, RIGHT, SCORE, IDENTITY, 0.0) == pytest.approx((0.75, 0.0))
     assert baks_baus(KNOWN, RIGHT, SCORE, IDENTITY, 1.0) == pytest.approx((0.0, 1.0))
-    # at 0.65 BAKS is 0.5 and BAUS 1; at 0.25 they are 0.75 and 0.75, whose geometric mean is greater
-    assert find_threshold(KNOWN, RIGHT, SCORE, IDENTITY) == pytest.approx(0.25)
 
 
-def test_without_new_individuals_95_percent_of_the_known_are_accepted():
-    known, score = np.ones(101, bool), np.linspace(0, 1, 101)
-    assert find_threshold(known, known, score, np.array(["a"] * 101, object)) == pytest.approx(0.05)
-    assert baks_baus(known, known, score, np.array(["a"] * 101, object), 0.0)[1] is None
-
-
-def test_without_known_individuals_there_is_no_threshold():
-    nobody = np.array([], bool)
-    assert find_threshold(nobody, nobody, np.array([]), np.array([], object)) is None
-    assert find_threshold(~KNOWN[:4], RIGHT[:4], SCORE[:4], IDENTITY[:4]) is None
-    assert find_threshold(KNOWN, RIGHT, np.full(7, -np.inf), IDENTITY) is None
+def test_where_known_or_new_are_missing():
     assert np.isnan(auroc(np.ones(3, bool), SCORE[:3])[0])
     assert roc_curve(np.ones(3, bool), SCORE[:3]).shape == (0, 2)
-
-
-def test_a_method_that_cannot_tell_gets_one_half():
+    assert baks_baus(KNOWN[:4], RIGHT[:4], SCORE[:4], IDENTITY[:4], 0.0)[1] is None
     assert auroc(KNOWN, np.ones(7))[0] == 0.5
-    threshold = find_threshold(KNOWN, RIGHT, np.ones(7), IDENTITY)
-    assert sorted(baks_baus(KNOWN, RIGHT, np.ones(7), IDENTITY, threshold)) in ([0, 0.75], [0, 1])
 
 
-def test_the_threshold_is_the_best_of_all():
-    random = np.random.default_rng(0)
-    for _ in range(30):
-        known, right = random.random(40) < 0.6, random.random(40) < 0.7
-        score, identity = (
-            random.integers(0, 12, 40) / 10 + 0.5 * known,
-            random.choice(list("abcdef"), 40).astype(object),
-        )
-        thresholds = [*np.unique(score), 3]
-        quality = [np.prod(baks_baus(known, right & known, score, identity, value)) for value in thresholds]
-        found = find_threshold(known, right & known, score, identity)
-        assert np.prod(baks_baus(known, right & known, score, identity, found)) == pytest.approx(max(quality))
+def animals(count, photos=1):
+    return np.repeat([f"animal {number}" for number in range(count)], photos)
+
+
+def test_a_rate_that_so_few_individuals_cannot_vouch_for_cannot_be_had():
+    assert least_rate(9) == 0.1 and least_rate(19) == 0.05
+    for count, rate in ((18, 0.05), (8, 0.1), (0, 0.5)):
+        assert false_match_threshold(np.arange(5.0 * count), animals(count, 5), rate) is None
+    assert false_match_threshold(np.full(30, -np.inf), animals(30), 0.05) is None
+
+
+@pytest.mark.parametrize(("count", "rate", "reached"), [(19, 0.05, 1), (9, 0.1, 1), (9, 0.3, 3), (99, 0.05, 5)])
+def test_of_one_photo_each_it_is_an_order_statistic(count, rate, reached):
+    score = np.random.default_rng(0).permutation(count) + 1.0
+    assert false_match_threshold(score, animals(count), rate) == pytest.approx(count + 1 - reached)
+    between = false_match_threshold(score, animals(count), rate + 0.5 / (count + 1))
+    assert between == pytest.approx(count + 1 - reached - 0.5)
+
+
+def test_copies_of_photos_change_nothing():
+    rng = np.random.default_rng(1)
+    score, times = rng.random(40), rng.integers(1, 9, 40)
+    names = animals(40)
+    repeated = false_match_threshold(np.repeat(score, times), np.repeat(names, times), 0.05)
+    assert repeated == pytest.approx(false_match_threshold(score, names, 0.05))
+
+
+@pytest.mark.parametrize("alike", [0.05, 0.4, 0.8])  # share of the variance that the photos of an animal share
+@pytest.mark.parametrize("count", [8, 15, 19, 25, 40, 60])
+def test_the_asked_rate_is_kept_on_animals_that_nobody_saw_or_cannot_be_had(count, alike):
+    def population(rng, count):
+        who = np.repeat(np.arange(count), rng.integers(2, 16, count))
+        of_animal, of_encounter = rng.normal(size=count)[who], rng.normal(size=(count, 5))
+        rest = of_encounter[who, rng.integers(0, 5, len(who))] + rng.normal(size=len(who))
+        return np.exp(np.sqrt(alike) * of_animal + np.sqrt((1 - alike) / 2) * rest), who.astype(str)
+
+    realised = []
+    for seed in range(30):
+        threshold = false_match_threshold(*population(np.random.default_rng([seed, count]), count), 0.05)
+        if threshold is None:
+            continue
+        score, who = population(np.random.default_rng([seed, 1000]), 800)
+        names, codes, photos = np.unique(who, return_inverse=True, return_counts=True)
+        realised.append(float((score >= threshold) @ (1 / photos)[codes]) / len(names))
+    if count < 19:
+        assert not realised, "it cannot be had"
+    else:
+        assert len(realised) == 30 and 0.03 < np.mean(realised) < 0.07
 
 
 score_lists = st.lists(st.tuples(st.booleans(), st.integers(0, 8), st.integers(0, 3)), min_size=2, max_size=40)

@@ -1,16 +1,16 @@
-"""Reliability by hand, and the rate that a threshold promises."""
+"""Reliability by hand."""
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import brier_score_loss, log_loss
 
 from pelage.evaluation.reliability import (
     expected_calibration_error,
-    false_match_threshold,
-    new_queries,
+    proper_scores,
     reliability_table,
+    top_answers,
 )
-from pelage.split.protocols import ProtocolSet
 
 
 def test_reliability_and_its_error_by_hand():
@@ -25,31 +25,28 @@ def test_weights_count():
     assert table["observed"].tolist() == [0.25] and expected_calibration_error(table) == pytest.approx(0.05)
 
 
-def validation(known: int, new: int) -> ProtocolSet:
-    """A protocol of queries q0, q1, ..., the first ones of the gallery's animal."""
-    crops = [f"q{i}" for i in range(known + new)]
-    queries = pd.DataFrame({"crop_id": crops, "identity": ["a"] * known + [f"new {i}" for i in range(new)]})
-    return ProtocolSet(queries, pd.DataFrame({"crop_id": ["g"], "identity": ["a"]}))
+def test_proper_scores_agree_with_scikit_learn_and_a_constant_has_no_skill():
+    rng = np.random.default_rng(0)
+    probability, weight = rng.random(400), rng.uniform(0.5, 2, 400)
+    same = rng.random(400) < probability
+    told = proper_scores(probability, same, weight)
+    base = np.average(same, weights=weight)
+    brier = [brier_score_loss(same, p, sample_weight=weight) for p in (probability, np.full(400, base))]
+    assert told["brier_skill"] == pytest.approx(1 - brier[0] / brier[1])
+    assert told["log_loss"] == pytest.approx(log_loss(same, probability, sample_weight=weight))
+    constant = proper_scores(np.full(400, base), same, weight)
+    assert constant["brier_skill"] == pytest.approx(0)
+    assert constant["log_loss"] == pytest.approx(told["log_loss_of_base_rate"])
+    table = reliability_table(np.full(400, base), same, weight)
+    assert expected_calibration_error(table) == pytest.approx(0), "by which a constant would win"
+    assert proper_scores(np.ones(3), np.ones(3, bool), np.ones(3))["brier_skill"] is None
+    assert proper_scores(np.zeros(3), np.array([1, 0, 0], bool), np.ones(3))["log_loss"] < 5, "one mistake is not all"
 
 
-def wrong(scores) -> pd.DataFrame:
-    """Each query's best wrong candidate, and a worse one."""
-    return pd.DataFrame({"query": [f"q{i}" for i in range(len(scores))] * 2, "score": [*scores, *np.array(scores) / 2]})
-
-
-@pytest.mark.parametrize(("rate", "accepted"), [(0, 0), (0.05, 0), (0.1, 1), (0.25, 2), (1, 10)])
-def test_at_most_the_chosen_share_of_new_animals_is_accepted(rate, accepted):
-    best = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05])
-    assert (best >= false_match_threshold(wrong(best), validation(0, 10), rate)).sum() == accepted
-
-
-def test_ties_are_not_accepted_beyond_the_rate():
-    best = np.array([0.9, 0.8, 0.8, 0.8, 0.1])
-    assert (best >= false_match_threshold(wrong(best), validation(0, 5), 0.5)).sum() == 1
-
-
-def test_new_animals_decide_where_there_are_enough_of_them():
-    best = [0.1, 0.2, 0.3, 0.4, 0.9, 0.8]
-    assert false_match_threshold(wrong(best), validation(4, 2), 0.5) == np.nextafter(0.8, 1)
-    assert false_match_threshold(wrong(best), validation(4, 2), 0.4) == np.nextafter(0.4, 1)
-    assert new_queries(validation(4, 2))["crop_id"].tolist() == ["q4", "q5"]
+def test_the_top_answer_of_each_query():
+    pairs = pd.DataFrame(
+        [("open", "q", 0.2, False), ("open", "q", 0.7, True), ("closed", "q", 0.1, False), ("open", "p", 0.3, False)],
+        columns=["protocol", "query", "score", "same"],
+    )
+    assert top_answers(pairs)["score"].tolist() == [0.7, 0.1, 0.3]
+    assert top_answers(pairs.head(0)).empty

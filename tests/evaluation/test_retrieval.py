@@ -7,11 +7,14 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
 from pelage.evaluation.retrieval import (
+    METRICS,
+    Hits,
     average_precision,
     average_precision_at_r,
     dynamic_precision,
     first_hit,
     identity_means,
+    without_junk,
 )
 
 # Query 0 finds 3 of 4 photos at ranks 1, 3, 6; query 1 its only photo at rank 2; query 2 none of 2; query 3 has none.
@@ -24,6 +27,18 @@ def test_by_hand():
     assert dynamic_precision(QUERY, RANK, TOTAL, 5) == pytest.approx(dynamic)
     assert average_precision(QUERY, RANK, TOTAL) == pytest.approx([(1 / 1 + 2 / 3 + 3 / 6) / 4, 1 / 2, 0, 0])
     assert average_precision_at_r(QUERY, RANK, TOTAL) == pytest.approx([(1 / 1 + 2 / 3) / 4, 0, 0, 0])
+
+
+def test_junk_is_taken_out_before_anything_is_counted():
+    query = np.array([0, 0, 0, 0, 1, 1])
+    right, junk = np.array([0, 0, 1, 1, 1, 0], bool), np.array([1, 0, 0, 0, 0, 1], bool)
+    hits = without_junk(query, right, junk, np.array([3, 1, 0]))
+    assert (hits.query.tolist(), hits.rank.tolist()) == ([0, 0, 1], [2, 3, 1])
+    told = hits.metrics()
+    assert tuple(told) == METRICS and hits.answerable.tolist() == [True, True, False]
+    assert told["top1"].tolist() == [0, 1, 0] and told["map"] == pytest.approx([(1 / 2 + 2 / 3) / 3, 1, 0])
+    plain = Hits(QUERY, RANK, TOTAL).metrics()
+    assert plain["map"].tolist() == average_precision(QUERY, RANK, TOTAL).tolist()
 
 
 def test_no_hits_and_no_queries():

@@ -39,25 +39,27 @@ def test_agrees_with_a_plain_loop_for_all_protocols(monkeypatch):
     encounter = dict(zip(split["crop_id"], split["encounter"], strict=True))
     sets = protocol_sets(split, "flank")
     rankings = cosine.search(table, sets, cosine.SearchRules(3))
-    assert list(dict.fromkeys(rankings["protocol"])) == ["validation", "closed", "open", "disjoint"]
+    assert list(dict.fromkeys(rankings["protocol"])) == ["validation", "pseudo_novel", "closed", "open", "disjoint"]
     for (protocol, query), rows in rankings.groupby(["protocol", "query"]):
         others = [g for g in sets[protocol].gallery["crop_id"] if encounter[g] != encounter[query]]
+        if protocol == "pseudo_novel":
+            others = [g for g in others if g[0] != query[0]]
         expected = sorted((-float(points[query] @ points[g]), g) for g in others)[:3]
         assert rows["candidate"].tolist() == [g for _, g in expected]
         np.testing.assert_allclose(rows["score"], [-score for score, _ in expected], atol=1e-6)
     assert rankings.groupby("protocol")["query"].nunique().to_dict() == {
-        "validation": 2, "closed": 2, "open": 10, "disjoint": 8,
+        "validation": 2, "pseudo_novel": 2, "closed": 2, "open": 10, "disjoint": 8,
     }  # fmt: skip
 
 
-def test_equal_points_tie_and_are_ordered_by_id():
+def test_equal_points_tie_and_are_not_ordered_by_id():
     split = split_table()
     table = embeddings_of(split["crop_id"])
     table["embedding"] = [table["embedding"][0]] * len(table)
     rankings = cosine.search(table, protocol_sets(split, "flank"), cosine.SearchRules(10))
     assert set(rankings["score"]) == {1.0}
-    for _, rows in rankings.groupby(["protocol", "query"]):
-        assert rows["candidate"].is_monotonic_increasing
+    rising = [rows["candidate"].is_monotonic_increasing for _, rows in rankings.groupby(["protocol", "query"])]
+    assert sum(rising) < 0.3 * len(rising)
 
 
 def test_crops_without_an_embedding_take_no_part():

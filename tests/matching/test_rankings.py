@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pelage.common.tables import read_parquet, write_parquet
-from pelage.matching.rankings import RANKING_COLUMNS, empty_rankings, join_rankings, rankings_table
+from pelage.common.ties import name_codes, pair_keys
+from pelage.matching.rankings import RANKING_COLUMNS, empty_rankings, join_rankings, rank_pairs, rankings_table
 
 
 def test_hand_made_ranking():
@@ -12,11 +13,12 @@ def test_hand_made_ranking():
     allowed = np.array([[True, True, True], [True, False, True]])
     table = rankings_table("closed", ["q2", "q1"], ["c", "a", "b"], scores, allowed, depth=2)
     assert list(table.columns) == RANKING_COLUMNS
+    tied = sorted("bc", key=lambda name: pair_keys(*name_codes(["q1", name])[:, None])[0])
     assert table[["query", "candidate", "rank"]].to_numpy().tolist() == [
         ["q2", "a", 1],
         ["q2", "b", 2],
-        ["q1", "b", 1],  # a is not allowed; b and c tie
-        ["q1", "c", 2],
+        ["q1", tied[0], 1],  # a is not allowed; b and c tie
+        ["q1", tied[1], 2],
     ]
     np.testing.assert_allclose(table["score"], [0.9, 0.5, 0.7, 0.7], rtol=1e-6)
     assert set(table["protocol"]) == {"closed"}
@@ -39,7 +41,9 @@ def test_agrees_with_a_plain_sort_in_any_order_of_the_gallery(data):
         np.array([[permitted[i] for i in order]]),
         depth,
     )
-    expected = sorted((-values[i], names[i]) for i in range(size) if permitted[i])[:depth]
+    keys = pair_keys(name_codes(["q"]), name_codes(names))
+    expected = sorted((-values[i], keys[i], names[i]) for i in range(size) if permitted[i])[:depth]
+    expected = [(value, name) for value, _, name in expected]
     assert list(zip(-table["score"], table["candidate"], strict=True)) == expected
     assert table["rank"].tolist() == list(range(1, len(expected) + 1))
 
@@ -61,3 +65,17 @@ def test_wrong_shapes_and_nan_are_refused():
         rankings_table("open", ["q"], ["a", "b"], np.zeros((1, 1)), np.ones((1, 1), bool), 5)
     with pytest.raises(ValueError, match="NaN"):
         rankings_table("open", ["q"], ["a"], np.full((1, 1), np.nan), np.ones((1, 1), bool), 5)
+
+
+def test_ties_know_nothing_of_identity():
+    """All pairs tie, and names tell the individual: first answers are right as often as by chance, 10 of 200."""
+    names = [f"{place // 10:02}_{place % 10}" for place in range(200)]
+    table = rankings_table("open", names, names, np.ones((200, 200)), ~np.eye(200, dtype=bool), 200)
+    first = table[table["rank"] == 1]
+    right = first["query"].str[:2] == first["candidate"].str[:2]
+    assert right.mean() == pytest.approx(9 / 199, abs=0.03)
+    assert first["candidate"].value_counts().max() < 8, "no photo wins all ties"
+    pairs = table.sample(frac=1, random_state=0)
+    again = rank_pairs(pairs[["protocol", "query", "candidate", "score"]], 200)
+    keys = ["query", "rank"]
+    assert again.sort_values(keys)["candidate"].tolist() == table.sort_values(keys)["candidate"].tolist()

@@ -60,7 +60,7 @@ def curves(**missing):
 
 def history(epochs: int, scored: bool = True, seed: int = 1) -> pd.DataFrame:
     score = np.linspace(0.1, 0.5, epochs) if scored else np.full(epochs, np.nan)
-    table = pd.DataFrame({"epoch": np.arange(1, epochs + 1), "loss": np.linspace(9, 1, epochs), "val_map": score})
+    table = pd.DataFrame({"epoch": np.arange(1, epochs + 1), "loss": np.linspace(9, 1, epochs), "val_flank_map": score})
     return table.assign(seed=seed)
 
 
@@ -127,9 +127,9 @@ def test_missing_numbers_are_drawn_as_words():
 
 def test_a_score_of_every_second_epoch_is_still_a_line():
     sparse = history(9)
-    sparse.loc[::2, "val_map"] = np.nan
-    every = sparse.assign(val_map=sparse["val_map"].bfill().ffill())
-    dots = sparse.assign(val_map=sparse["val_map"].where(sparse.index == sparse["val_map"].idxmax()))
+    sparse.loc[::2, "val_flank_map"] = np.nan
+    every = sparse.assign(val_flank_map=sparse["val_flank_map"].bfill().ffill())
+    dots = sparse.assign(val_flank_map=sparse["val_flank_map"].where(sparse.index == sparse["val_flank_map"].idxmax()))
     coloured = [colourful(training_figure({"net_0": table}, METHODS)) for table in (dots, sparse, every)]
     assert coloured[0] < 0.9 * coloured[1]
     assert coloured[1] == pytest.approx(coloured[2], rel=0.3)

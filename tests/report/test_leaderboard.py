@@ -19,6 +19,7 @@ from pelage.report.tables import (
     read_metrics,
     shown_metrics,
     verdict,
+    verdicts_markdown,
 )
 
 NET = Method("net", "network", "flank", "crop_edge", "tiny, cosface")
@@ -211,6 +212,13 @@ def test_counts_and_ceilings_are_told():
     )
 
 
+def test_a_threshold_that_cannot_be_had_is_told():
+    few = {"least_false_match_rate": 0.1, "threshold_individuals": 9, "threshold": None}
+    told = "cannot be had with 9 individuals in validation, which can vouch for 10.0 % and no less."
+    assert asked(closed_of(board(net=scores(0.9, **few)))).endswith(told)
+    assert "cannot" not in asked(closed_of(board(net=scores(0.9, **few | {"threshold": 0.5}))))
+
+
 def test_queries_of_other_encounters_get_a_column_where_they_differ():
     assert "top1_encounter_free" not in shown_metrics(closed_of(board(net=scores(0.5, top1_encounter_free=0.5))))
     assert shown_metrics(closed_of(board(net=scores(0.5, top1_encounter_free=0.4))))[:2] == [
@@ -275,3 +283,28 @@ def test_methods_come_from_params_alone():
 def test_missing_metrics_are_named(tmp_path):
     with pytest.raises(PelageError, match=r"net\.json is missing"):
         read_metrics(tmp_path / "net.json")
+
+
+def test_the_best_network_is_chosen_on_validation_not_on_the_test():
+    lucky = {"closed": scores(0.95), "validation": {"flank_map": 0.6}}
+    chosen = {"closed": scores(0.9), "validation": {"flank_map": 0.8}}
+    told = {"net": lucky, "other_net": chosen, "sift_lnbnn": {"closed": scores(0.5)}}
+    told |= {"random": {"closed": scores(0.1)}, "face_net": {}}
+    rows = leaderboard(told, METHODS)
+    rows = rows[(rows["part"] == "flank") & (rows["protocol"] == "closed")]
+    assert rows["method"].iloc[0] == "net" and verdict(rows).startswith("other_net beats sift_lnbnn")
+
+
+def test_the_champions_differences_are_told_from_its_side():
+    numbers = {"low": 0.1, "high": 0.3, "p": 0.001, "p_holm": 0.002, "part": "flank", "protocol": "closed"}
+    verdicts = pd.DataFrame(
+        [
+            {"metric": "top1", "method": "net", "other": "sift", "difference": 0.2, "verdict": "better"} | numbers,
+            {"metric": "top1", "method": "mlp", "other": "net", "difference": 0.2, "verdict": "better"} | numbers,
+            {"metric": "top1", "method": "mlp", "other": "sift", "difference": 0.2, "verdict": "better"} | numbers,
+        ]
+    )
+    text = verdicts_markdown({"flank": {"method": "net"}}, verdicts)
+    assert "| closed | top-1 | sift | 0.200 [0.100, 0.300] | 0.002 | better |" in text
+    assert "| closed | top-1 | mlp | -0.200 [-0.300, -0.100] | 0.002 | worse |" in text
+    assert text.count("closed") == 2

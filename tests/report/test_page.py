@@ -49,7 +49,7 @@ PARAMS = {
     "ingest": {"dataset": "demo"},
     "datasets": {"demo": {"source": "folder", "path": f"photos {EVIL}", "split_column": "closed_split"}},
     "split": {"source": "drawn", "burst_gap_s": 300},
-    "evaluate": {"confidence": 0.95, "bootstrap": 1000},
+    "evaluate": {"confidence": 0.95},
 }
 SHOWN = {"method": "net_a", "part": "flank", "protocol": "closed"}
 
@@ -91,7 +91,7 @@ def page(survey):
     }
     stages |= {"leakage": {"encounters": 0}, "clean": {}, "split": {}, "background_flank": {"cover": 0.25}}
     stages |= {"match/sift": {"crops": 3}, "mlp": {}, "pairs": {"closed": {"roc_auc_constant": 0.5}}}
-    stages |= {"fuse": {"ece": 0.125}}
+    stages |= {"fuse": {"brier_skill": 0.125}}
     stages |= {"insight": INSIGHT}
     rejected = {
         "clean": rejected_table([("1", "a", EVIL, ""), ("2", "b", "too_small", ""), ("3", "c", "too_small", "")])

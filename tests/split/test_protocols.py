@@ -40,10 +40,17 @@ def test_who_asks_and_who_answers():
     read = {name: (ids(one.queries), ids(one.gallery), one.same_encounter) for name, one in sets.items()}
     assert read == {
         "validation": ("p2 p5", "p1 p4", False),
+        "pseudo_novel": ("p2 p5", "p1 p4", False),
         "closed": ("p3", "p1 p4", False),
         "open": ("p3 p6 p7 p8", "p1 p4", False),
         "disjoint": ("p6 p7 p8", "p6 p7 p8", False),
     }
+
+
+def test_a_pseudo_novel_query_is_asked_as_if_nobody_knew_its_animal():
+    split = table().assign(group=table()["encounter"])
+    rules = protocol_sets(split, "flank")["pseudo_novel"]
+    assert rules.may_answer(rules.queries, rules.gallery).tolist() == [[False, True], [True, True]]  # p2 and p1 show a
 
 
 def test_published_protocols_keep_their_gallery():
@@ -52,7 +59,7 @@ def test_published_protocols_keep_their_gallery():
     sets = protocol_sets(split, "flank")
     assert ids(sets["closed"].gallery) == "p1 p2 p4"
     assert ids(sets["validation"].gallery) == "p1 p4"
-    assert [one.same_encounter for one in sets.values()] == [False, True, True, False]
+    assert [one.same_encounter for one in sets.values()] == [False, False, True, True, False]
 
 
 def test_empty_protocols():

@@ -8,7 +8,7 @@ import pytest
 
 import pelage.study.pair_classifier as pair_classifier
 from pelage.common.errors import PelageError
-from pelage.split.protocols import protocol_sets
+from pelage.split.protocols import ProtocolSet, protocol_sets
 from pelage.study.pair_classifier import best_threshold, comparable, judge, learn, rank_pairs
 from pelage.study.pair_features import FEATURES
 
@@ -75,7 +75,7 @@ def test_the_threshold_has_the_highest_f1():
 def test_pairs_of_opposite_sides_and_of_one_encounter_are_not_compared(pairs_that_tell):
     split = survey()
     train = split[split["subset"] == "train"]
-    may = comparable(train, train)
+    may = comparable(ProtocolSet(train, train))
     sides, visits = train["orientation"].to_numpy(), train["encounter"].to_numpy()
     assert np.array_equal(may, (sides[:, None] == sides) & (visits[:, None] != visits))
     rankings, metrics = ranked(split)

@@ -51,8 +51,13 @@ def test_train_crops_are_learnt_and_val_crops_of_known_flanks_are_asked(survey):
     data, _ = read(survey, variant(flip="never"))
     assert data.ids == ("p0#0", "p1#0", "p2#0", "p3#0", "p4#0", "p5#0")  # nobody unknown, nothing of test
     assert data.train.tolist() == [0, 1, 2, 3] and data.labels.tolist() == [0, 0, 1, 2] and data.masks is None
-    assert data.validation.queries.tolist() == [4]  # b's right flank was never seen
-    assert data.validation.hits.tolist() == [[True, True, False, False]]
+    assert data.validation.queries.tolist() == [4, 5]  # b's right flank was never seen, but b was
+    kinds = [
+        mask.kinds(np.array([[0], [1]]), np.arange(4)) for mask in (data.validation.individuals, data.validation.flanks)
+    ]
+    assert kinds[0][0].tolist() == [[True, True, True, False], [False, False, False, True]] and not kinds[0][1].any()
+    assert kinds[1][0].tolist() == [[True, True, False, False], [False] * 4]
+    assert kinds[1][1].tolist() == [[False, False, True, False], [False, False, False, True]], "the other flank is junk"
 
 
 def test_labels_of_few_photos_are_not_learnt_where_more_are_asked_for(survey):

@@ -85,13 +85,15 @@ def test_from_crops_to_rankings_and_the_same_bytes_again(survey, monkeypatch):
     history = pd.read_csv("plots/training/tiny.csv")
     assert history["seed"].tolist() == [1, 1] and history["epoch"].tolist() == [1, 2]
     best = history.iloc[metrics["best_epoch"] - 1].filter(like="val_").to_dict()
-    assert len(best) == 6 and best.items() <= metrics.items() and best["val_map"] == history["val_map"].max()
+    assert (
+        len(best) == 8 and best.items() <= metrics.items() and best["val_flank_map"] == history["val_flank_map"].max()
+    )
     embeddings = pd.read_parquet("data/embeddings/tiny/1.parquet")
     assert "u#0" not in set(embeddings["crop_id"]) and len(embeddings) == 20
     np.testing.assert_allclose(np.linalg.norm(np.stack(embeddings["embedding"]), axis=1), 1, rtol=1e-5)
     rankings = pd.read_parquet("data/rankings/tiny/1.parquet")
     counts = rankings.groupby("protocol")["query"].nunique().to_dict()
-    assert counts == {"validation": 4, "closed": 4, "open": 8, "disjoint": 4}
+    assert counts == {"validation": 4, "pseudo_novel": 4, "closed": 4, "open": 8, "disjoint": 4}
 
 
 def test_a_further_seed_is_the_only_one_that_is_trained(survey, monkeypatch):
@@ -122,9 +124,9 @@ def test_a_further_seed_is_the_only_one_that_is_trained(survey, monkeypatch):
         one, other = (path.read_bytes() for path in sorted(Path("data", folder, "tiny").iterdir()))
         assert one != other
     metrics, rows = json.loads(Path("data/numbers/train/tiny.json").read_text()), pd.read_csv("plots/training/tiny.csv")
-    best = rows.loc[rows.groupby("seed")["val_map"].idxmax()]
+    best = rows.loc[rows.groupby("seed")["val_flank_map"].idxmax()]
     assert metrics["seeds"] == 2 and metrics["photos"] == first["photos"]
-    for key, column in (("best_epoch", "epoch"), ("val_map", "val_map"), ("train_loss", "loss")):
+    for key, column in (("best_epoch", "epoch"), ("val_flank_map", "val_flank_map"), ("train_loss", "loss")):
         assert metrics[key] == pytest.approx(best[column].mean(), abs=2e-4)
 
     survey["variants"]["tiny"]["train"] = {"seeds": [1]}
@@ -144,7 +146,8 @@ def test_a_part_without_crops_is_told_and_leaves_empty_outputs(survey, monkeypat
         "reason": reason,
         "seeds": 1,
     }
-    columns = "seed,epoch,loss,lr,val_top1,val_top3,val_top5,val_top10,val_map,val_dynamic_top5_ap"
+    columns = "seed,epoch,loss,lr,val_top1,val_top3,val_top5,val_top10,val_map,val_dynamic_top5_ap,"
+    columns += "val_flank_top1,val_flank_map"
     assert Path("plots/training/faces.csv").read_text() == columns + "\n"
     with safe_open("data/models/faces/1.safetensors", "pt") as file:
         assert list(file.keys()) == [] and not json.loads(file.metadata()["pelage"])["trained"]

@@ -7,11 +7,12 @@ import torch
 
 from pelage.common.errors import PelageError
 from pelage.common.seeds import derive
+from pelage.evaluation.masks import Masks
 from pelage.training import learner, loop
 from pelage.training.dataset import TrainingData
 from pelage.training.loop import train
 from pelage.training.summary import summary
-from pelage.training.validation import SCORES, answerable
+from pelage.training.validation import CRITERION, SCORES, Validation
 from pelage.training.variant import Variant
 from pelage.training.world import ALONE
 
@@ -68,8 +69,8 @@ def striped(labels=6, photos=6):
     asked = np.arange(len(names)) % photos >= photos - 2
     places = np.arange(len(names))
     queries, gallery = places[asked], places[~asked]
-    allowed = np.ones((len(queries), len(gallery)), bool)
-    validation = answerable(queries, gallery, names.astype(str), allowed)
+    masks = Masks((names[queries], names[gallery]), ())
+    validation = Validation(queries, gallery, masks, masks)
     ids = tuple(f"{place}#0" for place in places)
     mirrored = np.zeros(len(gallery), bool)
     return TrainingData(ids, np.stack(images), None, gallery, mirrored, names[gallery], gallery, validation, 0)
@@ -153,7 +154,7 @@ def test_fixed_centres_stay_through_a_training_and_learnt_ones_do_not():
 
 def test_stops_when_validation_no_longer_improves_and_keeps_the_best(monkeypatch):
     values = iter([0.1, 0.5, 0.4, 0.5, 0.3, 0.9])
-    monkeypatch.setattr(loop, "retrieval", lambda *_: dict.fromkeys(SCORES, 0.0) | {"map": next(values)})
+    monkeypatch.setattr(Validation, "metrics", lambda *_: dict.fromkeys(SCORES, 0.0) | {CRITERION: next(values)})
     kept = Kept()
     trained = train(variant(train={"epochs": 6, "patience": 3}), striped(), None, CPU, 8, kept)
     assert trained.best_epoch == 2 and len(trained.history) == 5
@@ -284,7 +285,7 @@ def test_the_moving_average_by_hand():
 
 def test_a_plateau_lowers_the_rate_after_a_validation_that_is_no_better(monkeypatch):
     values = iter([0.1, 0.5, 0.4, 0.6, 0.6, 0.7])
-    monkeypatch.setattr(loop, "retrieval", lambda *_: dict.fromkeys(SCORES, 0.0) | {"map": next(values)})
+    monkeypatch.setattr(Validation, "metrics", lambda *_: dict.fromkeys(SCORES, 0.0) | {CRITERION: next(values)})
     config = {"schedule": "plateau", "epochs": 6, "warmup": 0.0, "lr": 0.008}
     trained = train(variant(train=config), striped(), None, CPU, 8, Kept())
     assert [row["lr"] for row in trained.history] == [0.008, 0.008, 0.008, 0.004, 0.004, 0.002]

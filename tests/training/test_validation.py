@@ -1,58 +1,71 @@
+"""Validation during training: the core's metrics, of individuals and of flanks."""
+
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
-from pelage.evaluation import retrieval as evaluation
-from pelage.training.validation import SCORES, answerable, retrieval
+from pelage.evaluation.judging import ask, judge
+from pelage.evaluation.scoring import query_rates
+from pelage.matching.rankings import rankings_table
+from pelage.split.protocols import SPLIT_COLUMNS, ProtocolSet, allowed
+from pelage.training.validation import SCORES, validation_of
 
 
-def test_scores_by_hand():
-    scores = np.array([[0.9, 0.8, 0.7, 0.1], [0.9, 0.8, 0.7, 0.1]])
-    hits = np.array([[True, False, True, False], [False, False, True, True]])
-    allowed = np.array([[True, True, True, True], [False, True, True, True]])
-    # first: hits at 1 and 3: average (1/1 + 2/3) / 2, and of ranks 1 and 2 (1/1 + 1/2) / 2
-    # second, without the barred one: hits at 2 and 3: average (1/2 + 2/3) / 2, and of ranks 1 and 2 (0 + 1/2) / 2
-    assert retrieval(scores, hits, allowed) == pytest.approx(
-        {"top1": 0.5, "top3": 1.0, "top5": 1.0, "top10": 1.0, "map": (5 / 6 + 7 / 12) / 2}
-        | {"dynamic_top5_ap": (3 / 4 + 1 / 4) / 2}
-    )
+def crops(names, sides, first=0):
+    """One photo an encounter."""
+    numbers = [f"{place:02}" for place in range(first, first + len(names))]
+    table = pd.DataFrame({"crop_id": numbers, "image_id": numbers, "group": numbers, "encounter": numbers})
+    table["identity"], table["orientation"], table["part"] = list(names), sides, "flank"
+    table["label"] = table["identity"] + ":" + table["orientation"]
+    return table.reindex(columns=SPLIT_COLUMNS, fill_value="")
 
 
-def test_dynamic_precision_looks_at_five_ranks_and_counts_misses_too():
-    hits = np.array([[False, True, True, False, True, True, True]])  # 5 hits: precisions 0, 1/2, 2/3, 2/4, 3/5
-    scores = -np.arange(7.0)[None]
-    expected = (0 + 1 / 2 + 2 / 3 + 2 / 4 + 3 / 5) / 5
-    assert retrieval(scores, hits, np.ones_like(hits))["dynamic_top5_ap"] == pytest.approx(expected)
+def at(*degrees):
+    angles = np.deg2rad(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
 
-def test_a_barred_hit_counts_for_nothing():
-    told = retrieval(np.array([[0.9, 0.5]]), np.array([[True, True]]), np.array([[False, True]]))
-    assert told == dict.fromkeys(SCORES, 1.0)
+def test_by_hand():
+    queries, gallery = crops("a", ["left"]), crops("abaa", ["right", "left", "left", "unknown"], 10)
+    asked = validation_of(ProtocolSet(queries, gallery), np.arange(1), np.arange(1, 5))
+    told = asked.metrics(at(0), at(1, 2, 3, 4))  # the other flank, somebody else, the own flank, a side nobody told
+    assert tuple(told) == SCORES
+    assert told["top1"] == 1 and told["map"] == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
+    assert told["flank_top1"] == 0 and told["flank_map"] == 1 / 2, "other flank and unknown side count for nothing"
+    assert told["dynamic_top5_ap"] == pytest.approx((1 + 1 / 2 + 2 / 3) / 3)
 
 
-def test_agrees_with_scikit_learn_and_with_the_final_evaluation():
+def test_the_numbers_are_those_of_the_evaluation_and_of_scikit_learn():
     rng = np.random.default_rng(0)
-    scores, hits, allowed = rng.random((40, 30)), rng.random((40, 30)) < 0.2, rng.random((40, 30)) < 0.8
-    kept = (hits & allowed).any(axis=1)
-    scores, hits, allowed = scores[kept], hits[kept], allowed[kept]
-    told = retrieval(scores, hits, allowed)
-    rows = list(zip(scores, hits, allowed, strict=True))
-    assert told["map"] == pytest.approx(np.mean([average_precision_score(h[a], s[a]) for s, h, a in rows]))
+    queries, gallery = (
+        crops(rng.choice(list("abcde"), n), rng.choice(["left", "right", "unknown"], n), first)
+        for n, first in ((30, 0), (40, 50))
+    )
+    points = rng.normal(size=(70, 3)).astype(np.float32)
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    rules = ProtocolSet(queries, gallery)
+    asked = validation_of(rules, np.arange(30), np.arange(30, 70))
+    told = asked.metrics(points[asked.queries], points[asked.gallery])
 
-    ranked = [h[a][np.argsort(-s[a])] for s, h, a in rows]
-    query, rank = np.concatenate([[(q, r + 1) for r in np.flatnonzero(row)] for q, row in enumerate(ranked)]).T
-    total = np.array([row.sum() for row in ranked])
-    first = evaluation.first_hit(query, rank, len(ranked))
-    assert [told[f"top{k}"] for k in (1, 3, 5, 10)] == pytest.approx([(first <= k).mean() for k in (1, 3, 5, 10)])
-    dynamic = evaluation.dynamic_precision(query, rank, total, 5).mean()
-    assert told["dynamic_top5_ap"] == pytest.approx(dynamic)
-    assert 0.1 < told["top1"] < told["top3"] < told["top5"] < told["top10"]
+    cosines, question = points[:30] @ points[30:].T, ask("closed", rules)
+    table = rankings_table("closed", queries["crop_id"], gallery["crop_id"], cosines, allowed(queries, gallery), 99)
+    rates = query_rates(judge(table, question, "file"))
+    counted = {"": question.totals["identity"] > 0, "flank_": question.totals["flank"] > 0}
+    for name, value in told.items():
+        kept = counted["flank_" if name.startswith("flank_") else ""]
+        assert value == pytest.approx(rates[name][kept].mean()), name
+    same = queries["identity"].to_numpy()[:, None] == gallery["identity"].to_numpy()
+    expected = [average_precision_score(row, scores) for row, scores in zip(same, cosines, strict=True) if row.any()]
+    assert told["map"] == pytest.approx(np.mean(expected), abs=1e-6)
+    assert told["map"] < 0.9 and told["flank_map"] < 0.9
 
 
-def test_queries_without_an_allowed_hit_are_left_out():
-    identities = np.array(["a", "b", "a", "b", "c"])
-    allowed = np.array([[True, True], [True, False], [True, True]])
-    kept = answerable(np.array([2, 3, 4]), np.array([0, 1]), identities, allowed)
-    assert kept.queries.tolist() == [2] and kept.hits.tolist() == [[True, False]]
-    assert answerable(np.array([3, 4]), np.array([0, 1]), identities, allowed[1:]) is None
-    assert answerable(np.array([], int), np.array([0, 1]), identities, allowed[:0]) is None
+def test_whom_nobody_shows_is_not_asked():
+    gallery = crops("ab", ["left", "left"], 10)
+    asked = validation_of(ProtocolSet(crops("cab", ["left", "left", "right"]), gallery), np.arange(3), np.arange(3, 5))
+    assert asked.queries.tolist() == [1, 2] and asked.gallery.tolist() == [3, 4]
+    assert validation_of(ProtocolSet(crops("c", ["left"]), gallery), np.arange(1), np.arange(1, 3)) is None
+    other = crops("a", ["right"])  # its flank was never seen: there is nothing to choose an epoch by
+    assert validation_of(ProtocolSet(other, gallery), np.arange(1), np.arange(1, 3)) is None
+    assert validation_of(ProtocolSet(gallery, gallery), np.arange(2), np.arange(2)) is None, "own photos do not answer"

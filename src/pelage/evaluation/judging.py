@@ -6,6 +6,7 @@ protocol is refused rather than judged.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,9 @@ import pandas as pd
 
 from pelage.common.errors import PelageError
 from pelage.common.tables import UNKNOWN
-from pelage.split.protocols import ProtocolSet, allowed
+from pelage.evaluation.masks import IDENTITY, Masks, codes, protocol_masks
+from pelage.evaluation.retrieval import Hits, without_junk
+from pelage.split.protocols import ProtocolSet
 
 BLOCK = 512
 
@@ -25,7 +28,8 @@ class Question:
     Attributes:
         name: Name of the protocol.
         rules: Its queries and gallery.
-        total: `(Q,)` int, photos of the query's individual that may answer.
+        masks: What is right and what is junk, by `masks.NAMES`.
+        totals: By the same names, `(Q,)` int, right photos that may answer.
         same_side: `(Q,)` bool, one of them shows the same label, or one of the two sides is unknown.
         encounter_free: `(Q,)` bool, no photo of the query's own encounter may answer.
         known: `(Q,)` bool, the gallery has the individual.
@@ -33,10 +37,16 @@ class Question:
 
     name: str
     rules: ProtocolSet
-    total: np.ndarray
+    masks: Mapping[str, Masks]
+    totals: Mapping[str, np.ndarray]
     same_side: np.ndarray
     encounter_free: np.ndarray
     known: np.ndarray
+
+    @property
+    def answerable(self) -> np.ndarray:
+        """Which queries the gallery can answer by a photo of their individual, `(Q,)` bool."""
+        return self.totals[IDENTITY] > 0
 
 
 @dataclass(frozen=True)
@@ -44,14 +54,12 @@ class Judged:
     """What one method answered to a `Question` with Q queries.
 
     Attributes:
-        query: `(H,)` int, the query of each hit, sorted.
-        rank: `(H,)` int from 1, its rank, ascending within a query.
+        hits: Where the right answers stand, by `masks.NAMES`.
         score: `(Q,)` float, score of the first answer; minus infinity where there is none.
         right: `(Q,)` bool, the first answer is of the right individual.
     """
 
-    query: np.ndarray
-    rank: np.ndarray
+    hits: Mapping[str, Hits]
     score: np.ndarray
     right: np.ndarray
 
@@ -59,22 +67,23 @@ class Judged:
 def ask(name: str, rules: ProtocolSet) -> Question:
     """Find out what a protocol's gallery could answer, in blocks of queries."""
     queries, gallery = rules.queries, rules.gallery
-    identity = _codes(queries["identity"], gallery["identity"])
-    label = _codes(queries["label"], gallery["label"])
-    encounter = _codes(queries["encounter"], gallery["encounter"])
+    masks = protocol_masks(rules)
+    label, encounter = (codes(queries[column], gallery[column]) for column in ("label", "encounter"))
     unsure = [(rows["orientation"] == UNKNOWN).to_numpy() for rows in (queries, gallery)]
-    total = np.zeros(len(queries), int)
+    totals = {kind: np.zeros(len(queries), int) for kind in masks}
     same_side, own = np.zeros(len(queries), bool), np.zeros(len(queries), bool)
+    everyone = np.arange(len(gallery))
     for start in range(0, len(queries), BLOCK):
-        block = slice(start, start + BLOCK)
-        may = allowed(queries.iloc[block], gallery, rules.same_encounter)
-        alike = may & (identity[0][block, None] == identity[1])
-        side = (label[0][block, None] == label[1]) | unsure[0][block, None] | unsure[1]
-        total[block] = alike.sum(1)
-        same_side[block] = (alike & side).any(1)
-        own[block] = (may & (encounter[0][block, None] == encounter[1])).any(1)
+        block = np.arange(start, min(start + BLOCK, len(queries)))[:, None]
+        kinds = {kind: mask.kinds(block, everyone) for kind, mask in masks.items()}
+        for kind, (found, _) in kinds.items():
+            totals[kind][block[:, 0]] = found.sum(1)
+        alike, barred = kinds[IDENTITY]
+        side = (label[0][block] == label[1]) | unsure[0][block] | unsure[1]
+        same_side[block[:, 0]] = (alike & side).any(1)
+        own[block[:, 0]] = (~barred & (encounter[0][block] == encounter[1])).any(1)
     known = queries["identity"].isin(gallery["identity"]).to_numpy()
-    return Question(name, rules, total, same_side, ~own, known)
+    return Question(name, rules, masks, totals, same_side, ~own, known)
 
 
 def judge(rankings: pd.DataFrame, question: Question, source: str) -> Judged:
@@ -100,21 +109,16 @@ def judge(rankings: pd.DataFrame, question: Question, source: str) -> Judged:
     _refuse(rows, rank != expected, f"has rank(s) other than 1, 2, ... in {question.name}", source)
     twice = pd.Series(query * max(len(gallery), 1) + candidate).duplicated().to_numpy()
     _refuse(rows, twice, f"is listed twice in {question.name}", source)
-    columns = ["image_id"] if question.rules.same_encounter else ["image_id", "group"]
-    codes = {column: _codes(queries[column], gallery[column]) for column in ["identity", *columns]}
-    same = {column: left[query] == right[candidate] for column, (left, right) in codes.items()}
-    barred = np.any([same[column] for column in columns], axis=0)
-    _refuse(rows, barred, f"shows the query's own photo or group, which {question.name} bars", source)
-    score, right = np.full(len(queries), -np.inf), np.zeros(len(queries), bool)
+    right, barred = question.masks[IDENTITY].kinds(query, candidate)
+    _refuse(rows, barred, f"shows the query's own photo, group or individual, which {question.name} bars", source)
+    hits = {}
+    for name, mask in question.masks.items():
+        hits[name] = without_junk(query, *mask.kinds(query, candidate), question.totals[name])
+    score, first_right = np.full(len(queries), -np.inf), np.zeros(len(queries), bool)
     first = rank == 1
     score[query[first]] = rows["score"].to_numpy()[first]
-    right[query[first]] = same["identity"][first]
-    return Judged(query[same["identity"]], rank[same["identity"]], score, right)
-
-
-def _codes(left: pd.Series, right: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    codes, _ = pd.factorize(np.concatenate([left.to_numpy(object), right.to_numpy(object)]))
-    return codes[: len(left)], codes[len(left) :]
+    first_right[query[first]] = right[first]
+    return Judged(hits, score, first_right)
 
 
 def _positions(crop_ids: pd.Series, rows: pd.DataFrame) -> np.ndarray:

@@ -1,14 +1,17 @@
-"""Open set: known or new, decided by the score of the best answer against a threshold found on validation.
+"""Open set: known or new, decided by the score of the best answer against one threshold a method.
 
-BAKS and BAUS are the balanced accuracies on known and on unknown samples as in WildlifeDatasets (Adam et al. 2024);
-the AUROC needs no threshold.
+The threshold keeps an asked rate of false matches. It is found on validation queries that are asked again with their
+own individual barred, so that all of them are new (protocol `pseudo_novel`), and on nothing else. BAKS and BAUS are the
+balanced accuracies on known and on unknown samples as in WildlifeDatasets (Adam et al. 2024); the AUROC needs no
+threshold.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-FALLBACK_QUANTILE = 0.05
+NEAR = 6
+"""Levels that more photos reach than so many times the asked rate are not looked at."""
 
 
 def auroc(known: np.ndarray, score: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
@@ -78,31 +81,53 @@ def baks_baus(
     return results[0], results[1]
 
 
-def find_threshold(known: np.ndarray, right: np.ndarray, score: np.ndarray, identity: np.ndarray) -> float | None:
-    """Find the threshold from validation queries.
+def least_rate(individuals: int) -> float:
+    """Return the least rate of false matches that so many individuals can vouch for.
 
-    The geometric mean of BAKS and BAUS is made greatest (then their sum, then the threshold is the lowest such one),
-    over thresholds half-way between neighbouring scores. Without new individuals in validation it is the 5th percentile
-    of the scores of known queries, which accepts 95 % of them; without known ones there is none.
+    Should one more come, it is as likely as any of them to score highest of all: with n of them once in n + 1.
+    """
+    return 1 / (individuals + 1)
+
+
+def false_match_threshold(score: np.ndarray, identity: np.ndarray, rate: float) -> float | None:
+    """Return the score that photos of an animal that nobody knows reach at the asked rate, each animal counting alike.
+
+    The unit is the animal: its photos say little that is new of others. Of one photo each of n animals, the k-th
+    highest score is reached by one of another animal with chance k / (n + 1) (conformal prediction, Vovk et al. 2005).
+    So k is `rate * (n + 1)`, mixed from the two whole numbers around it. Which photo is drawn of each animal is
+    averaged over: the threshold is reached by as many of the photos at hand as that k-th highest is on average.
 
     Args:
-        known, right, score, identity: As in `baks_baus`, of validation queries.
+        score: `(Q,)` best scores of queries whose individual the gallery does not have.
+        identity: `(Q,)` their individuals.
+        rate: Share of new animals' photos that may be taken for a known animal.
+
+    Returns:
+        None where the rate is below `least_rate`: it cannot be had with so few individuals.
     """
-    seen = np.isfinite(score)
-    if not (known & seen).any():
+    _, codes = np.unique(identity.astype(str), return_inverse=True)
+    count = int(codes.max()) + 1 if len(codes) else 0
+    if not count or rate < least_rate(count) or not np.isfinite(score).any():
         return None
-    if known.all():
-        return float(np.quantile(score[seen], FALLBACK_QUANTILE))
-    levels = np.unique(score[seen].astype(float))
-    middle = levels[:-1] + np.diff(levels) / 2
-    candidates = np.concatenate([levels[:1], middle, [np.nextafter(levels[-1], np.inf)]])
-    # gains of accepting the known and of refusing the new, summed from the lowest score up
-    weight = np.zeros(len(score))
-    weight[known] = sample_weights(identity[known]) * right[known]
-    weight[~known] = sample_weights(identity[~known])
-    order = np.argsort(score, kind="stable")
-    below = np.searchsorted(score[order].astype(float), candidates, "left")
-    refused = [np.concatenate([[0.0], np.cumsum((weight * side)[order])])[below] for side in (known, ~known)]
-    baks, baus = (weight * known).sum() - refused[0], refused[1]
-    quality = np.round([np.sqrt(np.clip(baks, 0, 1) * baus), baks + baus], 12)
-    return float(candidates[np.lexsort((candidates, -quality[1], -quality[0]))[0]])
+    order = np.argsort(-score, kind="stable")
+    weight, codes = (1 / np.bincount(codes)[codes])[order], codes[order]
+    level = np.maximum(score[order].astype(float), score[np.isfinite(score)].min())  # without any answer: the lowest
+    reached = np.cumsum(weight) / count
+    near = min(len(level), int(np.searchsorted(reached, min(1.0, NEAR * rate), "right")) + 1)
+    level, reached = level[:near], reached[:near]
+    step = np.flatnonzero(np.diff(level, append=-np.inf))  # the last of equal levels
+
+    rank = rate * (count + 1)
+    whole = int(rank + 1e-9)
+    exceeding = np.zeros((len(step), whole + 1))  # chance that so many of one photo each reach a level
+    exceeding[:, 0] = 1
+    for code in range(count):
+        share = np.cumsum(weight[:near] * (codes[:near] == code))[step, None]
+        exceeding[:, 1:] = exceeding[:, 1:] * (1 - share) + exceeding[:, :-1] * share
+        exceeding[:, :1] *= 1 - share
+    fewer, level, reached = np.cumsum(exceeding, axis=1), level[step], reached[step]
+    target = 0.0
+    for place, part in ((whole, 1 - (rank - whole)), (whole + 1, rank - whole)):
+        highest = 1 - fewer[:, place - 1]  # chance that the k-th highest of a draw is at this level or above
+        target += part * float(reached @ np.diff(highest, prepend=0.0) + (1 - highest[-1]) * reached[-1])
+    return float(np.interp(target, reached, level))

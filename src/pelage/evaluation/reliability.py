@@ -1,4 +1,8 @@
-"""Reliability: do probabilities mean what they say, and where is the line between known and new?
+"""Reliability: do probabilities mean what they say?
+
+Nearly all pairs are trivially different animals, so that a constant, the share of pairs of one animal, has hardly any
+calibration error over all pairs. So probabilities are judged by proper scores, beside that constant's (Brier 1950; the
+logarithmic score of Good 1952), and their calibration by the top answers alone: the ones that people act on.
 
 Reliability diagram after DeGroot and Fienberg (1983), expected calibration error after Guo et al. (ICML 2017, eq. 3).
 """
@@ -8,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from pelage.split.protocols import ProtocolSet
+TINY = 1e-6
+"""Probabilities are not taken to be nearer to 0 and 1 than this: one mistake would outweigh all else."""
 
 
 def reliability_table(probability: np.ndarray, same: np.ndarray, weight: np.ndarray, bins: int = 10) -> pd.DataFrame:
@@ -45,27 +50,33 @@ def expected_calibration_error(table: pd.DataFrame) -> float:
     return float((table["share"] * (table["probability"] - table["observed"]).abs()).sum())
 
 
-def new_queries(rules: ProtocolSet) -> pd.DataFrame:
-    """Return the queries of a protocol whose individual the gallery does not have."""
-    return rules.queries[~rules.queries["identity"].isin(rules.gallery["identity"])]
-
-
-def false_match_threshold(wrong: pd.DataFrame, rules: ProtocolSet, rate: float) -> float:
-    """Return the least threshold at which at most `rate` of new animals are taken for a known one.
-
-    It is found on queries of new animals if there are at least `1 / rate` such animals, otherwise on all queries: their
-    best wrong candidate tells what they would reach if their own animal were not in the gallery. (Networks separate the
-    animals that they learnt better than new ones, so then the rate may come out higher.)
+def proper_scores(probability: np.ndarray, same: np.ndarray, weight: np.ndarray) -> dict[str, float | None]:
+    """Return what the probabilities are worth beside the base rate, the share of pairs of the same animal.
 
     Args:
-        wrong: `query`, `score` of pairs of different animals, in the protocol.
-        rules: The validation protocol.
-        rate: Largest share of queries that reach the threshold.
+        probability: `(P,)` in [0, 1].
+        same: `(P,)` bool.
+        weight: `(P,)` what each pair counts.
+
+    Returns:
+        `brier_skill`: 1 for those that know all, 0 for the base rate, below 0 for those that are worse than it;
+        `log_loss` in nats, and `log_loss_of_base_rate`. None where all pairs are of one kind, or there are none.
     """
-    best = wrong.groupby("query")["score"].max()
-    new = new_queries(rules)
-    if new["identity"].nunique() * rate >= 1:
-        best = best[best.index.isin(new["crop_id"])]
-    ordered = np.sort(best.to_numpy(float))[::-1]
-    accepted = int(np.floor(rate * len(ordered) + 1e-9))
-    return float(np.nextafter(ordered[accepted], np.inf)) if accepted < len(ordered) else 0.0
+    names = ("brier_skill", "log_loss", "log_loss_of_base_rate")
+    if not len(same) or same.all() or not same.any():
+        return dict.fromkeys(names)
+    share, truth = weight / weight.sum(), same.astype(float)
+    base = float(share @ truth)
+    skill = 1 - float(share @ (probability - truth) ** 2) / (base * (1 - base))
+    sure = np.clip(probability, TINY, 1 - TINY)
+    losses = [-float(share @ (truth * np.log(told) + (1 - truth) * np.log(1 - told))) for told in (sure, base)]
+    return dict(zip(names, (skill, *losses), strict=True))
+
+
+def top_answers(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return each query's most probable answer.
+
+    Args:
+        pairs: `protocol`, `query`, `score` (a probability) and `same`. Equals: the first row.
+    """
+    return pairs.loc[pairs.groupby(["protocol", "query"], sort=False)["score"].idxmax()]

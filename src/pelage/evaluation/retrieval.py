@@ -1,13 +1,66 @@
-"""Retrieval metrics, each a number per query, from nothing but the ranks at which right answers stand.
+"""The metric core: retrieval metrics, each a number per query, from the ranks at which right answers stand.
 
-A ranking is given by its hits: `query[i]` (0..Q-1) found a photo of its own individual at `rank[i]` (from 1), sorted
-by query, then rank. `total` (Q,) tells how many right photos the gallery has; those that are not listed count as
-missed, so a ranking cut off early is judged as it stands.
+Training, the search of parameters, evaluation and benchmarks all use it, and nothing else. A ranking is given by its
+hits: `query[i]` (0..Q-1) found a right photo at `rank[i]` (from 1), sorted by query, then rank. `total` (Q,) tells how
+many right photos the gallery has; those that are not listed count as missed, so a ranking cut off early is judged as it
+stands. What is right, and what is junk and has been taken out of the ranking before, is told by `masks`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+
+TOP = (1, 3, 5, 10)
+DYNAMIC_K = 5
+METRICS = (*(f"top{k}" for k in TOP), "map", "map_at_r", f"dynamic_top{DYNAMIC_K}_ap")
+"""What `Hits.metrics` returns, in its order."""
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Where the right answers of Q queries stand.
+
+    Attributes:
+        query: `(H,)` int, the query of each hit, sorted.
+        rank: `(H,)` int from 1, its rank without junk, ascending within a query.
+        total: `(Q,)` int, right photos that the gallery has.
+    """
+
+    query: np.ndarray
+    rank: np.ndarray
+    total: np.ndarray
+
+    @property
+    def answerable(self) -> np.ndarray:
+        """Which queries the gallery could answer, `(Q,)` bool. Means are over these."""
+        return self.total > 0
+
+    def first(self) -> np.ndarray:
+        """Return the rank of each query's first right answer, `(Q,)` float, infinity where there is none."""
+        return first_hit(self.query, self.rank, len(self.total))
+
+    def metrics(self) -> dict[str, np.ndarray]:
+        """Return the metrics `METRICS` of each query, `(Q,)` float from 0 to 1."""
+        first, own = self.first(), (self.query, self.rank, self.total)
+        rates = [(first <= k).astype(float) for k in TOP]
+        values = (*rates, average_precision(*own), average_precision_at_r(*own), dynamic_precision(*own, DYNAMIC_K))
+        return dict(zip(METRICS, values, strict=True))
+
+
+def without_junk(query: np.ndarray, right: np.ndarray, junk: np.ndarray, total: np.ndarray) -> Hits:
+    """Return the hits of rankings that are given row by row.
+
+    Args:
+        query: `(P,)` int, the query of each row, sorted; within a query rows are best first.
+        right: `(P,)` bool, the row is a right answer.
+        junk: `(P,)` bool, the row counts for nothing: those after it move up.
+        total: `(Q,)` int, right photos that the gallery has.
+    """
+    counted = ~junk
+    query, right = query[counted], right[counted]
+    return Hits(query[right], _ordinal(query)[right], total)
 
 
 def first_hit(query: np.ndarray, rank: np.ndarray, queries: int) -> np.ndarray:

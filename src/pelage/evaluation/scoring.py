@@ -1,7 +1,7 @@
 """Score a method: all metrics of all protocols, with the same keys whatever the method and the protocol.
 
 What was trained with several seeds has one ranking a seed. Its numbers are means over the seeds, its intervals those of
-the means: they tell how far other encounters would have moved the numbers, and the spread how far other seeds would.
+the means: they tell how far other individuals would have moved the numbers, and the spread how far other seeds would.
 Closed, disjoint and validation differ from open in nothing but their queries and gallery, and in that only open has
 new individuals to tell apart.
 """
@@ -9,84 +9,101 @@ new individuals to tell apart.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from pelage.evaluation.bootstrap import encounter_draws, interval, resampled_means
+from pelage.evaluation.intervals import SIGNED, LeftOut, keep_all_but_one, leave_out
 from pelage.evaluation.judging import Judged, Question
-from pelage.evaluation.open_set import auroc, baks_baus, find_threshold, roc_curve
-from pelage.evaluation.retrieval import (
-    average_precision,
-    average_precision_at_r,
-    dynamic_precision,
-    first_hit,
-    identity_means,
-)
+from pelage.evaluation.masks import FLANK, IDENTITY
+from pelage.evaluation.open_set import auroc, baks_baus, false_match_threshold, least_rate, roc_curve
+from pelage.evaluation.retrieval import METRICS, identity_means
+from pelage.split.protocols import PSEUDO_NOVEL
 
 SIDES = ("left", "right")
 REPORTED = ("closed", "open", "disjoint", "validation")
 MAIN = ("top1", "auroc", "map", "map_at_r")
 """Metrics whose spread between seeds is told."""
 
-INTERVALS = ("top1", "map", "map_at_r", "dynamic_top5_ap")
+FLANK_METRICS = ("top1", "map", "map_at_r")
+RATES = (*METRICS, *(f"flank_{key}" for key in FLANK_METRICS))
+"""Metrics that are means over queries, in the order in which they are told."""
+
+INTERVALS = ("top1", "map", "map_at_r", "dynamic_top5_ap", "flank_top1", "flank_map")
 """Means over queries whose interval is told."""
 
 CMC_RANKS = 20
+DECIDED = ("threshold", "threshold_individuals", "least_false_match_rate", "baks", "baus", "false_match_rate")
 Scores = dict[str, int | float | None]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What decides between known and new.
+
+    Attributes:
+        individuals: Animals that it rests on.
+        values: Least score of a known individual for each seed; None where the rate cannot be had.
+    """
+
+    individuals: int
+    values: Sequence[float | None]
 
 
 def score_protocol(
     question: Question,
     answers: Sequence[Judged],
-    thresholds: Sequence[float | None],
+    threshold: Threshold | None,
     baseline: Sequence[Judged] | None,
-    resamples: int,
     confidence: float,
-    seed: int,
 ) -> Scores:
     """Return the metrics of one method in one protocol, rounded to 4 decimals, None where they have no meaning.
 
     Rates are means over the queries that the gallery can answer (`queries_with_match`): in the open protocol these
     are the queries of known individuals, and what becomes of the others is told by `auroc`, `baks` and `baus`.
 
-    * `top1, top3, top5, top10`: share with a right photo among the first k; `top5_match` is top5 by the name of the
-      leopard study, `dynamic_top5_ap` its dynamic top-5 average precision.
+    * `top1, top3, top5, top10`: share with a right photo among the first k; `dynamic_top5_ap` is the dynamic top-5
+      average precision of the leopard study.
     * `map`, `map_at_r`: means of average precision and of average precision at R; `identity_balanced_map`,
       `identity_balanced_map_at_r` and `balanced_accuracy` (of top-1): means over individuals of their means.
+    * `flank_top1`, `flank_map`, `flank_map_at_r`: the same where only the same flank is a right answer and the other
+      one is junk (see `masks`), over the `queries_with_flank_match`.
     * `ceiling_same_flank`: share with an answer that shows the same flank, or may do so (a side is unknown).
     * `queries_encounter_free`, `top1_encounter_free`, `ceiling_same_flank_encounter_free`: queries that no photo of
       their own encounter may answer.
     * `queries_left`, `top1_left`, `queries_right`, `top1_right`: queries of one side.
-    * `auroc, threshold, baks, baus`: open protocol only.
-    * `<key>_low`, `<key>_high`: bootstrap interval over encounters.
-    * `top1_minus_sift`: difference to the baseline in top-1 on the same queries and resamples.
+    * `auroc`, `threshold`, `baks`, `baus`, `false_match_rate` (share of new animals' photos that reach the threshold),
+      `threshold_individuals` (that it rests on), `least_false_match_rate` (that these can vouch for): open protocol
+      only. Where less is asked, it cannot be had, and there is no threshold.
+    * `<key>_low`, `<key>_high`: interval by individual, see `intervals`; None where there are too few.
+    * `top1_minus_sift`: difference to the baseline in top-1 on the same queries.
     * `seeds`: number of rankings whose mean each of these is; 1 for a method that is not trained.
     * `<key>_sd`: of `MAIN`, the sample standard deviation between seeds; None where there is one seed.
 
     Args:
         question: Protocol, as `judging.ask` returns it.
         answers: The method's answers, one for each seed.
-        thresholds: Least score of a known individual, from validation, for each seed.
+        threshold: What decides between known and new; None: nothing is decided.
         baseline: Answers of the baseline to the same question; None if it was asked another one.
-        resamples: Number of bootstrap resamples.
-        confidence: Share of resamples inside an interval, such as 0.95.
-        seed: Seed of the resamples.
+        confidence: How often an interval shall hold what it is meant for, such as 0.95.
     """
     queries, gallery = question.rules.queries, question.rules.gallery
     identity = queries["identity"].to_numpy(object)
-    answerable = question.total > 0
-    rates = [query_rates(question, judged) for judged in answers]
+    answerable = question.answerable
+    counted = {key: question.totals[FLANK] > 0 if key.startswith("flank_") else answerable for key in RATES}
+    rates = [query_rates(judged) for judged in answers]
     per_query = {key: np.mean([rate[key] for rate in rates], axis=0) for key in rates[0]}
     free = answerable & question.encounter_free
     scores: Scores = {
         "queries": len(queries),
         "queries_with_match": int(answerable.sum()),
+        "queries_with_flank_match": int((question.totals[FLANK] > 0).sum()),
         "query_identities": queries["identity"].nunique(),
         "gallery": len(gallery),
         "gallery_identities": gallery["identity"].nunique(),
     }
-    scores |= {key: _mean(values[answerable]) for key, values in per_query.items()}
+    scores |= {key: _mean(values[counted[key]]) for key, values in per_query.items()}
     for key, name in (
         ("identity_balanced_map", "map"),
         ("identity_balanced_map_at_r", "map_at_r"),
@@ -101,54 +118,69 @@ def score_protocol(
         asked = answerable & (queries["orientation"] == side).to_numpy()
         scores[f"queries_{side}"], scores[f"top1_{side}"] = int(asked.sum()), _mean(per_query["top1"][asked])
 
-    draws = encounter_draws(queries["encounter"].to_numpy(object), resamples, seed, question.name)
-    resampled = {key: resampled_means(per_query[key], answerable, draws) for key in INTERVALS}
-    scores |= dict.fromkeys(("auroc", "threshold", "baks", "baus"))
-    resampled["auroc"] = np.empty(0)
+    individual = np.unique(identity.astype(str), return_inverse=True)[1]
+    ends = {key: leave_out(per_query[key], counted[key], individual).interval(confidence) for key in INTERVALS}
+    scores |= dict.fromkeys(("auroc", *DECIDED))
+    ends["auroc"] = ends["false_match_rate"] = None, None
     if question.name == "open":
         known = question.known
-        scores["auroc"] = _mean([auroc(known, judged.score)[0] for judged in answers])
-        blocks = np.array_split(draws, max(1, draws.size // 1_000_000))
-        resampled["auroc"] = np.concatenate(
-            [np.mean([auroc(known, judged.score, block) for judged in answers], axis=0) for block in blocks]
-        )
-        if None not in thresholds:
+        told = auroc_left_out(known, [judged.score for judged in answers], individual)
+        scores["auroc"], ends["auroc"] = _number(told.value), told.interval(confidence)
+        if threshold is not None:
+            scores["threshold_individuals"] = threshold.individuals
+            scores["least_false_match_rate"] = _number(least_rate(threshold.individuals))
+        if threshold is not None and None not in threshold.values:
             decided = [
-                baks_baus(known, judged.right, judged.score, identity, threshold)
-                for judged, threshold in zip(answers, thresholds, strict=True)
+                baks_baus(known, judged.right, judged.score, identity, value)
+                for judged, value in zip(answers, threshold.values, strict=True)
             ]
-            scores["threshold"] = _mean(thresholds)
+            scores["threshold"] = _mean(threshold.values)
             scores["baks"], scores["baus"] = map(_mean, zip(*decided, strict=True))
-    resampled["top1_minus_sift"] = np.empty(0)
-    scores["top1_minus_sift"] = None
+            taken = [judged.score >= value for judged, value in zip(answers, threshold.values, strict=True)]
+            told = leave_out(np.mean(taken, axis=0), ~known, individual)
+            scores["false_match_rate"], ends["false_match_rate"] = _number(told.value), told.interval(confidence)
+    scores["top1_minus_sift"], ends["top1_minus_sift"] = None, (None, None)
     if baseline is not None:
-        hits = [first_hit(judged.query, judged.rank, len(queries)) <= 1 for judged in baseline]
-        gain = per_query["top1"] - np.mean(hits, axis=0)
+        gain = per_query["top1"] - np.mean([judged.right for judged in baseline], axis=0)
         scores["top1_minus_sift"] = _mean(gain[answerable])
-        resampled["top1_minus_sift"] = resampled_means(gain, answerable, draws)
-    for key, values in resampled.items():
-        scores[f"{key}_low"], scores[f"{key}_high"] = map(_number, interval(values, confidence))
+        ends["top1_minus_sift"] = leave_out(gain, answerable, individual).interval(confidence, SIGNED)
+    for key, (low, high) in ends.items():
+        scores[f"{key}_low"], scores[f"{key}_high"] = _number(low), _number(high)
     each = [main_scores(question, judged) for judged in answers]
     scores["seeds"] = len(answers)
     scores |= {f"{key}_sd": _spread([one[key] for one in each]) for key in MAIN}
     return scores
 
 
-def query_rates(question: Question, judged: Judged) -> dict[str, np.ndarray]:
-    """Return the metrics that are means over queries, `(Q,)` each: bool, or float from 0 to 1."""
-    first = first_hit(judged.query, judged.rank, len(question.total))
-    return {
-        **{f"top{k}": first <= k for k in (1, 3, 5, 10)},
-        "dynamic_top5_ap": dynamic_precision(judged.query, judged.rank, question.total, 5),
-        "top5_match": first <= 5,
-        "map": average_precision(judged.query, judged.rank, question.total),
-        "map_at_r": average_precision_at_r(judged.query, judged.rank, question.total),
+def auroc_left_out(known: np.ndarray, scores: Sequence[np.ndarray], individual: np.ndarray) -> LeftOut:
+    """Return the AUROC, the mean over the rankings, and what it is without each individual.
+
+    Args:
+        known: `(Q,)` bool.
+        scores: `(Q,)` for each ranking.
+        individual: `(Q,)` codes.
+    """
+    weights = keep_all_but_one(individual)
+    blocks = np.array_split(weights, max(1, weights.size // 1_000_000))
+    value = np.mean([auroc(known, score)[0] for score in scores])
+    without = [np.mean([auroc(known, score, block) for score in scores], axis=0) for block in blocks]
+    of_known = np.zeros(len(weights), int)
+    of_known[individual[known]] = 1
+    counts = np.bincount(individual, minlength=len(weights)).astype(float)
+    equal = float(counts.sum() ** 2 / (counts**2).sum()) if len(counts) else 0.0
+    return LeftOut(float(value), np.concatenate(without), of_known, equal)
+
+
+def query_rates(judged: Judged) -> dict[str, np.ndarray]:
+    """Return the metrics that are means over queries, `(Q,)` float each: of individuals, then of flanks."""
+    return judged.hits[IDENTITY].metrics() | {
+        f"flank_{key}": values for key, values in judged.hits[FLANK].metrics().items() if key in FLANK_METRICS
     }
 
 
 def main_scores(question: Question, judged: Judged) -> Scores:
     """Return the metrics `MAIN` of one seed, to 4 decimals, None where they have no meaning."""
-    rates, answerable = query_rates(question, judged), question.total > 0
+    rates, answerable = query_rates(judged), question.answerable
     opened = [auroc(question.known, judged.score)[0]] if question.name == "open" else []
     return {key: _mean(opened if key == "auroc" else rates[key][answerable]) for key in MAIN}
 
@@ -167,32 +199,31 @@ def score_method(
     questions: Mapping[str, Question],
     answers: Sequence[Mapping[str, Judged]],
     baseline: Sequence[Mapping[str, Judged]] | None,
-    resamples: int,
     confidence: float,
-    seed: int,
+    rate: float,
 ) -> dict[str, Scores]:
     """Return the metrics of one method in each protocol, in the order of `REPORTED`.
 
-    The open-set threshold of a seed comes from its validation protocol and from nothing else.
+    The open-set threshold of a seed comes from its answers to pseudo-novel queries and from nothing else.
 
     Args:
         questions: By protocol.
         answers: The method's answers by protocol, for each seed.
         baseline: The answers of `sift_lnbnn` to the same questions, or None.
-        resamples, confidence, seed: As in `score_protocol`.
+        confidence: As in `score_protocol`.
+        rate: Share of new animals' photos that may be taken for a known animal.
     """
-    known, identity = questions["validation"].known, questions["validation"].rules.queries["identity"].to_numpy(object)
-    validated = [judged["validation"] for judged in answers]
-    thresholds = [find_threshold(known, judged.right, judged.score, identity) for judged in validated]
+    identity = questions[PSEUDO_NOVEL].rules.queries["identity"].to_numpy(object)
+    rooms = [judged[PSEUDO_NOVEL].score for judged in answers]
+    thresholds = [false_match_threshold(score, identity, rate) for score in rooms]
+    told = Threshold(len(np.unique(identity.astype(str))), thresholds)
     return {
         name: score_protocol(
             questions[name],
             [judged[name] for judged in answers],
-            thresholds,
+            told,
             baseline and [judged[name] for judged in baseline],
-            resamples,
             confidence,
-            seed,
         )
         for name in REPORTED
     }
@@ -209,8 +240,7 @@ def cmc_table(questions: Mapping[str, Question], answers: Sequence[Mapping[str, 
     curves: dict[str, np.ndarray | list] = {"rank": ranks}
     for name in ("closed", "open", "disjoint"):
         question = questions[name]
-        firsts = [first_hit(judged[name].query, judged[name].rank, len(question.total)) for judged in answers]
-        first = np.concatenate([of_seed[question.total > 0] for of_seed in firsts])
+        first = np.concatenate([judged[name].hits[IDENTITY].first()[question.answerable] for judged in answers])
         curves[name] = (first[:, None] <= ranks).mean(0).round(4) if len(first) else [None] * CMC_RANKS
     return pd.DataFrame(curves)
 

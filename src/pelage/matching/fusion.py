@@ -21,6 +21,7 @@ from scipy.special import expit, logit
 from pelage.common.tables import read_parquet
 from pelage.matching.calibration import Curve, fit_curve, folds_by
 from pelage.matching.rankings import PAIR, drop_opposite, ranking_files
+from pelage.split.protocols import PSEUDO_NOVEL
 
 LEAST_INDIVIDUALS = 5
 """Individuals with pairs of the same animal from which on probabilities are fitted; fewer say nothing of others."""
@@ -176,22 +177,28 @@ def fuse(
     Returns:
         The pairs of `join_scores` with the candidate's `identity`, whether it is the `same` as the query's, whether the
         pair was `learnt` from, and the fused `score`: a probability, or a sum of reciprocal ranks where the fusion,
-        which comes next, is None. Last, what each learnt pair is given by a fusion of other individuals; empty where
-        there are too few.
+        which comes next, is None. Pairs of validation queries, pseudo-novel ones too, are scored by a fusion of other
+        individuals where there are enough, so that neither a threshold nor a choice between methods rests on scores
+        that were fitted to it. Last, these scores of the learnt pairs; empty where there are too few individuals.
     """
     methods = list(rankings)
     pairs = join_scores(rankings)
     asked, same = by_identity(pairs, identity)
     learnt = ((pairs["protocol"] == "validation") & (pairs["nearest"] <= shortlist)).to_numpy()
     pairs = pairs.assign(identity=pairs["candidate"].map(identity), same=same, learnt=learnt)
-    fusion, held_out = learn_fusion(pairs[learnt], same[learnt], asked[learnt], methods, kind, photos)
+    fusion, others = learn_fusion(pairs[learnt], same[learnt], asked[learnt], methods, kind, photos)
     score = fusion.probability(pairs) if fusion else reciprocal_rank(pairs, methods)
-    return pairs.assign(score=score.round(9)), fusion, np.zeros(0) if held_out is None else held_out
+    of_validation = pairs["protocol"].isin(["validation", PSEUDO_NOVEL]).to_numpy()
+    for individuals, fitted in others:
+        own = of_validation & np.isin(asked.astype(str), individuals)
+        score[own] = fitted.probability(pairs[own])
+    held_out = score[learnt] if others else np.zeros(0)
+    return pairs.assign(score=score.round(9)), fusion, held_out
 
 
 def learn_fusion(
     pairs: pd.DataFrame, same: np.ndarray, asked: np.ndarray, methods: Sequence[str], kind: str, photos: int = 1
-) -> tuple[Fusion | None, np.ndarray | None]:
+) -> tuple[Fusion | None, list[tuple[np.ndarray, Fusion]]]:
     """Fit a fusion on the pairs of validation queries, each query counting once.
 
     Args:
@@ -202,8 +209,8 @@ def learn_fusion(
 
     Returns:
         The fusion, None where there are fewer than `LEAST_INDIVIDUALS`, or a method scored no pair of one animal or
-        none of different ones; and what each pair is given by a fusion that was fitted on pairs of other individuals,
-        None where there are too few of these.
+        none of different ones; and for each fold of individuals their names and the fusion that was fitted on the pairs
+        of all others, no fold where there are too few of these.
     """
     count = query_weights(pairs)
 
@@ -214,15 +221,13 @@ def learn_fusion(
         seen, truth = pairs.iloc[places][list(methods)].notna(), same[places]
         return all({True, False} <= set(truth[seen[method].to_numpy()]) for method in methods)
 
-    everything = np.arange(len(pairs))
-    if len(np.unique(asked[same].astype(str))) < LEAST_INDIVIDUALS or not fittable(everything):
-        return None, None
-    held_out = np.empty(len(pairs))
-    for others, places in folds_by(asked):
-        if not fittable(others):
-            return fit(everything), None
-        held_out[places] = fit(others).probability(pairs.iloc[places])
-    return fit(everything), held_out
+    everything, names = np.arange(len(pairs)), asked.astype(str)
+    if len(np.unique(names[same])) < LEAST_INDIVIDUALS or not fittable(everything):
+        return None, []
+    folds = folds_by(asked)
+    if not all(fittable(others) for others, _ in folds):
+        return fit(everything), []
+    return fit(everything), [(np.unique(names[places]), fit(others)) for others, places in folds]
 
 
 def reciprocal_rank(pairs: pd.DataFrame, methods: Sequence[str]) -> np.ndarray:

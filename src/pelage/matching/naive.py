@@ -10,7 +10,7 @@ import pandas as pd
 
 from pelage.common.seeds import generator
 from pelage.matching.rankings import join_rankings, rankings_table
-from pelage.split.protocols import ProtocolSet, allowed, protocol_sets
+from pelage.split.protocols import ProtocolSet, protocol_sets
 
 NAIVE = ("random", "majority")
 BLOCK = 512
@@ -38,7 +38,7 @@ def naive_rankings(split: pd.DataFrame, part: str, depth: int, seed: int) -> dic
         popularity = _popularity(protocol, generator(seed, "majority"))
         for start in range(0, len(queries), BLOCK):
             block = queries.iloc[start : start + BLOCK]
-            may = allowed(block, gallery, protocol.same_encounter)
+            may = protocol.may_answer(block, gallery)
             random = [generator(seed, "random", query).random(len(gallery)) for query in block["crop_id"]]
             scores = {"random": np.array(random), "majority": np.broadcast_to(popularity, may.shape)}
             for method in NAIVE:

@@ -1,7 +1,7 @@
 """Rankings: the one table that every method writes and `evaluate` reads.
 
 A row says that `candidate` is the `rank`-th most alike gallery crop of `query` under a protocol. Equal scores are
-ordered by the candidate's id, so that a ranking never depends on the order of a gallery.
+ordered by a hash of the pair (see `ties`), so that a ranking depends neither on the order of a gallery nor on names.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pelage.common.files import seed_files
+from pelage.common.ties import name_codes, pair_keys
 from pelage.split.protocols import OPPOSITE
 
 PAIR = ["protocol", "query", "candidate"]
@@ -23,6 +24,9 @@ BASELINE = "sift_lnbnn"
 FUSED = "fused"
 NAMED = ("mlp", "orb_sift_brisk_lightgbm", "random_mlp", "random", "majority", FUSED)
 """Methods that stages name themselves; no entry of the parameters may have such a name."""
+
+CONTROLS = ("random_mlp", "random", "majority")
+"""Methods that no skill went into; none of them can be the champion."""
 
 
 def ranking_files(method: str) -> list[Path]:
@@ -61,16 +65,15 @@ def rankings_table(
         raise ValueError(f"scores {scores.shape} and allowed {allowed.shape} must be ({len(queries)}, {len(gallery)}).")
     if np.isnan(scores[allowed]).any():
         raise ValueError("a score is NaN.")
-    by_id = sorted(range(len(gallery)), key=gallery.__getitem__)
-    names = np.array(gallery, object)[by_id]
+    names, codes = np.array(gallery, object), name_codes(gallery)
     found: list[np.ndarray] = []
     values: list[np.ndarray] = []
-    for row, permitted in zip(scores[:, by_id], allowed[:, by_id], strict=True):
+    for own, row, permitted in zip(name_codes(queries), scores, allowed, strict=True):
         places = np.flatnonzero(permitted)
-        if 0 < depth < len(places):  # all that tie with the last place stay, then the stable sort decides
+        if 0 < depth < len(places):  # all that tie with the last place stay, then the keys decide
             least = np.partition(row[places], len(places) - depth)[len(places) - depth]
             places = places[row[places] >= least]
-        order = places[np.argsort(-row[places], kind="stable")][:depth]
+        order = places[np.lexsort((pair_keys(own, codes[places]), -row[places]))][:depth]
         found.append(order)
         values.append(row[order])
     if not found:
@@ -94,10 +97,21 @@ def rank_pairs(pairs: pd.DataFrame, depth: int) -> pd.DataFrame:
         pairs: `protocol`, `query`, `candidate`, `score`, each pair once. Protocols keep the order of their first rows.
         depth: Most rows a query.
     """
-    by = pairs.assign(order=pd.factorize(pairs["protocol"])[0], fall=-pairs["score"])
-    by = by.sort_values(["order", "query", "fall", "candidate"], ignore_index=True)
+    by = pairs.assign(order=pd.factorize(pairs["protocol"])[0], fall=-pairs["score"], key=tie_keys(pairs))
+    by = by.sort_values(["order", "query", "fall", "key"], ignore_index=True)
     by["rank"] = by.groupby(["order", "query"], sort=False).cumcount() + 1
     return _typed(by[by["rank"] <= depth].reset_index(drop=True))
+
+
+def tie_keys(pairs: pd.DataFrame) -> np.ndarray:
+    """Return the keys by which equal rows are ordered, the smallest first, `(P,)` uint64.
+
+    Args:
+        pairs: `query` and `candidate`, as text or categories.
+    """
+    asked, answering = (pairs[column].astype("category").cat for column in ("query", "candidate"))
+    codes = [name_codes(side.categories)[side.codes] for side in (asked, answering)]
+    return pair_keys(*codes)
 
 
 def empty_rankings() -> pd.DataFrame:

@@ -25,7 +25,7 @@ INK, SOFT, FAINT = "#1f2328", "#6b7280", "#e5e7eb"
 KIND_COLOURS = {"network": "#0072b2", "local": "#d55e00", "study": "#6a3d9a", "fused": INK, "control": "#7f7f7f"}
 LINE_COLOURS = ["#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#8c510a"]
 SUBSET_COLOURS = {"train": "#0072b2", "val": "#e69f00", "test": "#009e73", "none": "#c7c7c7"}
-HISTORY = {"seed": int, "epoch": int, "loss": float, "val_map": float}
+HISTORY = {"seed": int, "epoch": int, "loss": float, "val_flank_map": float}
 STRIP = 6
 """Most pictures of a network in the strip."""
 CURVES = {"rank": int, "closed": float, "open": float, "disjoint": float}
@@ -237,18 +237,18 @@ def training_figure(histories: Mapping[str, pd.DataFrame], methods: Sequence[Met
         color, largest = style["color"], history["loss"].max() or 1.0
         for run in runs:
             loss.plot(run["epoch"], run["loss"] / largest, **style)
-        validated = [seen for run in runs if len(seen := run[run["val_map"].notna()])]  # not every epoch is
+        validated = [seen for run in runs if len(seen := run[run["val_flank_map"].notna()])]  # not every epoch is
         if validated:
-            best = [run.loc[run["val_map"].idxmax()] for run in validated]
+            best = [run.loc[run["val_flank_map"].idxmax()] for run in validated]
             for run, row in zip(validated, best, strict=True):
-                score.plot(run["epoch"], run["val_map"], **style)
-                score.plot(row["epoch"], row["val_map"], "o", color=color, markersize=7)
-            value, (when, last) = np.mean([row["val_map"] for row in best]), _end(validated, "val_map")
+                score.plot(run["epoch"], run["val_flank_map"], **style)
+                score.plot(row["epoch"], row["val_flank_map"], "o", color=color, markersize=7)
+            value, (when, last) = np.mean([row["val_flank_map"] for row in best]), _end(validated, "val_flank_map")
             score_ends.append((f"{name}  {number(value)}", when, last, color))
         if history["loss"].notna().any():  # a network that is taken as it is has no loss
             when, last = _end(runs, "loss")
             loss_ends.append((name, when, last / largest, color))
-    score.set_title("mAP on validation photos")
+    score.set_title("mAP of flanks (or faces) on validation photos")
     loss.set_title("Training loss, as a share of its largest")
     loss.set_xlabel("epoch")
     for axes, ends in ((score, score_ends), (loss, loss_ends)):

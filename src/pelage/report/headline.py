@@ -71,7 +71,7 @@ def headline(
     rows = {"net": net, "sift": BASELINE, "fused": FUSED}
     told: dict[str, Any] = {
         "found": _rounded(detect.get("share_over_half")),
-        "shared_crops": unnoticed(detect),
+        "shared_crops": detect.get("shared_in_use"),
         "leaks": sum(leakage.get(key) or 0 for key in LEAKS),
         "champion": preferred(shown, list(shown)),
     }
@@ -106,12 +106,6 @@ def preferred(scores: Mapping[str, Scores], names: Sequence[str]) -> str | None:
         if able:
             return max(able, key=lambda name: _at(scores[name], place))
     return None
-
-
-def unnoticed(detect: Mapping[str, Any]) -> int | None:
-    """Return how many crops show another animal as well without being known for it; None where nobody knows."""
-    total, share = detect.get("crops_shared_by_truth"), detect.get("crops_shared_found")
-    return total if not total else round(total * (1 - (share or 0)))
 
 
 def count(numbers: Any) -> int:

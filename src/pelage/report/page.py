@@ -211,7 +211,6 @@ def describe_run(
         "photos": photos,
         "gap": f"{params['split']['burst_gap_s'] / 60:g}",
         "confidence": f"{100 * params['evaluate']['confidence']:g}",
-        "bootstrap": f"{params['evaluate']['bootstrap']:,}",
         "insight": f"The network of the variant {insight['variant']} ({insight['part']}, {insight['view']}).",
         "attention": SUMS[bool(insight["exact"])],
         "matches": f"Photos as {shown['method']} ranked them{of_seed}, {shown['part']}, {shown['protocol']} protocol.",

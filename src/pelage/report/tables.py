@@ -2,7 +2,7 @@
 
 It lays the metrics of all methods side by side, one block a part and protocol, and says in generated sentences what
 they show: which method leads, whether the local features beat the networks, whether anything beats the controls. A
-difference counts if it is larger than chance (the interval over encounters) and, where a network was trained with
+difference counts if it is larger than chance (the interval by individual) and, where a network was trained with
 several seeds, larger than twice the standard deviation between them.
 """
 
@@ -19,6 +19,7 @@ import pandas as pd
 
 from pelage.common.errors import PelageError
 from pelage.common.params import merged
+from pelage.evaluation.verdicts import CHOSEN_BY
 from pelage.matching.local.matchers import read_matcher
 from pelage.matching.rankings import BASELINE, FUSED
 
@@ -44,10 +45,10 @@ METRIC_NAMES = {
     "top5": "top-5",
     "top10": "top-10",
     "dynamic_top5_ap": "dynamic top-5 AP",
-    "top5_match": "top-5 match",
     "map": "mAP",
     "identity_balanced_map": "balanced mAP",
     "map_at_r": "MAP@R",
+    "flank_map": "flank mAP",
     "balanced_accuracy": "balanced accuracy",
     "top1_encounter_free": "top-1, other encounters only",
     "auroc": "AUROC",
@@ -55,11 +56,12 @@ METRIC_NAMES = {
     "baus": "BAUS",
 }
 SHOWN = {
-    "closed": ["top1", "top5", "top10", "dynamic_top5_ap", "map", "identity_balanced_map", "map_at_r"],
+    "closed": ["top1", "top5", "top10", "dynamic_top5_ap", "map", "identity_balanced_map", "flank_map", "map_at_r"],
     "open": ["auroc", "baks", "baus", "top1", "map"],
-    "disjoint": ["top1", "top5", "top10", "dynamic_top5_ap", "map", "identity_balanced_map", "map_at_r"],
+    "disjoint": ["top1", "top5", "top10", "dynamic_top5_ap", "map", "identity_balanced_map", "flank_map", "map_at_r"],
 }
 COUNTS = ["queries", "queries_with_match", "query_identities", "gallery", "gallery_identities", "seeds"]
+COUNTS += ["queries_with_flank_match", "threshold_individuals"]
 WORDS = ["part", "protocol", "method", "kind", "view", "detail", "note"]
 """Columns of a leaderboard that are no numbers."""
 SPREADS = 2
@@ -139,6 +141,7 @@ def leaderboard(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]], methods:
             described = {"part": method.part, "protocol": protocol, "place": None, "method": method.name}
             described |= {"kind": method.kind, "view": method.view, "detail": method.detail}
             described |= {"note": note if seen else "no photos"}
+            described |= {"validated": metrics[method.name].get("validation", {}).get(CHOSEN_BY)}
             headline = found.get(HEADLINE[protocol])
             rows.append((order, headline, found.get("map"), position, described | dict(found)))
     parts = list(dict.fromkeys(method.part for method in methods))
@@ -247,7 +250,7 @@ def verdict(rows: pd.DataFrame) -> str:
             "no queries": "no photo asks here.",
             "no answer": "no query has an answer in the gallery.",
         }.get(rows["note"].iloc[0], f"{name} is not defined for these queries.")
-    best = {kind: group.iloc[0] for kind, group in scored.groupby("kind", sort=False)}
+    best = {kind: _best_validated(group) for kind, group in scored.groupby("kind", sort=False)}
     network, local = best.get("network"), best.get("local")
     able = network if network is not None else local
     if network is not None and local is not None:
@@ -267,6 +270,15 @@ def verdict(rows: pd.DataFrame) -> str:
     if "fused" in best:
         sentence = f"{sentence} {FUSED} reaches {with_interval(best['fused'], metric)}.".strip()
     return f"{sentence} {_against_control(able, best.get('control'), metric)}".strip()
+
+
+def _best_validated(rows: pd.DataFrame) -> pd.Series:
+    """Return the row that is best on validation photos, for the best of the test is so by chance too.
+
+    The first one where nothing was validated.
+    """
+    validated = pd.to_numeric(rows["validated"])
+    return rows.loc[validated.idxmax()] if validated.notna().any() else rows.iloc[0]
 
 
 def _duel(network: pd.Series, local: pd.Series, metric: str) -> str:
@@ -327,6 +339,37 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def verdicts_markdown(champions: Mapping[str, Mapping[str, Any]], verdicts: pd.DataFrame) -> str:
+    """Write, for each part, its champion and a table of what the champion's differences to all others are worth.
+
+    Args:
+        champions: `data/champion.json`.
+        verdicts: `data/verdicts.csv`.
+    """
+    sections = []
+    for part, chosen in champions.items():
+        name = chosen["method"]
+        own = verdicts[(verdicts["part"] == part) & ((verdicts["method"] == name) | (verdicts["other"] == name))]
+        lines = [markdown_row(["protocol", "metric", "against", "difference", "p, corrected", "verdict"])]
+        lines.append(markdown_row([":--"] * 3 + ["--:"] * 2 + [":--"]))
+        for row in own.to_dict("records"):
+            turned = row["other"] == name
+            difference, low, high = (row[key] for key in ("difference", "low", "high"))
+            word, other = row["verdict"], row["other"]
+            if turned:
+                difference, low, high = -difference, -high, -low
+                word, other = {"better": "worse", "worse": "better"}.get(word, word), row["method"]
+            told = number(difference) + ("" if number(low) == "–" else f" [{number(low)}, {number(high)}]")
+            cells = [row["protocol"], METRIC_NAMES[row["metric"]], other, told, number(row["p_holm"]), word]
+            lines.append(markdown_row(cells))
+        sections.append(
+            f"### {part.capitalize()}: is the champion better?\n\nIt is {name}, the best on validation photos. "
+            "Differences are paired, query by query; the individual is the unit, and what is called better or worse is "
+            "so for all pairs of methods together (Holm).\n\n" + "\n".join(lines)
+        )
+    return "\n\n".join(sections) + "\n"
+
+
 def shown_metrics(rows: pd.DataFrame) -> list[str]:
     """Return the metrics that a block is shown with; queries of other encounters only where they differ."""
     shown = [metric for metric in SHOWN[rows["protocol"].iloc[0]] if metric in rows]
@@ -349,10 +392,23 @@ def asked(rows: pd.DataFrame) -> str:
     answerable = row.get("queries_with_match")
     if number(answerable) != "–" and answerable != row["queries"]:
         text += f"; ranks are scored over the {number(answerable)} queries whose individual the gallery can show"
+    text += _no_threshold(row)
     ceiling = row.get("ceiling_same_flank")
     if number(ceiling) != "–" and ceiling < 1:
         text += f"; for {100 * ceiling:.1f} % of these a gallery photo shows the same side"
     return text + "."
+
+
+def _no_threshold(row: Mapping[str, Any]) -> str:
+    """Say that the asked rate of false matches cannot be had, where that is so."""
+    least = row.get("least_false_match_rate")
+    if number(least) == "–" or number(row.get("threshold")) != "–":
+        return ""
+    animals = number(row["threshold_individuals"])
+    return (
+        "; there is no threshold between known and new: the asked rate of false matches cannot be had with "
+        f"{animals} individuals in validation, which can vouch for {100 * least:.1f} % and no less"
+    )
 
 
 def markdown_row(cells: Sequence[str]) -> str:

@@ -517,7 +517,6 @@ class Fusion(Section):
     calibration: one_of("logistic", "isotonic")
     shortlist: COUNT
     photos: COUNT
-    false_match_rate: FRACTION
 
 
 class Mlp(Section):
@@ -559,9 +558,8 @@ class Naive(Section):
 class Evaluate(Section):
     """Section `evaluate`."""
 
-    seed: SEED
-    bootstrap: COUNT
     confidence: FRACTION
+    false_match_rate: FRACTION
 
 
 class Insight(Section):

@@ -1,6 +1,7 @@
 """How one split is read: which crops ask (queries), which may answer (gallery), and which pairs are barred.
 
-Four readings of `data/split.csv`: validation, closed, open and disjoint. All methods are searched and judged by them.
+Five readings of `data/split.csv`: validation, pseudo_novel, closed, open and disjoint. All methods are searched and
+judged by them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import pandas as pd
 from pelage.common.tables import read_table
 
 OPPOSITE = {"left": "right", "right": "left"}
-PROTOCOLS = ("validation", "closed", "open", "disjoint")
+PSEUDO_NOVEL = "pseudo_novel"
+PROTOCOLS = ("validation", PSEUDO_NOVEL, "closed", "open", "disjoint")
 SPLIT_COLUMNS = [
     "crop_id", "image_id", "part", "identity", "label", "encounter", "group", "place", "night", "camera", "station",
     "date", "orientation", "subset", "known", "gallery", "published",
@@ -30,11 +32,19 @@ class ProtocolSet:
         gallery: Crops whose identity is told.
         same_encounter: Whether a query may be answered by a photo of its own group (encounter, night, copy). Only the
             closed and open protocols of a published split say so, because their published numbers were made that way.
+        own_individual: Whether a query may be answered by photos of its own individual; otherwise it is asked as if the
+            gallery did not have it.
     """
 
     queries: pd.DataFrame
     gallery: pd.DataFrame
     same_encounter: bool = False
+    own_individual: bool = True
+
+    def may_answer(self, queries: pd.DataFrame, gallery: pd.DataFrame, same_side: bool = False) -> np.ndarray:
+        """Tell which of some gallery crops may answer which of some queries, `(Q, G)` bool; see `allowed`."""
+        may = allowed(queries, gallery, self.same_encounter, same_side)
+        return may if self.own_individual else may & ~_equal(queries["identity"], gallery["identity"])
 
 
 def read_split(path: Path) -> pd.DataFrame:
@@ -47,6 +57,9 @@ def protocol_sets(split: pd.DataFrame, part: str) -> dict[str, ProtocolSet]:
     """Return the protocols of one part, in the order of `PROTOCOLS`.
 
     * validation: `val` crops against `train` crops; thresholds and early stopping use this one and nothing else.
+    * pseudo_novel: the same queries, each with its own individual barred, so that whoever it shows is new. What such a
+      query's best answer scores tells where the line between known and new lies. Methods search anew, for what a photo
+      scores may depend on who else is in the gallery.
     * closed: `test` crops of known individuals against the gallery.
     * open: all `test` crops against the gallery; some individuals are new to it.
     * disjoint: `test` crops of novel individuals against one another. With a single novel individual there is no
@@ -65,12 +78,15 @@ def protocol_sets(split: pd.DataFrame, part: str) -> dict[str, ProtocolSet]:
         novel = novel.iloc[:0]
     sets = {
         "validation": (rows[rows["subset"] == "val"], rows[rows["subset"] == "train"], False),
+        PSEUDO_NOVEL: (rows[rows["subset"] == "val"], rows[rows["subset"] == "train"], False),
         "closed": (test[test["known"]], gallery, published),
         "open": (test, gallery, published),
         "disjoint": (novel, novel, False),
     }
     return {
-        name: ProtocolSet(queries.reset_index(drop=True), candidates.reset_index(drop=True), same_encounter)
+        name: ProtocolSet(
+            queries.reset_index(drop=True), candidates.reset_index(drop=True), same_encounter, name != PSEUDO_NOVEL
+        )
         for name, (queries, candidates, same_encounter) in sets.items()
     }
 

@@ -7,7 +7,7 @@ that always says no is nearly always right; hence average precision and ROC AUC,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightgbm
@@ -18,7 +18,7 @@ from sklearn.metrics import average_precision_score, f1_score, precision_recall_
 from pelage.common.errors import PelageError
 from pelage.matching.rankings import empty_rankings, join_rankings, rankings_table
 from pelage.split.labels import opposite_sides, tells_its_label
-from pelage.split.protocols import ProtocolSet, allowed
+from pelage.split.protocols import ProtocolSet
 from pelage.study.pair_features import KINDS, Described, compare_all
 
 JUDGED = ("validation", "closed", "disjoint")
@@ -45,14 +45,14 @@ class Pairs:
         return bool(self.same.any() and not self.same.all())
 
 
-def comparable(queries: pd.DataFrame, gallery: pd.DataFrame, same_encounter: bool = False) -> np.ndarray:
+def comparable(chosen: ProtocolSet) -> np.ndarray:
     """Tell which pairs are compared, `(Q, G)` bool: allowed ones, save a left flank with a right one."""
-    return allowed(queries, gallery, same_encounter) & ~opposite_sides(queries, gallery)
+    return chosen.may_answer(chosen.queries, chosen.gallery) & ~opposite_sides(chosen.queries, chosen.gallery)
 
 
 def pairs_of(chosen: ProtocolSet, places: pd.Index) -> Pairs:
     """Return the pairs of a query and a candidate that are compared; `places` are the ids of all crops."""
-    first, second = np.nonzero(comparable(chosen.queries, chosen.gallery, chosen.same_encounter))
+    first, second = np.nonzero(comparable(chosen))
     identity = (chosen.queries["identity"].to_numpy(object)[first], chosen.gallery["identity"].to_numpy(object)[second])
     at = [places.get_indexer(rows["crop_id"]) for rows in (chosen.queries, chosen.gallery)]
     return Pairs(at[0][first], at[1][second], identity[0] == identity[1])
@@ -179,11 +179,11 @@ def rank_pairs(
     for protocol, chosen in sets.items():
         asked, answering = (list(part["crop_id"]) for part in (chosen.queries, chosen.gallery))
         alike = scores[np.ix_(names.get_indexer(asked), names.get_indexer(answering))]
-        permitted = allowed(chosen.queries, chosen.gallery, chosen.same_encounter)
+        permitted = chosen.may_answer(chosen.queries, chosen.gallery)
         tables.append(rankings_table(protocol, asked, answering, alike, permitted, depth))
     return join_rankings(tables), metrics
 
 
 def _present(chosen: ProtocolSet, names: pd.Index) -> ProtocolSet:
     queries, gallery = (rows[rows["crop_id"].isin(names)] for rows in (chosen.queries, chosen.gallery))
-    return ProtocolSet(queries, gallery, chosen.same_encounter)
+    return replace(chosen, queries=queries, gallery=gallery)

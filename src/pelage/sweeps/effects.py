@@ -18,8 +18,8 @@ from pelage.common.errors import PelageError
 from pelage.report.figures import KIND_COLOURS, SOFT, STYLE, canvas, to_png
 from pelage.report.tables import markdown_row
 
-SCORE = "val_map"
-SHOWN = ("val_top1", "val_map")
+SCORE = "val_flank_map"
+SHOWN = ("val_top1", "val_flank_map")
 LEVELS = 8
 """More levels than this of a number are drawn as points, not as boxes."""
 

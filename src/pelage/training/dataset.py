@@ -11,10 +11,10 @@ from pelage.common.seeds import generator
 from pelage.losses.registry import comparing
 from pelage.model.crops import present, read_crops, read_masks
 from pelage.split.labels import tells_its_label
-from pelage.split.protocols import ProtocolSet, allowed
+from pelage.split.protocols import ProtocolSet
 from pelage.training.augment import augment, flips_at_random, mirrors_are_others, swap_background
 from pelage.training.checkpoint import joint_digest
-from pelage.training.validation import Validation, answerable
+from pelage.training.validation import Validation, validation_of
 from pelage.training.variant import Variant
 
 
@@ -94,12 +94,7 @@ def training_data(variant: Variant, protocol: ProtocolSet, crops: Path, masks: P
         mirrored=side == 1,
         labels=np.tile(labels, copies).astype(np.int64) + side * len(names),
         encounters=np.tile(encounters, copies),
-        validation=answerable(
-            places[count:],
-            places[:count],
-            np.concatenate([gallery["label"].to_numpy(str), queries["label"].to_numpy(str)]),
-            allowed(queries, gallery, protocol.same_encounter),
-        ),
+        validation=validation_of(ProtocolSet(queries, gallery), places[count:], places[:count]),
         side_unknown=int((~known).sum()),
     )
     return data, joint_digest(digests)

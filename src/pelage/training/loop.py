@@ -27,7 +27,7 @@ from pelage.training.dataset import TrainingData, shown
 from pelage.training.learner import Learner
 from pelage.training.sampler import batch_count, epoch_batches
 from pelage.training.umap import lay_out
-from pelage.training.validation import SCORES, retrieval
+from pelage.training.validation import CRITERION, SCORES
 from pelage.training.variant import Variant
 from pelage.training.world import ALONE, World
 
@@ -146,15 +146,15 @@ class _Trainer:
             self.learner.judged(-loss)
             self._keep(float(self.epoch))
         elif scores:
-            self.learner.judged(scores["map"])
-            self._keep(scores["map"])
+            self.learner.judged(scores[CRITERION])
+            self._keep(scores[CRITERION])
 
     def take_as_is(self) -> None:
         """Validate and keep the network as its weights are; the history's only row is epoch 0, without a loss."""
         scores = self.world.agree(self._validate() if self.world.first else {})
         row = {"epoch": 0, "loss": None, "lr": 0.0}
         self.history.append(row | {f"val_{name}": scores.get(name) for name in SCORES})
-        self._keep(scores.get("map", 0.0))
+        self._keep(scores.get(CRITERION, 0.0))
 
     def _keep(self, value: float) -> None:
         if value > self.best["value"]:
@@ -224,8 +224,7 @@ class _Trainer:
             self.pictures[self.epoch] = torch.from_numpy(places)
         if not due:
             return {}
-        scores = retrieval(queries @ gallery.T, validation.hits, validation.allowed)
-        return {name: round(value, 4) for name, value in scores.items()}
+        return {name: round(value, 4) for name, value in validation.metrics(queries, gallery).items()}
 
     def _explain(self, what: str, chosen: np.ndarray) -> str:
         ids = ", ".join(self.data.ids[place] for place in self.data.train[chosen])

@@ -1,4 +1,8 @@
-"""Validation during training: does each held-out photo of a known individual find that individual again?"""
+"""Validation during training: does each held-out photo of a known individual find it again?
+
+The metrics are those of the evaluation, by the same code (`pelage.evaluation.retrieval`), and mean the same: `map` is
+that of individuals, `flank_map` that of flanks. What is learnt are flanks, so the epoch is chosen by `CRITERION`.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ACCURACY_RANKS = (1, 3, 5, 10)
-DYNAMIC_K = 5
-SCORES = (*(f"top{k}" for k in ACCURACY_RANKS), "map", f"dynamic_top{DYNAMIC_K}_ap")
-"""What `retrieval` returns, in its order."""
+from pelage.evaluation.embeddings import query_metrics
+from pelage.evaluation.masks import FLANK, IDENTITY, Masks, protocol_masks
+from pelage.split.protocols import ProtocolSet
+
+OF_INDIVIDUALS = ("top1", "top3", "top5", "top10", "map", "dynamic_top5_ap")
+OF_FLANKS = ("top1", "map")
+SCORES = (*OF_INDIVIDUALS, *(f"flank_{name}" for name in OF_FLANKS))
+"""What `Validation.metrics` returns, in its order."""
+
+CRITERION = "flank_map"
+"""The score by which epochs are compared; of faces it is the mean average precision of individuals."""
 
 
 @dataclass(frozen=True)
@@ -19,54 +30,46 @@ class Validation:
     Attributes:
         queries: `(Q,)` places in the array of crops.
         gallery: `(G,)` places in the array of crops.
-        hits: `(Q, G)` bool, the same individual.
-        allowed: `(Q, G)` bool, another photo of another encounter.
+        individuals: Which pairs show the same individual.
+        flanks: Which pairs show the same flank.
     """
 
     queries: np.ndarray
     gallery: np.ndarray
-    hits: np.ndarray
-    allowed: np.ndarray
+    individuals: Masks
+    flanks: Masks
+
+    def metrics(self, queries: np.ndarray, gallery: np.ndarray) -> dict[str, float]:
+        """Return the means of `SCORES`, 0..1, each over the queries that have a right answer.
+
+        Args:
+            queries: `(Q, D)` embeddings of length 1.
+            gallery: `(G, D)` embeddings of length 1.
+        """
+        individuals = query_metrics(queries, gallery, self.individuals)[list(OF_INDIVIDUALS)].mean()
+        flanks = query_metrics(queries, gallery, self.flanks)[list(OF_FLANKS)].mean()
+        return {name: float(value) for name, value in [*individuals.items(), *flanks.add_prefix("flank_").items()]}
 
 
-def answerable(
-    queries: np.ndarray, gallery: np.ndarray, identities: np.ndarray, allowed: np.ndarray
-) -> Validation | None:
-    """Keep the queries that have an allowed hit; None if there is no such query.
+def validation_of(rules: ProtocolSet, queries: np.ndarray, gallery: np.ndarray) -> Validation | None:
+    """Keep the queries that the gallery can answer by a photo of their individual.
 
     Args:
-        queries: `(Q,)` places.
-        gallery: `(G,)` places.
-        identities: Individual at each place.
-        allowed: `(Q, G)` bool.
+        rules: Rows of Q queries and G gallery crops.
+        queries: `(Q,)` their places in the array of crops.
+        gallery: `(G,)` likewise.
+
+    Returns:
+        None where no query finds its flank in the gallery: there is nothing to choose an epoch by.
     """
-    hits = identities[queries][:, None] == identities[gallery][None, :]
-    kept = (hits & allowed).any(axis=1)
-    if not kept.any():
+    masks = protocol_masks(rules)
+    able = {name: _answerable(mask, len(queries), len(gallery)) for name, mask in masks.items()}
+    if not able[FLANK].any():
         return None
-    return Validation(queries[kept], gallery, hits[kept], allowed[kept])
+    kept = np.flatnonzero(able[IDENTITY])
+    return Validation(queries[kept], gallery, masks[IDENTITY].of(kept), masks[FLANK].of(kept))
 
 
-def retrieval(scores: np.ndarray, hits: np.ndarray, allowed: np.ndarray) -> dict[str, float]:
-    """Return the mean scores, 0..1, of queries that each have an allowed hit, under the names of `SCORES`.
-
-    * `topK`: share of queries with a hit among the first K.
-    * `map`: mean average precision, the precision at each hit.
-    * `dynamic_top5_ap`: with n allowed hits and k' = min(5, n), the mean over ranks 1..k' of the precision at that
-      rank, hit or not (leopard study, spotID).
-
-    Args:
-        scores: `(Q, G)`, higher is more alike; of equal scores the earlier column comes first.
-        hits: `(Q, G)` bool.
-        allowed: `(Q, G)` bool; the other candidates are left out of the ranking.
-    """
-    order = np.argsort(-np.where(allowed, scores, -np.inf), axis=1, kind="stable")
-    ranked = np.take_along_axis(hits & allowed, order, axis=1)
-    total = ranked.sum(axis=1)
-    ranks = np.arange(1, ranked.shape[1] + 1)
-    precision = np.cumsum(ranked, axis=1) / ranks
-    average = (precision * ranked).sum(axis=1) / total
-    depth = np.minimum(DYNAMIC_K, total)
-    dynamic = (precision * (ranks <= depth[:, None])).sum(axis=1) / depth
-    accuracies = [ranked[:, :k].any(axis=1).mean() for k in ACCURACY_RANKS]
-    return dict(zip(SCORES, map(float, (*accuracies, average.mean(), dynamic.mean())), strict=True))
+def _answerable(mask: Masks, queries: int, gallery: int) -> np.ndarray:
+    everyone = np.arange(gallery)
+    return np.array([mask.kinds(np.array(query), everyone)[0].any() for query in range(queries)], bool)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from pelage.matching.learned.features import LearnedFeatures
 from pelage.matching.learned.lightglue import Effort, count_matches, match_pairs
+from pelage.matching.rankings import tie_keys
 
 if TYPE_CHECKING:
     from kornia.feature import LightGlue
@@ -42,7 +43,7 @@ def judge(
     pairs = pairs[pairs["query"].isin(features) & pairs["candidate"].isin(features)]
     sides = [[features[name] for name in pairs[column]] for column in ("query", "candidate")]
     scores = [count_matches(found, confidence) for found in match_pairs(network, *sides, effort)]
-    ranked = pairs.assign(fall=[-score for score in scores]).sort_values(["query", "fall", "candidate"])
+    ranked = pairs.assign(fall=[-score for score in scores], key=tie_keys(pairs)).sort_values(["query", "fall", "key"])
     rank = ranked.groupby("query").cumcount() + 1
     right = rank[(ranked["query"].map(identity) == ranked["candidate"].map(identity)).to_numpy()]
     best = right.groupby(ranked["query"]).min()

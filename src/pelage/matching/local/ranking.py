@@ -14,7 +14,7 @@ import pandas as pd
 
 from pelage.matching.matches import EXPLAINED, matches_table
 from pelage.matching.rankings import join_rankings, rankings_table
-from pelage.split.protocols import OPPOSITE, ProtocolSet, allowed
+from pelage.split.protocols import OPPOSITE, ProtocolSet
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def rank(
         queries = chosen.queries[chosen.queries["crop_id"].isin(features)]
         gallery = chosen.gallery[chosen.gallery["crop_id"].isin(features)].sort_values("crop_id")
         names = list(gallery["crop_id"])
-        answers = known.setdefault((chosen.same_encounter, *names), {})
+        answers = known.setdefault((chosen.same_encounter, chosen.own_individual, *names), {})
         new = queries[~queries["crop_id"].isin(answers)]
         sides = [
             rows["orientation"].to_numpy(object) if same_side else np.full(len(rows), "") for rows in (new, gallery)
@@ -119,17 +119,17 @@ def rank(
             [features[name] for name in new["crop_id"]],
             [features[name] for name in names],
             sides,
-            allowed(new, gallery, chosen.same_encounter),
+            chosen.may_answer(new, gallery),
             gallery["identity"].to_numpy(object),
         )
         answers |= dict(zip(new["crop_id"], zip(scores.score, scores.verified, strict=True), strict=True))
-        told = explained.setdefault((chosen.same_encounter, *names), {})
+        told = explained.setdefault((chosen.same_encounter, chosen.own_individual, *names), {})
         for (place, crop), found in sorted(scores.agreed.items()):
             told.setdefault(new["crop_id"].iloc[place], {})[names[crop]] = found
 
         asked = [answers[name] for name in queries["crop_id"]]
         total, verified = np.array(asked).reshape(len(asked), 2, len(names)).transpose(1, 0, 2)
-        permitted = allowed(queries, gallery, chosen.same_encounter)
+        permitted = chosen.may_answer(queries, gallery)
         tables.append(rankings_table(protocol, queries["crop_id"], names, total, permitted, depth))
         matches += [
             (protocol, query, candidate, found)

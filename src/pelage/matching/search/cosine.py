@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from pelage.matching.search.expansion import expand_queries
 from pelage.matching.search.names import aggregate_names
 from pelage.matching.search.rerank import k_reciprocal, nearest
 from pelage.matching.search.vector_index import kind_for, nearest_places
-from pelage.split.protocols import ProtocolSet, allowed
+from pelage.split.protocols import ProtocolSet
 
 BLOCK = 1024
 """Queries at a time: with 100,000 gallery crops the scores of a block take 0.4 GB."""
@@ -114,7 +114,7 @@ def search(embeddings: pd.DataFrame, sets: Mapping[str, ProtocolSet], rules: Sea
     for protocol, chosen in sets.items():
         queries = chosen.queries[chosen.queries["crop_id"].isin(ids)]
         gallery = chosen.gallery[chosen.gallery["crop_id"].isin(ids)]
-        chosen = ProtocolSet(queries, gallery, chosen.same_encounter)
+        chosen = replace(chosen, queries=queries, gallery=gallery)
         asked, answers = points[places.loc[queries["crop_id"]]], points[places.loc[gallery["crop_id"]]]
         if kind_for(len(gallery), rules.index) != "flat":
             tables.append(_search_index(protocol, chosen, asked, answers, rules))
@@ -123,7 +123,7 @@ def search(embeddings: pd.DataFrame, sets: Mapping[str, ProtocolSet], rules: Sea
         for start in range(0, len(queries), BLOCK):
             block = slice(start, start + BLOCK)
             rows = queries.iloc[block]
-            permitted = allowed(rows, gallery, chosen.same_encounter, rules.same_side)
+            permitted = chosen.may_answer(rows, gallery, rules.same_side)
             scores = asked[block] @ answers.T
             if rules.expansion and len(gallery):
                 first = _first(np.where(permitted, scores, -np.inf), rules.expansion)
@@ -160,19 +160,21 @@ def _reciprocal_distances(
     spare = int(groups.value_counts().max()) if len(groups) else 0
     if rules.same_side:
         spare = len(crops)
+    count, among = len(chosen.queries), replace(chosen, own_individual=True)
+    if not chosen.own_individual:  # queries have it barred, gallery photos have not
+        spare += int(chosen.gallery["identity"].value_counts().max()) if len(chosen.gallery) else 0
     lists = nearest(points, rules.rerank_depth + spare)
     for place in range(0, len(crops), BLOCK):
         rows = lists[place : place + BLOCK]
         barred = np.stack(
             [
-                ~allowed(crops.iloc[[own]], crops.iloc[row], chosen.same_encounter, rules.same_side)[0]
+                ~(chosen if own < count else among).may_answer(crops.iloc[[own]], crops.iloc[row], rules.same_side)[0]
                 for own, row in enumerate(rows, place)
             ]
         )
         barred[:, 0] = False  # itself, first in its list
         rows[:] = np.take_along_axis(rows, np.argsort(barred, axis=1, kind="stable"), axis=1)
     lists = lists[:, : rules.rerank_depth]
-    count = len(chosen.queries)
     distance = k_reciprocal(points, lists, count, rules.rerank, rules.rerank_mean, rules.rerank_mix)
     column = pd.Series(np.arange(len(chosen.gallery)), index=chosen.gallery["crop_id"])
     return column.reindex(crops["crop_id"]).fillna(-1).to_numpy(int)[lists[:count]], distance
@@ -190,6 +192,8 @@ def _search_index(
     queries, gallery = chosen.queries, chosen.gallery
     group = "image_id" if chosen.same_encounter else "encounter"
     spare = int(gallery[group].value_counts().max())
+    if not chosen.own_individual:
+        spare += int(gallery["identity"].value_counts().max())
     depth = min(rules.depth * (2 if rules.same_side else 1) + spare, len(answers))
     found = nearest_places(answers, asked, depth, kind_for(len(answers), rules.index))
     names, tables = gallery["crop_id"].to_numpy(object), []
@@ -197,7 +201,7 @@ def _search_index(
         for own, places in enumerate(found[start : start + BLOCK], start):
             places = places[places >= 0]
             row = queries.iloc[[own]]
-            permitted = allowed(row, gallery.iloc[places], chosen.same_encounter, rules.same_side)[0]
+            permitted = chosen.may_answer(row, gallery.iloc[places], rules.same_side)[0]
             scores = np.round(answers[places[permitted]] @ asked[own], 6)
             pairs = {"query": row["crop_id"].iloc[0], "candidate": names[places[permitted]], "score": scores}
             tables.append(pd.DataFrame(pairs))
