@@ -1,4 +1,4 @@
-"""Headline: metrics/detect.json, metrics/leakage.json, data/eval/, verdicts -> metrics/headline.json, plots/leaderboard.csv."""
+"""Headline: detection, leaks, data/eval/, verdicts -> metrics/headline.json, plots/leaderboard.csv."""
 
 from pathlib import Path
 

@@ -206,6 +206,7 @@ FEW_FILES = {
     "data/rankings/${key}",
     "data/match_weights/${key}",
     "data/tuned_weights/${key}",
+    "data/eval",  # a file a method
     "data/insight",  # an image for each of `insight.classes`
     "data/report",
 }

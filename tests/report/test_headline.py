@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from pelage.report.headline import LEAKS, MOST, count, headline, lead, preferred, unnoticed
+from pelage.report.headline import LEAKS, MOST, count, headline, lead, preferred
 from pelage.report.tables import Method
 
 METHODS = [
@@ -34,7 +32,7 @@ VERDICTS = [
     {"protocol": "closed", **DECIDED, "difference": -0.05, "low": -0.12, "high": 0.0104},
     {"protocol": "disjoint", **DECIDED, "difference": 9, "low": 9, "high": 9},
 ]
-DETECT = {"share_over_half": 0.94531, "crops_shared_by_truth": 28, "crops_shared_found": 0.25}
+DETECT = {"share_over_half": 0.94531, "shared_in_use": 21}
 
 
 def test_by_hand():
@@ -77,11 +75,6 @@ def test_the_preferred_method_is_the_first_of_equals_and_what_validation_has_dec
     assert preferred(equal, ["a", "b", "c"]) == "a" and preferred(equal, ["c"]) is None
     equal["c"] = {"validation": {"flank_map": 0.1}}
     assert preferred(equal, ["a", "b", "c"]) == "c"
-
-
-@pytest.mark.parametrize(("total", "share", "left"), [(28, 0.0, 28), (28, 1.0, 0), (0, None, 0), (None, None, None)])
-def test_crops_that_show_two_animals_unnoticed(total, share, left):
-    assert unnoticed({"crops_shared_by_truth": total, "crops_shared_found": share}) == left
 
 
 def test_values_are_counted_as_dvc_shows_them():
