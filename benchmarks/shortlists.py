@@ -76,8 +76,8 @@ def main() -> None:
         result[str(depth)] = {"recall": round(float(found), 4), "pairs": len(own)}
         cut = rank_pairs(rematched.astype(dict.fromkeys(PAIR, str)).merge(pairs, on=PAIR), len(rematched))
         choices = fusion["shortlist"], fusion["calibration"], fusion["photos"]
-        fused, *_ = fuse({**rankings, arguments.rematcher: cut}, rows["identity"], *choices)
-        result[str(depth)] |= {arguments.rematcher: scored(cut), "fused": scored(rank_pairs(fused, len(fused)))}
+        fused = fuse({**rankings, arguments.rematcher: cut}, rows["identity"], *choices)
+        result[str(depth)] |= {arguments.rematcher: scored(cut), "fused": scored(fused.rankings(len(fused.pairs)))}
         print(depth, result[str(depth)])
     write_json(arguments.out, {"protocol": arguments.protocol, "list_of": wanted["local"], "depths": result})
 

@@ -72,12 +72,39 @@ def main() -> None:
             for name, question in asked.items()
             if name in ("closed", "disjoint")
         ]
-    write_json(Path("data/champion.json"), champions)
+    fused = fused_minus_best(results, judged_of, pd.concat(verdicts), params["fusion"]["methods"])
+    write_json(Path("data/champion.json"), {"champions": champions, FUSED: fused})
     write_table(Path("data/verdicts.csv"), pd.concat(verdicts).round(4))
     for part, chosen in champions.items():
         scores = results[chosen["method"]][0] if chosen["method"] else {}
         told = ", ".join(f"{name} top-1 {scores[name]['top1']}" for name in ("closed", "disjoint") if name in scores)
         print(f"evaluate: {part}, champion of validation {chosen['method']}, {told}")
+
+
+def fused_minus_best(results: Mapping, judged_of: Mapping, verdicts: pd.DataFrame, methods: Sequence[str]) -> dict:
+    """Return by how much the fused ranking is ahead of the best of its methods, which is the best of validation.
+
+    Differences stand with the ends of their intervals. A fused ranking that is that method's own has none.
+    """
+    best = champion({method: results[method][0]["validation"][CHOSEN_BY] for method in methods}) or methods[0]
+    told = {"best_part": best, "is_best_part": same_answers(judged_of[FUSED], judged_of[best])}
+    for row in verdicts.to_dict("records"):
+        if {row["method"], row["other"]} == {best, FUSED}:
+            sign = 1 if row["method"] == FUSED else -1
+            numbers = [sign * row["difference"], *sorted(sign * row[end] for end in ("low", "high"))]
+            numbers = [None if np.isnan(value) else round(float(value), 4) + 0.0 for value in numbers]
+            told[f"{row['protocol']}_{row['metric']}_minus_best"] = [0.0] * 3 if told["is_best_part"] else numbers
+    return told
+
+
+def same_answers(one: Sequence[Mapping[str, Judged]], two: Sequence[Mapping[str, Judged]]) -> bool:
+    """Tell whether two methods, of one seed each, rank the right photos of all queries alike."""
+    return len(one) == len(two) == 1 and all(
+        np.array_equal(hits.query, two[0][name].hits[kind].query)
+        and np.array_equal(hits.rank, two[0][name].hits[kind].rank)
+        for name, judged in one[0].items()
+        for kind, hits in judged.hits.items()
+    )
 
 
 def method_verdicts(

@@ -9,6 +9,9 @@ from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import write_parquet, write_table
+from pelage.evaluation.choice import choose_rule
+from pelage.evaluation.judging import ask, judge
+from pelage.evaluation.masks import FLANK
 from pelage.evaluation.reliability import (
     expected_calibration_error,
     proper_scores,
@@ -16,55 +19,75 @@ from pelage.evaluation.reliability import (
     top_answers,
 )
 from pelage.matching.fusion import (
+    POOL,
     RECIPROCAL_RANK,
-    fuse,
+    candidates,
     query_weights,
     read_methods,
+    read_own,
     read_rankings,
 )
-from pelage.matching.rankings import rank_pairs
-from pelage.split.protocols import read_split
+from pelage.split.protocols import protocol_sets, read_split
+
+AUTO = "auto"
 
 
 def main() -> None:
-    """Calibrate methods on validation pairs, rank by their pooled probabilities, and see what these are worth.
+    """Calibrate methods on validation pairs, choose how they rank together, and see what the probabilities are worth.
 
     The probabilities are fitted on the first candidates of validation queries. Where the line between known and new
     lies is told by the stage evaluate, as for any other method.
     """
     params = read_params()
-    wanted = params["fusion"]
+    wanted, depth = params["fusion"], params["search"]["depth"]
     part, methods, one_sided = read_methods(params)
     split = read_split(Path("data/split.csv"))
-    rows = split.set_index("crop_id")
-    rankings = read_rankings(methods, one_sided, rows["orientation"])
-    choices = wanted["shortlist"], wanted["calibration"], wanted["photos"]
-    pairs, fusion, held_out = fuse(rankings, rows["identity"], *choices)
+    rows, validation = split.set_index("crop_id"), protocol_sets(split, part)["validation"]
+    rankings = read_own(methods), read_rankings(methods, one_sided, rows["orientation"])
+    found = candidates(*rankings, rows["identity"], wanted["shortlist"], wanted["calibration"], wanted["photos"])
+
+    question = ask("validation", validation)
+    values = {
+        rule: judge(fused.rankings(depth), question, rule).hits[FLANK].metrics()["map"] for rule, fused in found.items()
+    }
+    individual = np.unique(validation.queries["identity"].astype(str), return_inverse=True)[1]
+    confidence = params["evaluate"]["confidence"]
+    rule, best, told = choose_rule(values, methods, question.totals[FLANK] > 0, individual, confidence)
+    rule = rule if wanted["rule"] == AUTO else wanted["rule"]
+    if found[POOL].fusion is None:
+        rule = POOL  # nothing is calibrated: ranks are fused
+    pairs, fusion = found[rule].pairs, found[rule].fusion
 
     learnt = pairs[pairs["learnt"]]
     metrics = {
         "part": part,
+        "rule": rule,
+        "best_part": best,
         "pairs": len(learnt),
         "pairs_of_same_animal": int(learnt["same"].sum()),
         "calibration": wanted["calibration"] if fusion else RECIPROCAL_RANK,
-        "weights": {method: round(float(fusion.weights[method]), 4) if fusion else None for method in methods},
+        "weights": {method: round(fusion.weights.get(method, 0.0), 4) if fusion else None for method in methods},
+        "validation_flank_map": {
+            name: {key: None if value is None else round(value, 4) for key, value in numbers.items()}
+            for name, numbers in told.items()
+        },
     }
-    sure = learnt if len(held_out) else learnt.head(0)
+    sure = learnt if found[rule].held_out else learnt.head(0)
     metrics |= proper_scores(sure["score"].to_numpy(), sure["same"].to_numpy(), query_weights(sure))
     diagram = None
     for protocol, suffix in (("validation", ""), ("open", "_open")):
-        able = fusion is not None and (protocol == "open" or len(held_out) > 0)
+        able = fusion is not None and (protocol == "open" or found[rule].held_out)
         top = top_answers(pairs[pairs["protocol"] == protocol]) if able else pairs.head(0)
         table = reliability_table(top["score"].to_numpy(), top["same"].to_numpy(), np.ones(len(top)))
         metrics[f"top1_ece{suffix}"] = expected_calibration_error(table) if len(table) else None
         diagram = table if diagram is None else diagram
 
-    write_parquet(Path("data/fused.parquet"), rank_pairs(pairs, params["search"]["depth"]))
+    write_parquet(Path("data/fused.parquet"), found[rule].rankings(depth))
     metrics = {name: round(value, 4) if isinstance(value, float) else value for name, value in metrics.items()}
     write_json(Path("data/numbers/fuse.json"), metrics)
     write_table(Path("plots/reliability.csv"), diagram.round(4))
     worth = f"Brier skill {metrics['brier_skill']}"
-    print(f"fuse: {' + '.join(methods)}, {metrics['calibration']}, {metrics['pairs']} pairs, {worth}")
+    print(f"fuse: {rule} of {' + '.join(methods)}, {metrics['calibration']}, {metrics['pairs']} pairs, {worth}")
 
 
 if __name__ == "__main__":

@@ -95,7 +95,9 @@ def main() -> None:
     )
     with fresh_folder(Path("data/report")) as folder:
         write_text(folder / "index.html", html)
-        write_text(folder / "leaderboard.md", markdown(table) + "\n" + verdicts_markdown(champions, verdicts))
+        write_text(
+            folder / "leaderboard.md", markdown(table) + "\n" + verdicts_markdown(champions["champions"], verdicts)
+        )
     print(f"report: {len(methods)} methods in data/report/index.html ({len(html) // 1024} kB)")
 
 

@@ -15,7 +15,7 @@ from pelage.evaluation.intervals import leave_out
 from pelage.evaluation.judging import ask, judge
 from pelage.evaluation.open_set import auroc
 from pelage.evaluation.scoring import MAIN, cmc_table, roc_table, score_method, seed_scores
-from pelage.matching.rankings import NAMED
+from pelage.matching.rankings import CONTROLS, NAMED
 from pelage.split.protocols import protocol_sets
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,6 +161,17 @@ def test_the_stage_takes_files_of_seeds_and_single_files(split, rankings, perfec
     assert (net["seeds"], net["top1"], net["top1_sd"]) == (2, 0.95, 0.0707)
     assert (sift["seeds"], sift["top1_sd"], sift["top1_minus_sift"]) == (1, None, 0)
     assert net["top1_minus_sift"] == pytest.approx(net["top1"] - sift["top1"], abs=1e-4)
+    champions = json.loads(Path("data/champion.json").read_text())
+    assert champions["champions"]["flank"] == {"method": "net", "validation_flank_map": 1.0}, (
+        "the first of equals, and no control"
+    )
+    fused = champions["fused"]
+    assert (fused["best_part"], fused["is_best_part"]) == ("net", False)
+    difference, low, high = fused["closed_top1_minus_best"]
+    assert difference == 0.05 and low < 0.05 < high, "one of two seeds has no answer to two of twenty queries"
+    verdicts = pd.read_csv("data/verdicts.csv")
+    assert set(verdicts["metric"]) == {"top1", "flank_map"} and set(verdicts["protocol"]) == {"closed", "disjoint"}
+    assert not set(CONTROLS) & {*verdicts["method"], *verdicts["other"]} and len(verdicts) == 4 * 10
     seeds = json.loads(Path("data/seeds.json").read_text())
     assert list(seeds) == ["net"] and list(seeds["net"]["closed"]) == ["2", "10"]
     assert seeds["net"]["closed"]["10"]["top1"] == 0.9

@@ -6,7 +6,7 @@ from scipy.special import expit
 
 from pelage.common.errors import PelageError
 from pelage.evaluation.reliability import expected_calibration_error, reliability_table
-from pelage.matching.calibration import fit_curve, folds_by
+from pelage.matching.calibration import KINDS, fit_curve, folds_by
 
 
 def pairs(count=4000, seed=0):
@@ -17,7 +17,7 @@ def pairs(count=4000, seed=0):
     return score, probability, rng.random(count) < probability
 
 
-@pytest.mark.parametrize("kind", ["logistic", "isotonic"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scale", [lambda score: score, np.exp])  # cosines, and sums with a long tail
 def test_the_true_probability_is_found_whatever_the_scores_scale(kind, scale):
     score, _, same = pairs()
@@ -36,6 +36,16 @@ def test_a_methods_own_order_is_kept(kind):
     assert (np.diff(curve(grid)) > 0).all()
     assert 0 < curve(grid)[0] < curve(grid)[-1] < 1
     assert curve(np.zeros(0)).shape == (0,)
+
+
+def test_pchip_goes_through_the_middles_of_the_isotonic_steps_and_never_falls():
+    score, same = np.array([0.0, 1, 2, 3, 4, 5]), np.array([0, 0, 1, 0, 1, 1], bool)
+    curve = fit_curve(score, same, np.ones(6), "pchip")  # steps 0, 0, 1/2, 1/2, 1, 1
+    np.testing.assert_allclose(curve(np.array([0.5, 2.5, 4.5])), [0, 0.5, 1], atol=1e-12)
+    grid = curve(np.linspace(-2, 8, 300))
+    assert (np.diff(grid) >= 0).all() and grid[0] == 0 and grid[-1] == 1
+    assert (np.diff(curve(np.linspace(0.5, 4.5, 50))) > 0).all(), "no plateaus between"
+    assert fit_curve(-score, score > 2, np.ones(6), "pchip")(score).tolist() == [0.5] * 6
 
 
 def test_a_score_that_points_the_wrong_way_says_nothing():

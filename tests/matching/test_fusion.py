@@ -10,9 +10,11 @@ from sklearn.linear_model import LogisticRegression
 
 from pelage.evaluation.reliability import expected_calibration_error, reliability_table
 from pelage.matching.fusion import (
+    COMBINED,
     Fusion,
     add_up_photos,
     by_identity,
+    candidates,
     fit_fusion,
     fit_pool,
     join_scores,
@@ -64,6 +66,49 @@ def test_no_method_can_veto_another():
     never = replace(FUSION, curves={"near": half, "far": np.zeros_like}, weights={"near": 1.0, "far": 1.0})
     told = never.evidence(pd.DataFrame({"near": [1.9, 1.9], "far": [np.nan, 0.0]}))
     assert told[1] > 0.2 * told[0]
+
+
+def test_not_compared_counts_as_what_it_was_worth_in_validation():
+    """A shortlist that holds nearly all pairs of one animal: what is not on it is hardly one."""
+    rng = np.random.default_rng(4)
+    pairs, same, _ = synthetic(4)
+    pairs["local"] = np.where(same | (rng.random(len(same)) < 0.3), rng.normal(size=len(same)) + same, np.nan)
+    fusion = fit_fusion(pairs, same, np.ones(len(same)), ["global", "local"], "logistic")
+    assert fusion.absent["local"] < -1 and fusion.absent["global"] == pytest.approx(0, abs=1e-6)
+    vain, absent = fusion.evidence(pd.DataFrame({"global": [0.0, 0.0], "local": [-2.0, np.nan]}))
+    assert absent < vain, "the pair that no shortlist held is not above one that was compared in vain"
+
+
+def rankings_of(pairs, methods):
+    tables = {}
+    for method in methods:
+        seen = pairs.dropna(subset=[method])
+        tables[method] = rank_pairs(seen.assign(score=seen[method])[["protocol", "query", "candidate", "score"]], 99)
+    return tables
+
+
+def test_candidates_are_each_method_in_its_own_order_the_pool_and_the_mean():
+    pairs, same, asked = synthetic(5, queries=60)
+    pairs["candidate"] = pairs["query"] + " " + pairs["candidate"]
+    identity = pd.Series(asked, pairs["query"]).groupby(level=0).first()
+    identity = pd.concat([identity, pd.Series(np.where(same, asked, "other"), pairs["candidate"])])
+    tables = rankings_of(pairs, ["global", "local"])
+    tables["local"]["score"] = tables["local"]["score"].round(0)  # many ties
+    tables["local"] = rank_pairs(tables["local"], 99)
+    found = candidates(tables, tables, identity, 40, "logistic", 1)
+    assert list(found) == ["global", "local", *COMBINED]
+    keys = ["query", "rank", "candidate"]
+    for method, table in tables.items():
+        ranked = found[method].rankings(99)
+        expected = table.sort_values(["query", "rank"])[keys].to_numpy().tolist()
+        assert ranked.sort_values(["query", "rank"])[keys].to_numpy().tolist() == expected
+        assert ranked["score"].between(0, 1).all()
+    assert found["pool"].held_out and found["pool"].pairs["score"].between(0, 1).all()
+    mean = found["mean"].fusion
+    scores = pd.DataFrame({"global": [0.9, 0.9], "local": [2.0, np.nan]})
+    near = mean.curves["global"](np.array([0.9, 0.9]))
+    far = mean.curves["local"](np.array([2.0]))[0]
+    np.testing.assert_allclose(mean.evidence(scores), [(near[0] + far) / 2, near[1] / 2])
 
 
 def test_weights_are_those_of_a_logistic_regression():

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 from scipy.special import expit, logit
 from scipy.stats import yeojohnson
 from sklearn.isotonic import IsotonicRegression
@@ -30,6 +31,8 @@ POWERS = (1.0, 0.75, 0.5, 0.25, 0.0)
 LOGISTIC_SHARE = 0.01
 """Share of the logistic curve in an isotonic one: its steps rise a little, so a method's own order is kept."""
 
+KINDS = ("logistic", "isotonic", "pchip")
+
 Curve = Callable[[np.ndarray], np.ndarray]
 """Scores `(P,)` to probabilities `(P,)`, never falling."""
 
@@ -44,6 +47,21 @@ class Logistic:
 
     def __call__(self, score: np.ndarray) -> np.ndarray:
         return expit(self.slope * yeojohnson(np.asarray(score, float), self.power) + self.intercept)
+
+
+@dataclass(frozen=True)
+class Pchip:
+    """Isotonic, with the middles of its steps joined by a monotone cubic curve (Fritsch and Butland 1984), as in
+    WildFusion: it has no plateaus, so a method's own order is kept between the outermost steps."""
+
+    curve: PchipInterpolator | None
+    level: float
+
+    def __call__(self, score: np.ndarray) -> np.ndarray:
+        score = np.asarray(score, float)
+        if self.curve is None:
+            return np.full(len(score), self.level)
+        return np.clip(self.curve(np.clip(score, self.curve.x[0], self.curve.x[-1])), 0, 1)
 
 
 @dataclass(frozen=True)
@@ -69,12 +87,12 @@ def fit_curve(score: np.ndarray, same: np.ndarray, weight: np.ndarray, kind: str
         score: `(P,)` scores of pairs.
         same: `(P,)` bool, the two photos show the same animal.
         weight: `(P,)` what each pair counts.
-        kind: logistic | isotonic.
+        kind: One of `KINDS`.
 
     Raises:
         PelageError: Pairs of the same animal, or of different ones, are missing.
     """
-    choose(kind, ("logistic", "isotonic"), "fusion.calibration")
+    choose(kind, KINDS, "fusion.calibration")
     score, same = np.asarray(score, float), np.asarray(same, bool)
     if same.all() or not same.any():
         lacking = "different animals" if len(same) and same.all() else "the same animal"
@@ -82,11 +100,22 @@ def fit_curve(score: np.ndarray, same: np.ndarray, weight: np.ndarray, kind: str
             f"The validation subset has no pair of {lacking} to calibrate a method on. Give it more encounters of "
             "known individuals (params.yaml: split.val), or leave the method out of fusion.methods."
         )
+    if kind == "pchip":
+        return _fit_pchip(score, same, weight)
     curves = [_fit_logistic(score, same, weight, power) for power in POWERS]
     curve = min(curves, key=lambda curve: log_loss(same, curve(score), sample_weight=weight))
     if kind == "logistic":
         return curve
     return Isotonic(IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(score, same, weight), curve)
+
+
+def _fit_pchip(score: np.ndarray, same: np.ndarray, weight: np.ndarray) -> Pchip:
+    steps = IsotonicRegression(y_min=0, y_max=1).fit(score, same, weight).predict(score)
+    levels, step = np.unique(steps, return_inverse=True)
+    middle = np.bincount(step, weight * score) / np.bincount(step, weight)
+    if len(levels) < 2:
+        return Pchip(None, float(levels[0]))
+    return Pchip(PchipInterpolator(middle, levels), float(levels[0]))
 
 
 def _fit_logistic(score: np.ndarray, same: np.ndarray, weight: np.ndarray, power: float) -> Logistic:

@@ -5,12 +5,16 @@ Workshops 2024). There the mean of these ranks the gallery, so that a poor metho
 their log-odds are added up, each with a weight that is learnt from validation pairs (the logarithmic opinion pool of
 Genest and Zidek, Statistical Science 1986): a method that says nothing new gets none. An individual with several photos
 may be judged by the best of them together; what comes out is calibrated once more, which changes no order.
+
+A fusion may lose against the best of its methods. So that method alone, the pool and WildFusion's own mean are
+candidates, each asked validation queries with what it learnt from other individuals (`candidates`); `choice` leaves the
+best method only for what is better by more than chance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +24,7 @@ from scipy.special import expit, logit
 
 from pelage.common.tables import read_parquet
 from pelage.matching.calibration import Curve, fit_curve, folds_by
-from pelage.matching.rankings import PAIR, drop_opposite, ranking_files
+from pelage.matching.rankings import PAIR, drop_opposite, rank_pairs, ranking_files
 from pelage.split.protocols import PSEUDO_NOVEL
 
 LEAST_INDIVIDUALS = 5
@@ -33,6 +37,10 @@ and more doubt gives a higher mean average precision, up to about here."""
 
 PULL = 1e-3
 """Strength of the pull to equal weights, beside a mean log-likelihood."""
+
+POOL, MEAN = "pool", "mean"
+COMBINED = (POOL, MEAN)
+"""Rules by which several methods rank together: the pool of log-odds, and WildFusion's mean of isotonic curves."""
 
 RANK_OFFSET = 60
 RECIPROCAL_RANK = "reciprocal rank"
@@ -50,6 +58,9 @@ class Fusion:
         base_rate: Share of the same animal among the pairs that the curves were fitted on.
         outer: From the evidence to the fused probability.
         photos: Best photos of an individual whose probabilities are added up, see `add_up_photos`.
+        absent: By method, change of the log-odds where it did not score the pair: that a pair came on no shortlist of
+            its says something, too.
+        mean: The mean of the probabilities takes the place of the pool, a missing one counting 0 (WildFusion).
     """
 
     curves: Mapping[str, Curve]
@@ -58,6 +69,8 @@ class Fusion:
     base_rate: float
     outer: Curve
     photos: int = 1
+    absent: Mapping[str, float] = field(default_factory=dict)
+    mean: bool = False
 
     def evidence(self, scores: pd.DataFrame) -> np.ndarray:
         """Return the pooled probabilities, photos added up, `(P,)`, by which pairs are ranked.
@@ -66,8 +79,13 @@ class Fusion:
             scores: P pairs, one column a method; with several `photos` also `protocol`, `query` and the candidate's
                 `identity`, and all pairs of a query.
         """
-        odds = log_odds(self.curves, scores, self.base_rate)
-        pooled = expit(odds @ np.array([self.weights[method] for method in self.curves]) + self.intercept)
+        if self.mean:
+            pooled = mean_probability(self.curves, scores)
+        else:
+            odds = log_odds(self.curves, scores, self.base_rate)
+            total = odds @ np.array([self.weights[method] for method in self.curves]) + self.intercept
+            missing = scores[list(self.curves)].isna().to_numpy(float)
+            pooled = expit(total + missing @ np.array([self.absent.get(method, 0.0) for method in self.curves]))
         return pooled if self.photos == 1 else add_up_photos(pooled, scores, self.photos)
 
     def probability(self, scores: pd.DataFrame) -> np.ndarray:
@@ -93,17 +111,30 @@ def log_odds(curves: Mapping[str, Curve], scores: pd.DataFrame, base_rate: float
     return odds
 
 
-def fit_pool(odds: np.ndarray, same: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
+def mean_probability(curves: Mapping[str, Curve], scores: pd.DataFrame) -> np.ndarray:
+    """Return the mean of the methods' probabilities, `(P,)`, a missing one counting 0."""
+    total = np.zeros(len(scores))
+    for method, curve in curves.items():
+        score = scores[method].to_numpy(float)
+        seen = ~np.isnan(score)
+        total[seen] += curve(score[seen])
+    return total / len(curves)
+
+
+def fit_pool(odds: np.ndarray, same: np.ndarray, weight: np.ndarray, free: int = 0) -> tuple[np.ndarray, float]:
     """Return the weights `(M,)` of the methods' log-odds, none negative, and the intercept that make pairs likeliest.
 
     It is a logistic regression that is pulled a little to equal weights, for where methods separate the pairs.
 
     Args:
-        odds: `(P, M)` as `log_odds` returns them.
+        odds: `(P, M)` as `log_odds` returns them, and whatever else is known of a pair.
         same: `(P,)` bool.
         weight: `(P,)` what each pair counts.
+        free: Number of last columns whose weights may be negative, and are pulled to 0.
     """
-    equal, share, truth = 1 / odds.shape[1], weight / weight.sum(), same.astype(float)
+    methods = odds.shape[1] - free
+    equal = np.repeat([1 / methods, 0.0], [methods, free])
+    share, truth = weight / weight.sum(), same.astype(float)
 
     def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
         total = odds @ values[:-1] + values[-1]
@@ -112,8 +143,8 @@ def fit_pool(odds: np.ndarray, same: np.ndarray, weight: np.ndarray) -> tuple[np
         slope = np.append(odds.T @ apart + 2 * PULL * away, apart.sum())
         return float(share @ (np.logaddexp(0, total) - truth * total) + PULL * away @ away), slope
 
-    start = np.append(np.full(odds.shape[1], equal), logit(share @ truth))
-    bounds = [(0, None)] * odds.shape[1] + [(None, None)]
+    start = np.append(equal, logit(share @ truth))
+    bounds = [(0, None)] * methods + [(None, None)] * (free + 1)
     best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     return best[:-1], float(best[-1])
 
@@ -137,7 +168,13 @@ def add_up_photos(score: np.ndarray, pairs: pd.DataFrame, photos: int) -> np.nda
 
 
 def fit_fusion(
-    scores: pd.DataFrame, same: np.ndarray, weight: np.ndarray, methods: Sequence[str], kind: str, photos: int = 1
+    scores: pd.DataFrame,
+    same: np.ndarray,
+    weight: np.ndarray,
+    methods: Sequence[str],
+    kind: str,
+    photos: int = 1,
+    mean: bool = False,
 ) -> Fusion:
     """Fit the curve of each method on the pairs that it scored, then their weights, and the outer curve, on all.
 
@@ -146,8 +183,8 @@ def fit_fusion(
         same: `(P,)` bool, the pair shows the same animal.
         weight: `(P,)` what each pair counts.
         methods: Columns of `scores`.
-        kind: logistic | isotonic, of the methods' curves; the outer one is logistic, for it must rise.
-        photos: See `Fusion`.
+        kind: One of `calibration.KINDS`, of the methods' curves; the outer one is logistic, for it must rise.
+        photos, mean: See `Fusion`.
 
     Raises:
         PelageError: Pairs of the same animal or of different ones are missing.
@@ -158,46 +195,104 @@ def fit_fusion(
         seen = scores[method].notna().to_numpy()
         curves[method] = fit_curve(scores[method].to_numpy()[seen], same[seen], weight[seen], kind)
     base_rate = float(np.average(same, weights=weight))
-    weights, intercept = fit_pool(log_odds(curves, scores, base_rate), same, weight)
-    inner = Fusion(curves, dict(zip(methods, weights, strict=True)), intercept, base_rate, np.asarray, photos)
+    given, absent, intercept = np.full(len(curves), 1 / len(curves)), np.zeros(len(curves)), 0.0
+    if not mean:
+        known = np.c_[log_odds(curves, scores, base_rate), scores[list(methods)].isna().to_numpy(float)]
+        weights, intercept = fit_pool(known, same, weight, free=len(curves))
+        given, absent = np.split(weights, 2)
+    told = [dict(zip(methods, map(float, values), strict=True)) for values in (given, absent)]
+    inner = Fusion(curves, told[0], intercept, base_rate, np.asarray, photos, told[1], mean)
     return replace(inner, outer=fit_curve(inner.evidence(scores), same, weight, "logistic"))
 
 
+@dataclass(frozen=True)
+class Fused:
+    """What a rule makes of several methods' scores.
+
+    Attributes:
+        pairs: Those of `join_scores` with the candidate's `identity`, whether it is the `same` as the query's, whether
+            the pair was `learnt` from, the `score`, a probability (or a sum of reciprocal ranks where there is no
+            fusion), and the `order` by which it ranks. Pairs of validation queries, pseudo-novel ones too, are scored
+            by a fusion of other individuals where there are enough, so that neither a threshold nor a choice between
+            rules rests on scores that were fitted to it.
+        fusion: None where there was nothing to calibrate on.
+        held_out: Whether validation pairs are scored in this way.
+    """
+
+    pairs: pd.DataFrame
+    fusion: Fusion | None
+    held_out: bool
+
+    def rankings(self, depth: int) -> pd.DataFrame:
+        """Return the table of `rankings_table`, with `score` as the score."""
+        ranked = rank_pairs(self.pairs.assign(score=self.pairs["order"]), depth)
+        score = ranked[PAIR].merge(self.pairs[[*PAIR, "score"]], "left", on=PAIR)["score"]
+        return ranked.assign(score=score.to_numpy(np.float32))
+
+
 def fuse(
-    rankings: Mapping[str, pd.DataFrame], identity: Mapping[str, str], shortlist: int, kind: str, photos: int
-) -> tuple[pd.DataFrame, Fusion | None, np.ndarray]:
+    rankings: Mapping[str, pd.DataFrame],
+    identity: Mapping[str, str],
+    shortlist: int,
+    kind: str,
+    photos: int,
+    mean: bool = False,
+) -> Fused:
     """Fuse methods: learn on the first candidates of validation queries, then score all pairs.
+
+    A single method keeps its own order, to the last tie.
 
     Args:
         rankings: Tables of `rankings_table`, by method.
         identity: Individual by crop id.
         shortlist: First candidates of each method and validation query that are learnt from.
-        kind, photos: As in `fit_fusion`.
-
-    Returns:
-        The pairs of `join_scores` with the candidate's `identity`, whether it is the `same` as the query's, whether the
-        pair was `learnt` from, and the fused `score`: a probability, or a sum of reciprocal ranks where the fusion,
-        which comes next, is None. Pairs of validation queries, pseudo-novel ones too, are scored by a fusion of other
-        individuals where there are enough, so that neither a threshold nor a choice between methods rests on scores
-        that were fitted to it. Last, these scores of the learnt pairs; empty where there are too few individuals.
+        kind, photos, mean: As in `fit_fusion`.
     """
     methods = list(rankings)
     pairs = join_scores(rankings)
     asked, same = by_identity(pairs, identity)
     learnt = ((pairs["protocol"] == "validation") & (pairs["nearest"] <= shortlist)).to_numpy()
     pairs = pairs.assign(identity=pairs["candidate"].map(identity), same=same, learnt=learnt)
-    fusion, others = learn_fusion(pairs[learnt], same[learnt], asked[learnt], methods, kind, photos)
+    fusion, others = learn_fusion(pairs[learnt], same[learnt], asked[learnt], methods, kind, photos, mean)
     score = fusion.probability(pairs) if fusion else reciprocal_rank(pairs, methods)
     of_validation = pairs["protocol"].isin(["validation", PSEUDO_NOVEL]).to_numpy()
     for individuals, fitted in others:
         own = of_validation & np.isin(asked.astype(str), individuals)
         score[own] = fitted.probability(pairs[own])
-    held_out = score[learnt] if others else np.zeros(0)
-    return pairs.assign(score=score.round(9)), fusion, held_out
+    score = score.round(9)
+    order = pairs[methods[0]].to_numpy() if len(methods) == 1 else score
+    return Fused(pairs.assign(score=score, order=order), fusion, bool(others))
+
+
+def candidates(
+    own: Mapping[str, pd.DataFrame],
+    rankings: Mapping[str, pd.DataFrame],
+    identity: Mapping[str, str],
+    shortlist: int,
+    kind: str,
+    photos: int,
+) -> dict[str, Fused]:
+    """Return what may become the fused ranking, by name: each method alone, then `COMBINED`.
+
+    Args:
+        own: Tables of `rankings_table`, by method, as each ranks by itself.
+        rankings: The same as they are fused, see `read_rankings`.
+        identity, shortlist, kind, photos: As in `fuse`.
+    """
+    found = {method: fuse({method: table}, identity, shortlist, kind, 1) for method, table in own.items()}
+    found[POOL] = fuse(rankings, identity, shortlist, kind, photos)
+    found[MEAN] = fuse(rankings, identity, shortlist, "pchip", photos, mean=True)
+    return found
 
 
 def learn_fusion(
-    pairs: pd.DataFrame, same: np.ndarray, asked: np.ndarray, methods: Sequence[str], kind: str, photos: int = 1
+    pairs: pd.DataFrame,
+    same: np.ndarray,
+    asked: np.ndarray,
+    methods: Sequence[str],
+    kind: str,
+    photos: int = 1,
+    mean: bool = False,
 ) -> tuple[Fusion | None, list[tuple[np.ndarray, Fusion]]]:
     """Fit a fusion on the pairs of validation queries, each query counting once.
 
@@ -205,7 +300,7 @@ def learn_fusion(
         pairs: P rows of `join_scores`.
         same: `(P,)` bool, the pair shows the same animal.
         asked: `(P,)` individual of the query.
-        methods, kind, photos: As in `fit_fusion`.
+        methods, kind, photos, mean: As in `fit_fusion`.
 
     Returns:
         The fusion, None where there are fewer than `LEAST_INDIVIDUALS`, or a method scored no pair of one animal or
@@ -215,7 +310,7 @@ def learn_fusion(
     count = query_weights(pairs)
 
     def fit(places: np.ndarray) -> Fusion:
-        return fit_fusion(pairs.iloc[places], same[places], count[places], methods, kind, photos)
+        return fit_fusion(pairs.iloc[places], same[places], count[places], methods, kind, photos, mean)
 
     def fittable(places: np.ndarray) -> bool:
         seen, truth = pairs.iloc[places][list(methods)].notna(), same[places]
@@ -266,14 +361,19 @@ def join_scores(rankings: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return scores.reset_index()
 
 
+def read_own(methods: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Return the rankings of methods, of a network with several seeds the lowest one."""
+    return {method: read_parquet(ranking_files(method)[0]) for method in methods}
+
+
 def read_rankings(methods: Sequence[str], one_sided: Sequence[str], side: Mapping[str, str]) -> dict[str, pd.DataFrame]:
-    """Return the rankings of methods that are fused, of a network with several seeds the lowest one.
+    """Return the rankings of methods as they are fused.
 
     Args:
         methods, one_sided: As `read_methods` returns them.
         side: Orientation by crop id; `one_sided` methods lose the rows of opposite flanks.
     """
-    tables = {method: read_parquet(ranking_files(method)[0]) for method in methods}
+    tables = read_own(methods)
     return tables | {method: drop_opposite(tables[method], side) for method in one_sided}
 
 

@@ -112,7 +112,7 @@ def list_methods(params: Mapping[str, Any]) -> list[Method]:
     methods += [
         Method("mlp", "study", pixels["part"], pixels["view"], "perceptron in NumPy on grey pixels"),
         Method("orb_sift_brisk_lightgbm", "study", pairs, "crop", "ORB, SIFT and BRISK matches, boosted trees"),
-        Method(FUSED, "fused", part, "", f"pooled probabilities of {' and '.join(fused)}"),
+        Method(FUSED, "fused", part, "", f"{' and '.join(fused)}: the best alone, or together"),
         Method("random_mlp", "control", pixels["part"], pixels["view"], "the perceptron untrained"),
         Method("random", "control", naive, "", "a ranking by chance"),
         Method("majority", "control", naive, "", "the most photographed individuals first"),
@@ -343,7 +343,7 @@ def verdicts_markdown(champions: Mapping[str, Mapping[str, Any]], verdicts: pd.D
     """Write, for each part, its champion and a table of what the champion's differences to all others are worth.
 
     Args:
-        champions: `data/champion.json`.
+        champions: `champions` of `data/champion.json`.
         verdicts: `data/verdicts.csv`.
     """
     sections = []

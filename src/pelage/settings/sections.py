@@ -514,7 +514,8 @@ class Fusion(Section):
     methods: worded(
         Annotated[list[str], Field(min_length=2), AfterValidator(different)], "a list of two or more methods, each once"
     )
-    calibration: one_of("logistic", "isotonic")
+    rule: one_of("auto", "pool", "mean")
+    calibration: one_of("logistic", "isotonic", "pchip")
     shortlist: COUNT
     photos: COUNT
 

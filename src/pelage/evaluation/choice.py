@@ -1,0 +1,45 @@
+"""Choice: which rule makes the fused ranking? The best method alone, unless another is better by more than chance.
+
+Decided on validation, query by query, with the individual as the unit (see `intervals`), so that a fusion cannot lose
+but by what validation could not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pelage.evaluation.intervals import SIGNED, leave_out
+
+
+def choose_rule(
+    values: Mapping[str, np.ndarray],
+    singles: Sequence[str],
+    counted: np.ndarray,
+    individual: np.ndarray,
+    confidence: float,
+) -> tuple[str, str, dict[str, dict[str, Any]]]:
+    """Choose.
+
+    Args:
+        values: By rule, `(Q,)` the metric of each validation query.
+        singles: Those of the rules that are one method alone.
+        counted: `(Q,)` bool, queries that count.
+        individual: `(Q,)` int, codes of the individuals.
+        confidence: Of the interval that has to lie above 0.
+
+    Returns:
+        The chosen rule, the best single one (the first of equals), and by rule its mean `value`, `minus_best` (that
+        single one) and the ends `low` and `high` of that difference; None where there are too few individuals.
+    """
+    told: dict[str, dict[str, Any]] = {}
+    means = {rule: float(value[counted].mean()) if counted.any() else 0.0 for rule, value in values.items()}
+    best = max(singles, key=means.__getitem__)
+    for rule, value in values.items():
+        apart = leave_out(value - values[best], counted, individual)
+        low, high = (None, None) if rule == best else apart.interval(confidence, SIGNED)
+        told[rule] = {"value": means[rule], "minus_best": means[rule] - means[best], "low": low, "high": high}
+    better = [rule for rule in values if rule not in singles and (told[rule]["low"] or 0.0) > 0]
+    return max(better, key=means.__getitem__, default=best), best, told

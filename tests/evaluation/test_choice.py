@@ -1,0 +1,39 @@
+"""Which rule fuses: the best method alone, unless another is better by more than chance."""
+
+import numpy as np
+
+from pelage.evaluation.choice import choose_rule
+
+WHO = np.repeat(np.arange(12), 5)
+ALL = np.ones(60, bool)
+
+
+def values(**rules):
+    rng = np.random.default_rng(0)
+    base = rng.random(60)
+    return {rule: base + gain + 0.02 * rng.normal(size=60) for rule, gain in rules.items()}
+
+
+def choose(found, counted=ALL, who=WHO):
+    return choose_rule(found, ["net", "sift"], counted, who, 0.95)
+
+
+def test_a_combination_that_is_clearly_better_is_chosen_and_the_best_of_two():
+    rule, best, told = choose(values(net=0, sift=0.1, pool=0.3, mean=0.25))
+    assert (rule, best) == ("pool", "sift")
+    assert told["pool"]["low"] > 0 and told["net"]["minus_best"] < 0
+    assert told["sift"] == {"value": told["sift"]["value"], "minus_best": 0.0, "low": None, "high": None}
+
+
+def test_what_is_better_on_a_single_animal_is_not():
+    found = values(net=0, sift=0.1)
+    found["pool"] = found["sift"] + 0.5 * (WHO == 4)
+    rule, _, told = choose(found)
+    assert rule == "sift" and told["pool"]["minus_best"] > 0 > told["pool"]["low"]
+
+
+def test_a_tie_a_loss_and_few_individuals_leave_the_best_method():
+    found = values(net=0, sift=0.1, mean=-0.1)
+    assert choose(found | {"pool": found["sift"]})[0] == "sift"
+    assert choose(values(net=0, sift=0.1, pool=0.3), who=WHO % 3)[0] == "sift", "three animals have no interval"
+    assert choose(values(net=0, sift=0, pool=0.3), counted=~ALL)[:2] == ("net", "net"), "nothing was asked"
