@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from pelage.evaluation.judging import ask, judge
-from pelage.evaluation.scoring import DECIDED, REPORTED, cmc_table, roc_table, score_method
+from pelage.evaluation.scoring import DECIDED, REPORTED, auroc_left_out, cmc_table, roc_table, score_method
 from pelage.split.protocols import protocol_sets
 
 
@@ -145,3 +146,16 @@ def test_curves(split, questions, rankings):
     nothing = judged_by(table.iloc[:0], empty)
     assert cmc_table(empty, [nothing])["closed"].isna().all() and roc_table(empty["open"], [nothing["open"]]).empty
     assert pd.DataFrame(cmc_table(empty, [nothing])).to_csv(index=False).splitlines()[1] == "1,,,"
+
+
+def test_auroc_without_each_individual():
+    rng = np.random.default_rng(0)
+    individual = rng.integers(0, 9, 60)
+    known = individual < 5
+    scores = [np.round(rng.normal(size=60) + known, 1) for _ in range(2)]
+    told = auroc_left_out(known, scores, individual)
+    for number, value in enumerate(told.without):
+        kept = individual != number
+        assert value == pytest.approx(np.mean([roc_auc_score(known[kept], score[kept]) for score in scores]))
+    assert told.value == pytest.approx(np.mean([roc_auc_score(known, score) for score in scores]))
+    assert told.stratum.tolist() == [1] * 5 + [0] * 4

@@ -80,7 +80,7 @@ def test_intervals_are_those_of_the_mean_over_seeds(questions, perfect):
 def test_auroc_and_what_is_decided_are_means_of_seeds(split, questions, rankings):
     tables = [rankings(split, 0.4, seed) for seed in (1, 2)]
     known = questions["open"].known
-    values = [auroc(known, judge(table, questions["open"], "file").score)[0] for table in tables]
+    values = [auroc(known, judge(table, questions["open"], "file").score) for table in tables]
     assert values[0] != values[1]
     both, each = score(questions, *tables)["open"], [score(questions, table)["open"] for table in tables]
     assert both["auroc"] == pytest.approx(np.mean(values), abs=1e-4)

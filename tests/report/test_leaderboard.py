@@ -308,3 +308,4 @@ def test_the_champions_differences_are_told_from_its_side():
     assert "| closed | top-1 | sift | 0.200 [0.100, 0.300] | 0.002 | better |" in text
     assert "| closed | top-1 | mlp | -0.200 [-0.300, -0.100] | 0.002 | worse |" in text
     assert text.count("closed") == 2
+    assert "no champion" in verdicts_markdown({"flank": {"method": None}}, verdicts)

@@ -98,8 +98,3 @@ def leave_out(values: np.ndarray, counted: np.ndarray, identity: np.ndarray) -> 
     return LeftOut(
         float(sums.sum() / sizes.sum()), without, np.zeros(len(sizes), int), float(sizes.sum() ** 2 / (sizes**2).sum())
     )
-
-
-def keep_all_but_one(identity: np.ndarray) -> np.ndarray:
-    """Return weights `(N, Q)` under which one of the N individuals, in the order of their codes, counts for nothing."""
-    return (identity[None] != np.unique(identity)[:, None]).astype(float)

@@ -14,27 +14,26 @@ NEAR = 6
 """Levels that more photos reach than so many times the asked rate are not looked at."""
 
 
-def auroc(known: np.ndarray, score: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
-    """Return the probability that a known query scores above a new one, ties counting half.
+def auroc(known: np.ndarray, score: np.ndarray) -> float:
+    """Return the probability that a known query scores above a new one, ties counting half; NaN where one is missing.
 
     Args:
         known: `(Q,)` bool.
         score: `(Q,)`, higher is more certainly known; minus infinity is allowed.
-        weight: `(B, Q)`, how often each query counts in each of B resamples; once by default.
-
-    Returns:
-        `(B,)`, or `(1,)` without `weight`; NaN where known or new queries are missing.
     """
-    weight = np.ones((1, len(score))) if weight is None else weight
-    order = np.argsort(score, kind="stable")
-    weight, known, score = weight[:, order].astype(float), known[order], score[order]
-    old, new = weight * known, weight * ~known
-    below = np.concatenate([np.zeros((len(weight), 1)), np.cumsum(new, 1)], 1)
-    lower = below[:, np.searchsorted(score, score, "left")]
-    upto = below[:, np.searchsorted(score, score, "right")]
-    pairs = old.sum(1) * new.sum(1)
-    wins = (old * (lower + upto) / 2).sum(1)
-    return np.divide(wins, pairs, out=np.full(len(weight), np.nan), where=pairs > 0)
+    pairs = known.sum() * (~known).sum()
+    return float(pairs_in_order(known, score)[known].sum() / pairs) if pairs else float("nan")
+
+
+def pairs_in_order(known: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Return in how many pairs of a known and a new query each one stands rightly, `(Q,)`, ties counting half."""
+    result = np.empty(len(score))
+    for side, above in ((known, True), (~known, False)):
+        others = np.sort(score[~side])
+        lower, upto = (np.searchsorted(others, score[side], end) for end in ("left", "right"))
+        below = (lower + upto) / 2
+        result[side] = below if above else len(others) - below
+    return result
 
 
 def roc_curve(known: np.ndarray, score: np.ndarray, points: int = 200) -> np.ndarray:

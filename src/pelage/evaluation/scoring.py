@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pelage.evaluation.intervals import SIGNED, LeftOut, keep_all_but_one, leave_out
+from pelage.evaluation.intervals import SIGNED, LeftOut, leave_out
 from pelage.evaluation.judging import Judged, Question
 from pelage.evaluation.masks import FLANK, IDENTITY
-from pelage.evaluation.open_set import auroc, baks_baus, false_match_threshold, least_rate, roc_curve
+from pelage.evaluation.open_set import auroc, baks_baus, false_match_threshold, least_rate, pairs_in_order, roc_curve
 from pelage.evaluation.retrieval import METRICS, identity_means
 from pelage.split.protocols import PSEUDO_NOVEL
 
@@ -160,15 +160,19 @@ def auroc_left_out(known: np.ndarray, scores: Sequence[np.ndarray], individual: 
         scores: `(Q,)` for each ranking.
         individual: `(Q,)` codes.
     """
-    weights = keep_all_but_one(individual)
-    blocks = np.array_split(weights, max(1, weights.size // 1_000_000))
-    value = np.mean([auroc(known, score)[0] for score in scores])
-    without = [np.mean([auroc(known, score, block) for score in scores], axis=0) for block in blocks]
-    of_known = np.zeros(len(weights), int)
+    counts = np.bincount(individual).astype(float)
+    of_known = np.zeros(len(counts), int)
     of_known[individual[known]] = 1
-    counts = np.bincount(individual, minlength=len(weights)).astype(float)
+    sides = np.array([(~known).sum(), known.sum()])
+    left = np.where(of_known[:, None] == [0, 1], sides - counts[:, None], sides).prod(axis=1)  # pairs without one
+    values, without = [], []
+    for score in scores:
+        rightly = pairs_in_order(known, score)
+        lost = np.bincount(individual, rightly)
+        values.append(auroc(known, score))
+        without.append(np.divide(rightly[known].sum() - lost, left, out=np.full(len(left), np.nan), where=left > 0))
     equal = float(counts.sum() ** 2 / (counts**2).sum()) if len(counts) else 0.0
-    return LeftOut(float(value), np.concatenate(without), of_known, equal)
+    return LeftOut(float(np.mean(values)), np.mean(without, axis=0), of_known, equal)
 
 
 def query_rates(judged: Judged) -> dict[str, np.ndarray]:
@@ -181,7 +185,7 @@ def query_rates(judged: Judged) -> dict[str, np.ndarray]:
 def main_scores(question: Question, judged: Judged) -> Scores:
     """Return the metrics `MAIN` of one seed, to 4 decimals, None where they have no meaning."""
     rates, answerable = query_rates(judged), question.answerable
-    opened = [auroc(question.known, judged.score)[0]] if question.name == "open" else []
+    opened = [auroc(question.known, judged.score)] if question.name == "open" else []
     return {key: _mean(opened if key == "auroc" else rates[key][answerable]) for key in MAIN}
 
 

@@ -349,6 +349,9 @@ def verdicts_markdown(champions: Mapping[str, Mapping[str, Any]], verdicts: pd.D
     sections = []
     for part, chosen in champions.items():
         name = chosen["method"]
+        if name is None:
+            sections.append(f"### {part.capitalize()}: no champion\n\nNo validation photo chose one.")
+            continue
         own = verdicts[(verdicts["part"] == part) & ((verdicts["method"] == name) | (verdicts["other"] == name))]
         lines = [markdown_row(["protocol", "metric", "against", "difference", "p, corrected", "verdict"])]
         lines.append(markdown_row([":--"] * 3 + ["--:"] * 2 + [":--"]))
