@@ -128,4 +128,4 @@ def _at(scores: Scores, place: tuple[str, str]) -> Any:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None or value != value else round(float(value), 3)
+    return None if value is None or value != value else round(float(value), 3) + 0.0  # no -0.0
