@@ -38,6 +38,9 @@ and more doubt gives a higher mean average precision, up to about here."""
 PULL = 1e-3
 """Strength of the pull to equal weights, beside a mean log-likelihood."""
 
+OWN_SHARE = 0.002
+"""Share of a single method's own score in its probability."""
+
 POOL, MEAN = "pool", "mean"
 COMBINED = (POOL, MEAN)
 """Rules by which several methods rank together: the pool of log-odds, and WildFusion's mean of isotonic curves."""
@@ -259,9 +262,26 @@ def fuse(
     for individuals, fitted in others:
         own = of_validation & np.isin(asked.astype(str), individuals)
         score[own] = fitted.probability(pairs[own])
+    if fusion and len(methods) == 1:
+        score = in_own_order(score, pairs[methods[0]].to_numpy())
     score = score.round(9)
     order = pairs[methods[0]].to_numpy() if len(methods) == 1 else score
     return Fused(pairs.assign(score=score, order=order), fusion, bool(others))
+
+
+def in_own_order(probability: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Let a single method's probabilities, which end on a plateau, rise with its scores to the last, `(P,)`.
+
+    What is sure is told apart by how sure it is, so that a line to new animals can be drawn there. Nothing changes by
+    more than `OWN_SHARE`.
+
+    Args:
+        probability: `(P,)`, never falling with `own`.
+        own: `(P,)` the method's scores.
+    """
+    low, middle, high = np.quantile(own, [0.1, 0.5, 0.9])
+    away = (own - middle) / max(high - low, 1e-9)
+    return (1 - OWN_SHARE) * probability + OWN_SHARE * (1 + away / (1 + np.abs(away))) / 2
 
 
 def candidates(
