@@ -58,19 +58,19 @@ def main() -> None:
     wanted = dataset.get("species") or ()
     shared_score = params["detect"]["shared_score"]
     animals, detections, refused, rejected = animal_tables(photos, sightings, claims, padding, shared_score, wanted)
-    if detections.empty:
-        raise PelageError(
-            f"No animal with a part that is wanted was found in any of the {len(photos)} photos of data/clean.csv "
-            f"({by_reason(rejected)}). Lower detect.min_score or detect.min_area in params.yaml, or choose another "
-            "detect.backend."
-        )
-    metrics = detection_metrics(photos, sightings, truth) | name_metrics(animals, truth)
-    metrics |= shared_metrics(detections, animals, photos, truth, Path("data/truth/masks"), padding)
-
     write_table(Path("data/animals.csv"), animals)
     write_table(Path("data/detections.csv"), detections)
     write_table(Path("data/rejected/detect.csv"), rejected)
     write_table(Path("data/rejected/claims.csv"), refused)
+    if detections.empty:
+        raise PelageError(
+            f"No animal with a part that is wanted was found in any of the {len(photos)} photos of data/clean.csv "
+            f"({by_reason(rejected)}; see data/rejected/detect.csv). Lower detect.min_score or detect.min_area in "
+            "params.yaml, or choose another detect.backend."
+        )
+    metrics = detection_metrics(photos, sightings, truth) | name_metrics(animals, truth)
+    metrics |= shared_metrics(detections, animals, photos, truth, Path("data/truth/masks"), padding)
+
     write_json(Path("metrics/detect.json"), metrics)
     parts = ", ".join(f"{count} {part}" for part, count in metrics["detections"].items())
     print(f"detect: {parts} in {len(photos)} photos; not used, in data/rejected/detect.csv: {by_reason(rejected)}")
