@@ -24,7 +24,7 @@ readme: .venv/installed
 
 # Everything that is installed, pinned: edit the dependencies in pyproject.toml, then `make lock`.
 lock: .venv/installed
-	uv lock --quiet --default-index https://pypi.org/simple
+	uv lock --quiet --no-config
 	uv export --quiet --frozen --format requirements-txt --no-hashes --no-emit-project --no-header -o requirements.txt
 
 .venv/installed: requirements.txt pyproject.toml

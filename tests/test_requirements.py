@@ -1,4 +1,4 @@
-"""pyproject.toml, uv.lock and requirements.txt say the same, and name no index but the public one."""
+"""pyproject.toml, uv.lock and requirements.txt say the same; no mirror of an index gets into them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPORT = ["--format", "requirements-txt", "--no-hashes", "--no-emit-project", "--no-header"]
@@ -41,7 +40,11 @@ def test_a_dependency_that_is_not_locked_is_noticed(tmp_path):
     assert uv("lock", "--check", "--python", sys.executable, folder=tmp_path).returncode != 0
 
 
-@pytest.mark.parametrize("name", ["uv.lock", "requirements.txt", "pyproject.toml"])
-def test_only_the_public_index_is_named(name):
-    hosts = set(re.findall(r"https?://([^/\"\s]+)", (ROOT / name).read_text(encoding="utf-8")))
-    assert hosts <= {"pypi.org", "files.pythonhosted.org"}
+def test_no_index_of_a_machine_is_named():
+    locked = (ROOT / "uv.lock").read_text(encoding="utf-8")
+    assert len(set(re.findall(r'registry = "([^"]+)"', locked))) == 1
+    hosts = set(re.findall(r"(\w+)://([^/\"\s]+)", locked))
+    assert len(hosts) == 2 and all(how == "https" and re.fullmatch(r"[a-z.]+", host) for how, host in hosts)
+    assert "://" not in (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"].get("uv", {})
+    assert not {"index", "index-url", "find-links"} & set(settings)
