@@ -23,7 +23,7 @@ from pelage.common.images import read_image
 from pelage.common.tables import read_table
 from pelage.preprocess.animals import pooled_scores
 from pelage.preprocess.bodies import JUDGE, TWO, measure_body
-from pelage.preprocess.boxes import cut, pad_box, pair_boxes
+from pelage.preprocess.boxes import HIT, cut, pad_box, pair_boxes
 from pelage.preprocess.detectors.animal import Animal
 from pelage.preprocess.detectors.embedded import choose_animals
 from pelage.preprocess.detectors.scorer import Scorer, read_scorer
@@ -35,7 +35,6 @@ PADDING = 0.08  # room around a crop, as crop.padding
 EVERY = 6  # of the photos of one animal from the side, one is looked at
 SHARED = (0.02, 0.04)  # share of a crop, and of a silhouette, that another animal has at least where there are two
 SINGLE = 0.004  # share of a crop that it has at most where there is one; what lies between teaches nothing
-HIT = 0.5
 COST = 3.0
 KNOTS = 5  # of its curves
 FOLDS = 6
