@@ -1,1 +1,1 @@
-"""Animals: from matches to individuals. Evidence, clusters, people's decisions, what to ask next; then counts."""
+"""Animals: from matches to individuals. Evidence, clusters, decisions of people, what to ask next, counts, exchange."""
