@@ -2,10 +2,10 @@
 
 Photos of one encounter are taken within minutes, of one coat in one light, so ten pairs of photos are not ten times the
 evidence of one. How the best pair, the mean of the best few and the number of pairs speak together is learnt from
-validation encounters whose names are known (protocol `practice`): a logistic regression that starts from "the best pair
-is believed" and leaves it as far as the practice has reason to (a Gaussian prior on the weights; MacKay, Neural
-Computation 1992). It is learnt with the prior in it: where an encounter is asked about twenty animals, at most one of
-twenty pairs can be right, whatever a pair looks like.
+validation encounters whose names are known (protocol `practice`): a logistic regression that starts from "the best few
+are believed" and leaves that as far as the practice has reason to (a Gaussian prior on the weights; MacKay, Neural
+Computation 1992). The prior is in it: where an encounter is asked about twenty animals, at most one pair of twenty can
+be right, whatever they look like.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from pelage.matching.calibration import folds_by
 from pelage.split.protocols import OPPOSITE
 
 TOP = 3
-"""Best photo pairs whose mean log-odds speak beside those of the best one."""
+"""Best photo pairs whose mean log-odds are the evidence: one may look alike by chance."""
 
-SURE = 1e-4
-"""Probabilities of photo pairs are not taken to be nearer to 0 and 1."""
+SURE = 0.01
+"""Probabilities of photo pairs are not taken to be nearer to 0 and 1: that is where calibration curves end."""
 
-FEATURES = ("best", "top", "number")
+FEATURES = ("top", "best", "number")
 START = np.array([1.0, 0.0, 0.0])
-"""Weights before any practice: the best photo pair is believed, however many others there are."""
+"""Weights before any practice: the mean of the best few pairs is believed, however many others there are."""
 
-TRUST = 0.5
-"""Standard deviation of the prior on the weights around `START`."""
+TRUST = 0.25
+"""Standard deviation of the prior on the weights around `START`, and on the slope by which held-out log-odds are made
+less sure around 1. Chosen with `START` and `SURE` on practice of the demo."""
 
-SLOPE_TRUST = 0.25
-"""The same of the slope by which held-out log-odds are made less sure, around 1."""
+ITERATIONS = 100
 
 LEAST_INDIVIDUALS = 5
 """Individuals, each met again in practice, from which on weights are learnt; with fewer the best pair is believed."""
@@ -47,30 +47,50 @@ class Evidence:
 
     Attributes:
         weights: `(3,)` of `FEATURES`.
-        intercept: Holds the prior.
-        absent: Log-odds of two sides that could have been compared but stand on no shortlist together; at most 0.
+        intercept: Log-odds where all features are 0, under the share of the practice.
+        base: Log-odds of any pair of the practice.
         least, most: Bounds of all log-odds, what the individuals of the practice can vouch for: of two different
             animals N pairs were seen, so one more may look more alike than all of them with a chance of 1 / (N + 1);
             of n animals that were met again, one more may look less alike than all of them with a chance of 1 / (n + 1).
+            Two that could have been compared but stand on no shortlist together have the least.
         individuals: How many were met again.
         learnt: Whether there were enough of them.
     """
 
     weights: np.ndarray
     intercept: float
-    absent: float
+    base: float
     least: float
     most: float
     individuals: int
     learnt: bool
 
     def log_odds(self, pairs: pd.DataFrame) -> np.ndarray:
-        """Return the log-odds that each pair shows the same animal, the prior included, `(P,)`.
+        """Return the log-odds that each pair shows the same animal, `(P,)`, were as many pairs as in practice.
 
         Args:
             pairs: As `side_pairs` returns them.
         """
         return np.clip(_features(pairs) @ self.weights + self.intercept, self.least, self.most)
+
+    def shift(self, odds: np.ndarray, unlisted: int) -> float:
+        """Return by how much log-odds change where more or fewer pairs show one animal than in practice.
+
+        The share is the one under which it is the mean of the probabilities (expectation maximisation of Saerens et
+        al., Neural Computation 2002). So "everybody is new" is found out, and so is that among ten times as many
+        animals a pair is of one animal ten times more seldom. The share of the practice counts as one such pair.
+
+        Args:
+            odds: `(P,)` as `log_odds` returns them.
+            unlisted: How many more pairs could have been compared but stand on no shortlist.
+        """
+        usual, odds = expit(self.base), np.append(odds, self.least)
+        count = np.append(np.ones(len(odds) - 1), unlisted)
+        share = usual
+        for _ in range(ITERATIONS):
+            expected = expit(odds + logit(share) - self.base) @ count
+            share = (expected + 1) / (count.sum() + 1 / usual)
+        return float(logit(share) - self.base)
 
 
 def side_pairs(photo_pairs: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:
@@ -92,7 +112,7 @@ def side_pairs(photo_pairs: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:
     place = pd.Series(np.arange(len(ids)), index=ids)
     ends = [_places(photo_pairs[column], place) for column in ("query", "candidate")]
     kept = (ends[0] >= 0) & (ends[1] >= 0)
-    side = crops["side"].map({"left": 1, "right": 2}).fillna(0).to_numpy(int)
+    side = side_codes(crops["side"])
     one, two = (end[kept] for end in ends)
     odds = logit(np.clip(photo_pairs["score"].to_numpy(float)[kept], SURE, 1 - SURE))
     apart = (node_of[one] != node_of[two]) & (side[one] * side[two] != 2)
@@ -115,9 +135,7 @@ def side_pairs(photo_pairs: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:
     total = np.r_[0.0, np.cumsum(odds)]
     taken = np.minimum(count, TOP)
     a, b = key[start] // max(len(nodes), 1), key[start] % max(len(nodes), 1)
-    shown = np.zeros((len(nodes), 3))
-    np.add.at(shown, (node_of, side), 1)
-    possible = shown[a].sum(1) * shown[b].sum(1) - shown[a, 1] * shown[b, 2] - shown[a, 2] * shown[b, 1]
+    possible = possible_pairs(shown_sides(node_of, side, len(nodes)), a, b)
     return pd.DataFrame(
         {
             "first": nodes[a].astype(object),
@@ -125,11 +143,52 @@ def side_pairs(photo_pairs: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:
             "best": odds[start],
             "top": (total[start + taken] - total[start]) / np.maximum(taken, 1),
             "pairs": count,
-            "possible": possible.astype(int),
+            "possible": possible,
             "query": ids[low[start]],
             "candidate": ids[high[start]],
         }
     )
+
+
+def count_comparable(shown: np.ndarray, others: np.ndarray | None = None) -> int:
+    """Return how many pairs of nodes have photos that can be compared, among `shown`, or between these and `others`.
+
+    Args:
+        shown, others: `(N, 3)` as `shown_sides` returns them.
+    """
+    kinds, counts = np.unique(shown > 0, axis=0, return_counts=True)
+    kinds = kinds.astype(int)
+    if others is None:
+        able = possible_pairs(kinds, *np.indices((len(kinds),) * 2)) > 0
+        pairs = np.triu(np.outer(counts, counts), 1) + np.diag(counts * (counts - 1) // 2)
+        return int(pairs[able].sum())
+    more, times = np.unique(others > 0, axis=0, return_counts=True)
+    both = np.vstack([kinds, more.astype(int)])
+    one, two = np.indices((len(kinds), len(more)))
+    able = possible_pairs(both, one, two + len(kinds)) > 0
+    return int(np.outer(counts, times)[able].sum())
+
+
+def side_codes(side: pd.Series) -> np.ndarray:
+    """Return 1 for left, 2 for right, 0 for anything else, `(C,)` int."""
+    return side.map({"left": 1, "right": 2}).fillna(0).to_numpy(int)
+
+
+def shown_sides(node: np.ndarray, side: np.ndarray, count: int) -> np.ndarray:
+    """Return how many crops of each node show neither flank, the left and the right one, `(count, 3)` int.
+
+    Args:
+        node: `(C,)` int, node of each crop.
+        side: `(C,)` int, 0 neither, 1 left, 2 right.
+        count: Nodes.
+    """
+    return np.bincount(3 * node + side, minlength=3 * count).reshape(count, 3)
+
+
+def possible_pairs(shown: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return how many photo pairs of two nodes are not of opposite flanks; `shown` as `shown_sides` returns it."""
+    one, two = shown[first], shown[second]
+    return one.sum(-1) * two.sum(-1) - one[..., 1] * two[..., 2] - one[..., 2] * two[..., 1]
 
 
 def _places(column: pd.Series, place: pd.Series) -> np.ndarray:
@@ -140,33 +199,30 @@ def _places(column: pd.Series, place: pd.Series) -> np.ndarray:
 
 
 def _features(pairs: pd.DataFrame) -> np.ndarray:
-    return np.stack([pairs["best"], pairs["top"], np.log(pairs["possible"])], 1).reshape(-1, len(FEATURES))
+    return np.stack([pairs["top"], pairs["best"], np.log(pairs["possible"])], 1).reshape(-1, len(FEATURES))
 
 
-def learn(pairs: pd.DataFrame, identity: Mapping[str, str], asking: set[str], unlisted: tuple[int, int]) -> Evidence:
+def learn(pairs: pd.DataFrame, identity: Mapping[str, str], asking: set[str], unlisted: int) -> Evidence:
     """Learn how photo pairs speak together.
 
     Args:
         pairs: As `side_pairs` returns them, of the protocol `practice`.
         identity: Individual by node.
         asking: Nodes of validation.
-        unlisted: How many pairs of nodes could have been compared but have no photo pair listed: of the same animal,
-            and of different ones.
+        unlisted: How many more pairs of nodes could have been compared but have no photo pair listed.
     """
     one, two = (pairs[end].map(identity).to_numpy(str) for end in ("first", "second"))
     same = one == two
     met, different = len(np.unique(one[same])), len(np.unique(np.c_[one, two][~same], axis=0))
-    base = logit((same.sum() + 1) / (len(same) + 2))
-    bounds = {"least": base - np.log(met + 1), "most": np.log(different + 1)}
-    absent = min(0.0, float(logit((unlisted[0] + 1 / 2) / (sum(unlisted) + 1)))) if sum(unlisted) else bounds["least"]
-    absent = max(absent, bounds["least"])
+    base = logit((same.sum() + 1) / (len(same) + unlisted + 2))
+    bounds = {"base": base, "least": base - np.log(met + 1), "most": np.log(different + 1)}
     if met < LEAST_INDIVIDUALS or same.all():
-        return Evidence(START, 0.0, absent, **bounds, individuals=met, learnt=False)
+        return Evidence(START, 0.0, **bounds, individuals=met, learnt=False)
     weights, intercept = _fit(_features(pairs), same, START, TRUST)
     asked = np.where(pairs["first"].isin(asking), one, two)
-    slope, shift = _fit(_held_out(pairs, same, asked)[:, None], same, np.ones(1), SLOPE_TRUST)
+    slope, shift = _fit(_held_out(pairs, same, asked)[:, None], same, np.ones(1), TRUST)
     slope = min(slope[0], 1.0)
-    return Evidence(weights * slope, intercept * slope + shift, absent, **bounds, individuals=met, learnt=True)
+    return Evidence(weights * slope, intercept * slope + shift, **bounds, individuals=met, learnt=True)
 
 
 def _held_out(pairs: pd.DataFrame, same: np.ndarray, asked: np.ndarray) -> np.ndarray:

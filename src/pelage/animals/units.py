@@ -15,10 +15,9 @@ import pandas as pd
 
 from pelage.catalogue.clocks import right_dates, seconds_of
 from pelage.common.tables import UNKNOWN
-from pelage.split.protocols import OPPOSITE
+from pelage.split.protocols import OPPOSITE, PRACTICE, REHEARSAL, SURVEY
 
 NAMED, GALLERY = "named", "gallery"
-PRACTICE, REHEARSAL, SURVEY = "practice", "rehearsal", "survey"
 SCOPE_OF = {"val": PRACTICE, "test": REHEARSAL, "survey": SURVEY}
 """Scope in which the crops of a subset are decided upon as if, or because, nobody had named them."""
 
