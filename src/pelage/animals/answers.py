@@ -6,7 +6,7 @@ in which the unit is with that name, or that new animal, and with no other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -14,14 +14,18 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
 from pelage.animals.clustering import Graph
+from pelage.animals.decisions import Decisions
 from pelage.animals.evidence import possible_pairs, shown_sides, side_codes
-from pelage.animals.links import DECISION, NAME, Nodes, components
+from pelage.animals.links import Nodes, components
 from pelage.animals.units import NAMED, Units
 from pelage.common.tables import UNKNOWN
 
 KNOWN, NEW, CANNOT_TELL = "known", "new", "cannot_tell"
 SOURCE, PELAGE = "source", "pelage"
 """Who decided: the names that came with the photos, or this program."""
+
+POOR = ("blurred", "underexposed", "overexposed", "too_small")
+"""Flags of photos that say why nothing can be told from them."""
 
 CERTAIN = 1e3
 """What a link that must hold is taken for where links are compared."""
@@ -36,8 +40,8 @@ def chances(graph: Graph, draws: np.ndarray, best: np.ndarray) -> np.ndarray:
     """Return the probability of each node's place in the best clustering, `(N,)`.
 
     It is the mean over draws of the chance that a node, all others being where they are, goes where others of its
-    cluster are (Gelfand and Smith, JASA 1990, eq. 3.2): smooth, where counting draws would go in steps. Nodes that must be
-    together go together. A node that is alone is asked for the chance of being alone.
+    cluster are (Gelfand and Smith, JASA 1990): smooth, where counting draws goes in steps. Nodes that must be together
+    go together. A node that is alone is asked for the chance of being alone.
 
     Args:
         graph: N nodes.
@@ -89,7 +93,8 @@ def answer(
     draws: np.ndarray,
     enough: float,
     calibrated: bool,
-    reviewers: Mapping[str, str],
+    people: Decisions | None = None,
+    reviewers: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Answer for each unit of a scope; named ones answer for themselves.
 
@@ -101,7 +106,8 @@ def answer(
         draws: `(D, N)` partitions drawn.
         enough: Least probability of an answer.
         calibrated: Whether scores of photo pairs are probabilities.
-        reviewers: By unit, who decided upon it.
+        people: What they decided: names that they gave, what they could not tell, which crop shows a unit best.
+        reviewers: By unit, who decided upon it last.
 
     Returns:
         `ANSWER_COLUMNS`, ordered by scope and unit. `likeliest` is the individual of the best clustering also where the
@@ -109,12 +115,11 @@ def answer(
     """
     place = pd.Series(np.arange(len(graph.names)), index=graph.names)
     table = units.table.assign(
-        node=units.table["unit"].map(nodes.of_unit), decided_by=units.table["unit"].map(reviewers).fillna(PELAGE)
+        node=units.table["unit"].map(nodes.of_unit), decided_by=units.table["unit"].map(reviewers or {}).fillna(PELAGE)
     )
     named = table["scope"] == NAMED
-    member = table["unit"].where(~named, table["node"])
-    at = place[member].to_numpy(int)
-    name_of = {best[i]: name[len(NAME) :] for i, name in enumerate(graph.names) if name.startswith(NAME)}
+    at = place[table["unit"].map(nodes.member)].to_numpy(int)
+    name_of = {best[place[node]]: name for node, name in nodes.name.items()}
     seen = _flanks_seen(nodes, table["node"])
     chance = chances(graph, draws, best)[at]
     is_known = pd.Series(best[at]).isin(name_of).to_numpy()
@@ -123,19 +128,22 @@ def answer(
 
     reasons = _reasons(table, links, nodes, seen, calibrated, is_known)
     unsure = table["probability"] < enough
-    held = table["decided_by"] != PELAGE
-    reason = np.where(reasons != "", reasons, np.where(unsure & ~held, _doubt(table, seen), ""))
-    reason = np.where(is_known & (chance == 1.0), "", reason)
+    reason = np.where(reasons != "", reasons, np.where(unsure, _doubt(table, seen), ""))
+    if people is not None:
+        reason = table["unit"].map(people.cannot_tell).fillna(pd.Series(reason, table.index)).to_numpy(object)
+        table["best_crop"] = table["unit"].map(people.best).fillna(table["best_crop"])
     told = np.where(reason != "", CANNOT_TELL, np.where(is_known, KNOWN, NEW))
     table["answer"], table["reason"] = np.where(named, NAMED, told), np.where(named, "", reason)
     table["probability"] = np.where(named, 1.0, table["probability"])
     table.loc[named, "decided_by"] = SOURCE
 
     decided = table[(table["answer"] == NEW).to_numpy()].assign(cluster=best[at][(table["answer"] == NEW).to_numpy()])
-    new = new_names(decided, set(name_of.values()))
+    called = {} if people is None else people.called
+    new = new_names(decided, set(name_of.values()) | set(called.values()))
+    said = {best[place[unit]]: name for unit, name in called.items() if unit in place.index}
+    new |= {label: name for label, name in said.items() if label not in name_of}
     likeliest = pd.Series(best[at], index=table.index).map(name_of | new).fillna("")
-    own = table["identity"]
-    table["likeliest"] = likeliest.where(~named, own)
+    table["likeliest"] = likeliest
     table["individual"] = table["likeliest"].where(table["answer"] != CANNOT_TELL, "")
     return table.round({"probability": 4})[ANSWER_COLUMNS]
 
@@ -154,19 +162,18 @@ def new_names(decided: pd.DataFrame, taken: set[str]) -> dict[int, str]:
 
 def partitions_table(graph: Graph, draws: np.ndarray, units: Units, nodes: Nodes) -> pd.DataFrame:
     """Return `draw, unit, individual`: names, and `unnamed-` with the first unit of the cluster where there is none."""
-    named = (units.table["scope"] == NAMED).to_numpy()
     place = pd.Series(np.arange(len(graph.names)), index=graph.names)
-    at = place[units.table["unit"].map(nodes.of_unit).where(named, units.table["unit"])].to_numpy(int)
+    at = place[units.table["unit"].map(nodes.member)].to_numpy(int)
     tables = []
     for number, labels in enumerate(draws):
         whose = np.full(labels.max(initial=-1) + 1, "", object)
         for node in range(len(labels) - 1, -1, -1):
             whose[labels[node]] = f"unnamed-{graph.names[node]}"
-        for node in np.flatnonzero(np.char.startswith(graph.names, NAME)):
-            whose[labels[node]] = str(graph.names[node])[len(NAME) :]
+        for node, name in nodes.name.items():
+            whose[labels[place[node]]] = name
         tables.append(pd.DataFrame({"draw": number, "unit": units.table["unit"], "individual": whose[labels[at]]}))
-    empty = pd.DataFrame({"draw": pd.Series(dtype=int), "unit": pd.Series(dtype=object), "individual": pd.Series(dtype=object)})
-    return pd.concat(tables, ignore_index=True) if tables else empty
+    columns = {"draw": int, "unit": object, "individual": object}
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(columns)).astype(columns)
 
 
 def weakest_links(graph: Graph, best: np.ndarray, links: pd.DataFrame, nodes: Nodes) -> np.ndarray:
@@ -180,16 +187,15 @@ def weakest_links(graph: Graph, best: np.ndarray, links: pd.DataFrame, nodes: No
     one, two = graph.first[inside], graph.second[inside]
     weight = np.minimum(graph.weight[inside], CERTAIN)
     tree = minimum_spanning_tree(coo_array((2 * CERTAIN - weight, (one, two)), shape=(count, count)).tocsr())
-    member = pd.Series({unit: node if node.startswith(NAME) else unit for unit, node in nodes.of_unit.items()})
     place = pd.Series(np.arange(count), index=graph.names)
-    ends = [place[links[column].map(member)].to_numpy(int) for column in ("unit", "other")]
+    ends = [place[links[column].map(nodes.member)].to_numpy(int) for column in ("unit", "other")]
     words = {
         (min(a, b), max(a, b)): f"{query} ~ {candidate}"
         for a, b, query, candidate in zip(*ends, links["query"], links["candidate"], strict=True)
         if query
     }
     result = np.full(count, "", object)
-    start = np.argsort(np.char.startswith(graph.names, NAME) == 0, kind="stable")
+    start = np.argsort(graph.known() < 0, kind="stable")
     seen: set[int] = set()
     cost = tree + tree.T
     for root in start:
@@ -209,11 +215,11 @@ def weakest_links(graph: Graph, best: np.ndarray, links: pd.DataFrame, nodes: No
 
 
 def _flanks_seen(nodes: Nodes, of: pd.Series) -> pd.DataFrame:
-    """Return, for each of some nodes, the share of names whose photos it can be compared with, and how many there are."""
+    """Return which share of names each of some nodes can be compared with, how many these are, and how many names."""
     names = np.unique(np.r_[nodes.crops["node"].to_numpy(str), of.to_numpy(str)])
     place = pd.Series(np.arange(len(names)), index=names)
     shown = shown_sides(place[nodes.crops["node"]].to_numpy(int), side_codes(nodes.crops["side"]), len(names))
-    named = np.flatnonzero(np.char.startswith(names, NAME))
+    named = np.flatnonzero([name in nodes.name for name in names])
     kinds, kind = np.unique(shown > 0, axis=0, return_inverse=True)
     able = np.array([(possible_pairs(np.vstack([own, shown[named]]), 0, np.arange(1, len(named) + 1)) > 0).sum()
                      for own in kinds.astype(int)])  # fmt: skip
@@ -248,12 +254,12 @@ def _reasons(
 
 def _doubt(table: pd.DataFrame, seen: pd.DataFrame) -> np.ndarray:
     """Return why the probability of a unit's answer is not enough."""
-    flags = table["flags"]
-    parts = flags.map(lambda own: next((word for word in ("blurred", "underexposed", "overexposed", "too_small") if word in own.split()), ""))
+    poor = table["flags"].map(lambda own: next((word for word in POOR if word in own.split()), ""))
     unseen = (seen["share"] < 1).to_numpy()
     words = "too little evidence: this flank is known of " + seen["met"].astype(str) + " of "
     words += seen["names"].astype(str) + " named animals"
     return np.select(
-        [parts != "", table["side"] == UNKNOWN, unseen], [parts.str.replace("_", " "), "no flank: it cannot be told which one it shows", words],
+        [poor != "", table["side"] == UNKNOWN, unseen],
+        [poor.str.replace("_", " "), "no flank: it cannot be told which one it shows", words],
         default="too little evidence",
     )

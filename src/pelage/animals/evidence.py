@@ -19,7 +19,6 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from pelage.matching.calibration import folds_by
-from pelage.split.protocols import OPPOSITE
 
 TOP = 3
 """Best photo pairs whose mean log-odds are the evidence: one may look alike by chance."""
@@ -51,8 +50,8 @@ class Evidence:
         base: Log-odds of any pair of the practice.
         least, most: Bounds of all log-odds, what the individuals of the practice can vouch for: of two different
             animals N pairs were seen, so one more may look more alike than all of them with a chance of 1 / (N + 1);
-            of n animals that were met again, one more may look less alike than all of them with a chance of 1 / (n + 1).
-            Two that could have been compared but stand on no shortlist together have the least.
+            of n animals that were met again, one more may look less alike than all of them with a chance of
+            1 / (n + 1). Two that could have been compared but stand on no shortlist together have the least.
         individuals: How many were met again.
         learnt: Whether there were enough of them.
     """
@@ -104,8 +103,8 @@ def side_pairs(photo_pairs: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row a pair of nodes of which some photo pair is listed, ordered: `first` < `second` (names), `best` (its
         highest log-odds), `top` (mean of its `TOP` highest), `pairs` (listed), `possible` (photo pairs that can be
-        compared), and `query`, `candidate`, the crops of the best one. A photo pair that was asked both ways counts once,
-        with the mean of its two log-odds.
+        compared), and `query`, `candidate`, the crops of the best one. A photo pair that was asked both ways counts
+        once, with the mean of its two log-odds.
     """
     nodes, node_of = np.unique(crops["node"].to_numpy(str), return_inverse=True)
     ids = crops["crop_id"].to_numpy(object)

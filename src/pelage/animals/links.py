@@ -1,13 +1,13 @@
 """Links: all that is known of two units being one animal, a row each, and the graph that it makes.
 
-Units that must be together are asked about as one, with all their photos, and so is a named animal: an animal known from
-forty encounters answers once, and is not outvoted by the thirty in which it stood otherwise. Such a group is a node.
+Units that must be together are asked about as one, with all their photos, and so is a named animal: one that is known
+from forty encounters answers once, and is not outvoted by the thirty in which it stood otherwise. They are a node.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,8 @@ from scipy.sparse.csgraph import connected_components
 
 from pelage.animals.agreement import BOTH
 from pelage.animals.clustering import Graph
-from pelage.animals.evidence import Evidence, count_comparable, learn, possible_pairs, shown_sides, side_codes
+from pelage.animals.decisions import Decisions
+from pelage.animals.evidence import Evidence, count_comparable, possible_pairs, shown_sides, side_codes
 from pelage.animals.units import NAMED, Units
 from pelage.catalogue.clocks import seconds_of
 
@@ -24,9 +25,6 @@ MUST, CANNOT, EVIDENCE, DECISION = "must", "cannot", "evidence", "decision"
 LINK_COLUMNS = ["unit", "other", "log_odds", "pairs", "query", "candidate", "kind", "filters"]
 COMPARED = "own encounter and opposite flanks left out"
 UNLISTED = "on no shortlist together"
-NAME = "="
-"""Begins the node of a name; no unit begins so, for units begin with a place."""
-
 EARTH_M = 6371008.8
 CLOCKS_S = 600.0
 """Seconds by which the clocks of two stations may differ."""
@@ -37,27 +35,31 @@ LARGEST = 3000
 
 @dataclass(frozen=True)
 class Nodes:
-    """What is asked about as one.
+    """What is asked about as one; a node has the name of its first unit.
 
     Attributes:
-        of_unit: Node by unit: `NAME` and the name, or the first of the units that must be together.
-        identity: True animal by node.
+        of_unit: Node by unit: that of all units of its name, or of those that must be together.
+        member: Node of the graph by unit: the same of named ones; others stand for themselves.
+        name: Name by node, of named ones.
+        identity: True animal by unit.
         asked: Nodes that nobody named.
         crops: `crop_id, node, side, unit` of all crops that may be compared.
     """
 
     of_unit: dict[str, str]
+    member: dict[str, str]
+    name: dict[str, str]
     identity: dict[str, str]
     asked: set[str]
     crops: pd.DataFrame
 
 
-def nodes_of(units: Units, names: bool = True) -> Nodes:
+def nodes_of(units: Units, aliases: Mapping[str, str] | None = None) -> Nodes:
     """Group units.
 
     Args:
         units: Named ones, and those of another scope.
-        names: Whether all units of a name are one node; else each of its encounters is one.
+        aliases: What animals are called now, by the name that the source has.
     """
     table = units.table
     place = pd.Series(np.arange(len(table)), index=table["unit"])
@@ -66,13 +68,20 @@ def nodes_of(units: Units, names: bool = True) -> Nodes:
     one, two = (place[must[column]].to_numpy(int) for column in ("unit", "other"))
     asked = ~named[one] & ~named[two]
     group = components(one[asked], two[asked], len(table))
-    whose = NAME + table["identity"]
-    node = table["unit"].groupby(group).transform("min").where(~named, whose if names else table["encounter"] + whose)
+    whose = table["identity"].map(lambda name: (aliases or {}).get(name, name))
+    first = table["unit"].groupby(whose.where(named)).transform("min")
+    node = first.where(named, table["unit"].groupby(group).transform("min"))
     of_unit = dict(zip(table["unit"], node, strict=True))
     side = table.set_index("unit")["side"]
     crops = units.crops.assign(node=units.crops["unit"].map(of_unit), side=units.crops["unit"].map(side))
-    identity = dict(zip(node, table["identity"], strict=True))
-    return Nodes(of_unit, identity, set(node[~named]), crops[["crop_id", "node", "side", "unit"]])
+    return Nodes(
+        of_unit,
+        dict(zip(table["unit"], node.where(named, table["unit"]), strict=True)),
+        dict(zip(node[named], whose[named], strict=True)),
+        dict(zip(table["unit"], table["identity"], strict=True)),
+        set(node[~named]),
+        crops[["crop_id", "node", "side", "unit"]],
+    )
 
 
 def known_links(units: Units) -> pd.DataFrame:
@@ -83,13 +92,11 @@ def known_links(units: Units) -> pd.DataFrame:
     return _links(known["unit"], known["other"], certain, kind=known["kind"], filters=why)
 
 
-def practised(nodes: Nodes, pairs: pd.DataFrame) -> Evidence:
-    """Learn from units whose names are known but were not told; see `learn`."""
-    same = pairs["first"].map(nodes.identity) == pairs["second"].map(nodes.identity)
-    listed, names, shown = len(pairs), *_shown(nodes)
+def count_asked(nodes: Nodes) -> tuple[int, int]:
+    """Return how many pairs of nodes can be compared: of two that nobody named, and of such a one and a name."""
+    names, shown = _shown(nodes)
     asked = np.isin(names, sorted(nodes.asked))
-    possible = count_comparable(shown[asked]) + count_comparable(shown[asked], shown[~asked])
-    return learn(pairs, nodes.identity, nodes.asked, possible - listed)
+    return count_comparable(shown[asked]), count_comparable(shown[asked], shown[~asked])
 
 
 def evidence_links(nodes: Nodes, pairs: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
@@ -107,13 +114,9 @@ def evidence_links(nodes: Nodes, pairs: pd.DataFrame, evidence: Evidence) -> pd.
     asks = pairs["query"].map(unit).map(nodes.of_unit).isin(nodes.asked)
     query, candidate = pairs["query"].where(asks, pairs["candidate"]), pairs["candidate"].where(asks, pairs["query"])
     odds = evidence.log_odds(pairs)
-    names, shown = _shown(nodes)
-    asked = np.isin(names, sorted(nodes.asked))
     own = (pairs["first"].isin(nodes.asked) & pairs["second"].isin(nodes.asked)).to_numpy()
     shifts = {}
-    for among, possible in (
-        (True, count_comparable(shown[asked])), (False, count_comparable(shown[asked], shown[~asked]))
-    ):
+    for among, possible in zip((True, False), count_asked(nodes), strict=True):
         listed = odds[own == among]
         shifts[among] = evidence.shift(listed, possible - len(listed))
         odds[own == among] += shifts[among]
@@ -154,9 +157,26 @@ def _unlisted(nodes: Nodes, links: pd.DataFrame, absent: Mapping[bool, float]) -
     return _links(*ends, np.where(asked[a] & asked[b], absent[True], absent[False]), kind=EVIDENCE, filters=UNLISTED)
 
 
-def far_links(
-    units: Units, nodes: Nodes, links: pd.DataFrame, places: pd.DataFrame, speed: float
-) -> pd.DataFrame:
+def in_graph(decisions: Decisions, nodes: Nodes) -> Decisions:
+    """Return decisions as they are of the nodes of a graph: what is said of any unit of a name is said of the name."""
+    links = decisions.links.assign(**{end: decisions.links[end].map(nodes.member) for end in ("unit", "other")})
+    links = links[links["unit"].notna() & links["other"].notna() & (links["unit"] != links["other"])]
+    seen: dict[tuple[str, str], tuple[str, ...]] = {}
+    for pair, who in decisions.seen.items():
+        if all(unit in nodes.member for unit in pair):
+            one, two = sorted(nodes.member[unit] for unit in pair)
+            seen[one, two] = tuple(sorted({*who, *seen.get((one, two), ())}))
+    return replace(decisions, links=links, seen=seen)
+
+
+def decision_links(decisions: Decisions) -> pd.DataFrame:
+    """Return what people decided on pairs, as rows of `LINK_COLUMNS`."""
+    said = decisions.links
+    voices = "people: " + said["for"].astype(str) + " for, " + said["against"].astype(str) + " against"
+    return _links(said["unit"], said["other"], said["log_odds"], kind=said["kind"], filters=voices)
+
+
+def far_links(units: Units, nodes: Nodes, links: pd.DataFrame, places: pd.DataFrame, speed: float) -> pd.DataFrame:
     """Return a `cannot` link for each two units that no animal can have run between, though evidence ties them.
 
     Args:
@@ -204,20 +224,19 @@ def graph_of(units: Units, nodes: Nodes, links: pd.DataFrame) -> tuple[Graph, np
         links: Rows of `LINK_COLUMNS`; those of one pair are added up, but one that must or must not hold counts alone.
 
     Returns:
-        A graph whose `names` are units, and `NAME` + name where there is a name; `(N,)` sides, `both` of a name.
+        A graph of the members of `nodes`, and `(N,)` sides, `both` of a name.
     """
     table = units.table
     side = dict(zip(table["unit"], table["side"], strict=True))
-    members = {unit: node if node.startswith(NAME) else unit for unit, node in nodes.of_unit.items()}
-    names = np.unique(np.array([*members.values()], dtype=str))
+    names = np.unique(np.array([*nodes.member.values()], dtype=str))
     place = pd.Series(np.arange(len(names)), index=names)
-    ends = [place[links[column].map(members)].to_numpy(int) for column in ("unit", "other")]
+    ends = [place[links[column].map(nodes.member)].to_numpy(int) for column in ("unit", "other")]
     pairs = pd.DataFrame({"first": np.minimum(*ends), "second": np.maximum(*ends), "weight": links["log_odds"]})
     pairs = pairs[pairs["first"] != pairs["second"]]
     certain = np.isinf(pairs["weight"])
     pairs = pairs[certain | ~certain.groupby([pairs["first"], pairs["second"]]).transform("any")]
     pairs = pairs.groupby(["first", "second"], as_index=False)["weight"].sum()
-    named = np.char.startswith(names, NAME)
+    named = np.array([name in nodes.name for name in names], bool)
     animal = np.where(named, np.cumsum(named) - 1, -1)
     sides = np.array([BOTH if own else side[name] for name, own in zip(names, named, strict=True)], dtype=object)
     graph = Graph(

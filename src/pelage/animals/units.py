@@ -7,13 +7,14 @@ of the station took the animal at one moment, one from each side, and no photo o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
 
-from pelage.catalogue.clocks import right_dates, seconds_of
+from pelage.catalogue.clocks import CLOCK_COLUMNS, CLOCK_NUMBERS, right_dates, seconds_of
 from pelage.common.tables import UNKNOWN
 from pelage.split.protocols import OPPOSITE, PRACTICE, REHEARSAL, SURVEY
 
@@ -30,9 +31,21 @@ UNIT_COLUMNS = [
     "unit", "scope", "encounter", "side", "identity", "photos", "best_crop", "station", "camera", "date", "flags",
 ]  # fmt: skip
 CROP_COLUMNS = ["unit", "scope", "crop_id"]
-ANIMAL_COLUMNS = ["image_id", "animal", "identity", "orientation", "shared"]
-PHOTO_COLUMNS = ["image_id", "encounter", "station", "camera", "place", "date", "flags"]
-DETECTION_COLUMNS = ["crop_id", "image_id", "animal", "part", "w", "h", "orientation", "shared"]
+SEEN = {
+    "clean": {"required": ["image_id", "encounter", "station", "camera", "place", "date", "flags", "sha256"]},
+    "clocks": {"numbers": CLOCK_NUMBERS, "required": CLOCK_COLUMNS},
+    "animals": {
+        "numbers": {"shared": bool},
+        "required": ["image_id", "animal", "identity", "orientation", "shared"],
+    },
+    "detections": {
+        "numbers": {"w": float, "h": float},
+        "required": ["crop_id", "image_id", "animal", "part", "w", "h", "orientation"],
+    },
+}
+"""Tables that tell which animals were seen, and how they are read."""
+
+PLACE_NUMBERS = {"latitude": float, "longitude": float}
 
 
 @dataclass(frozen=True)
@@ -53,21 +66,11 @@ class Units:
     links: pd.DataFrame
 
 
-def animals_seen(
-    photos: pd.DataFrame,
-    clocks: pd.DataFrame,
-    animals: pd.DataFrame,
-    detections: pd.DataFrame,
-    split: pd.DataFrame,
-    part: str,
-) -> pd.DataFrame:
+def animals_seen(tables: Mapping[str, pd.DataFrame], split: pd.DataFrame, part: str) -> pd.DataFrame:
     """Return one row an animal in a photo, with when, where, and the crop by which it may be compared.
 
     Args:
-        photos: Rows of `data/clean.csv` (`PHOTO_COLUMNS`).
-        clocks: Rows of `data/clocks.csv`.
-        animals: Rows of `data/animals.csv` (`ANIMAL_COLUMNS`).
-        detections: Rows of `data/detections.csv` (`DETECTION_COLUMNS`).
+        tables: Rows of `data/clean.csv`, `clocks.csv`, `animals.csv`, `detections.csv`, by name, read as `SEEN` says.
         split: Rows of `data/split.csv`.
         part: The part that is compared. Only flanks have sides.
 
@@ -76,12 +79,13 @@ def animals_seen(
         missing), `flags, side, crop_id` (empty: no crop of the part), `area` (pixels of the crop), `subset` (empty:
         none), `gallery`, `shared`, and `crowded`: a photo of its encounter shows several animals.
     """
-    photos = photos.assign(date=right_dates(photos, clocks), time=0.0)
+    animals, detections = tables["animals"], tables["detections"]
+    photos = tables["clean"].assign(date=right_dates(tables["clean"], tables["clocks"]))
     photos["time"] = seconds_of(photos["date"])
     crops = detections[detections["part"] == part].assign(area=lambda crop: crop["w"] * crop["h"])
     crops = crops.merge(split.loc[split["part"] == part, ["crop_id", "subset", "gallery"]], "left", on="crop_id")
     crops = crops.sort_values("crop_id").drop_duplicates(["image_id", "animal"])
-    seen = animals[ANIMAL_COLUMNS].merge(photos[[*PHOTO_COLUMNS, "time"]], on="image_id")
+    seen = animals[SEEN["animals"]["required"]].merge(photos[[*SEEN["clean"]["required"], "time"]], on="image_id")
     seen = seen.merge(
         crops[["image_id", "animal", "crop_id", "area", "subset", "gallery", "orientation"]],
         "left",

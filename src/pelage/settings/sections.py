@@ -520,6 +520,15 @@ class Fusion(Section):
     photos: COUNT
 
 
+class Individuals(Section):
+    """Section `individuals`."""
+
+    probability: FRACTION
+    draws: COUNT
+    speed_m_per_s: worded(POSITIVE | None, "a number above 0, or nothing")
+    seed: SEED
+
+
 class Mlp(Section):
     """Section `mlp`."""
 
@@ -621,6 +630,7 @@ class Params(Section):
     matchers: Any
     rematchers: Any
     fusion: Fusion
+    individuals: Individuals
     mlp: Mlp
     pairs: Pairs
     naive: Naive
