@@ -15,12 +15,13 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from pelage.common.tables import UNKNOWN
 from pelage.report.drawing import INK, SOFT, STYLE, canvas, to_png
 from pelage.report.tables import HEADLINE, METRIC_NAMES, Method, blocks, number
 
 KIND_COLOURS = {"network": "#0072b2", "local": "#d55e00", "study": "#6a3d9a", "fused": INK, "control": "#7f7f7f"}
 LINE_COLOURS = ["#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#8c510a"]
-SUBSET_COLOURS = {"train": "#0072b2", "val": "#e69f00", "test": "#009e73", "none": "#c7c7c7"}
+SUBSET_COLOURS = {"train": "#0072b2", "val": "#e69f00", "test": "#009e73"}
 HISTORY = {"seed": int, "epoch": int, "loss": float, "val_flank_map": float}
 STRIP = 6
 """Most pictures of a network in the strip."""
@@ -270,7 +271,8 @@ def counts_figure(split: pd.DataFrame) -> bytes:
     Args:
         split: Rows of `data/split.csv`; photos of unknown individuals are left out.
     """
-    told = split[split["subset"] != "none"].drop_duplicates(["image_id", "identity"])
+    told = split[(split["subset"] != "none") & (split["identity"] != UNKNOWN)]
+    told = told.drop_duplicates(["image_id", "identity"])
     counts = told.groupby(["identity", "subset"]).size().unstack(fill_value=0)
     counts = counts.reindex(columns=[subset for subset in SUBSET_COLOURS if subset in counts])
     counts = counts.loc[counts.sum(axis=1).sort_index().sort_values(ascending=False, kind="stable").index]

@@ -525,6 +525,15 @@ class Fusion(Section):
     photos: COUNT
 
 
+class Individuals(Section):
+    """Section `individuals`."""
+
+    probability: FRACTION
+    draws: COUNT
+    speed_m_per_s: worded(POSITIVE | None, "a number above 0, or nothing")
+    seed: SEED
+
+
 class Mlp(Section):
     """Section `mlp`."""
 
@@ -636,6 +645,7 @@ class Params(Section):
     matchers: Any
     rematchers: Any
     fusion: Fusion
+    individuals: Individuals
     mlp: Mlp
     pairs: Pairs
     naive: Naive
