@@ -90,10 +90,17 @@ def no_estimate(estimator: str, animals: int, why: str) -> Estimate:
     return Estimate(estimator, np.nan, np.nan, np.nan, np.nan, animals, why, animals)
 
 
-def log_normal(n: float, se: float, bound: float) -> tuple[float, float]:
-    """Return the 95 % interval of `n` that is log-normal in what lies above `bound`: the animals never seen."""
+def log_normal(n: float, se: float, bound: float, reach: float = Z) -> tuple[float, float]:
+    """Return the interval of `n` that is log-normal in what lies above `bound`, by default of 95 %.
+
+    Args:
+        n: The estimate.
+        se: Its standard error.
+        bound: Animals seen, so that what lies above are those never seen; 0 of a density.
+        reach: Standard errors to either side, on the logarithm.
+    """
     above = n - bound
-    factor = np.exp(Z * np.sqrt(np.log1p((se / above) ** 2)))
+    factor = np.exp(reach * np.sqrt(np.log1p((se / above) ** 2)))
     return bound + above / factor, bound + above * factor
 
 

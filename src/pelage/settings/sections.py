@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, Strict, model_validator
@@ -97,6 +98,8 @@ RESULTS = worded(
 SHA256 = worded(
     Annotated[str, Strict(), Field(pattern=r"^[0-9a-fA-F]{64}$")] | None, "64 hexadecimal digits, or nothing"
 )
+DAY = Annotated[str, Strict(), AfterValidator(date.fromisoformat)]
+HABITAT = worded(POSITIVE | TEXT | None, "metres above 0 around the stations, or the path of a GeoJSON or CSV file")
 
 
 class Ingest(Section):
@@ -164,6 +167,7 @@ class Dataset(Source):
 
     sources: list[NamedSource] | None = None
     boxes: one_of(*BOXES) = "embedded"
+    habitat: HABITAT = None
     results: RESULTS = None
     species: SPECIES = None
     part: PART | None = None
@@ -573,6 +577,16 @@ class Evaluate(Section):
     false_match_rate: FRACTION
 
 
+class Count(Section):
+    """Section `count`."""
+
+    occasion_days: COUNT
+    first: worded(DAY | None, 'a day in quotation marks, such as "2025-03-01", or nothing')
+    last: worded(DAY | None, 'a day in quotation marks, such as "2025-03-01", or nothing')
+    detection: one_of("half_normal", "exponential", "hazard_half_normal")
+    ghosts: SHARE
+
+
 class Insight(Section):
     """Section `insight`."""
 
@@ -636,5 +650,6 @@ class Params(Section):
     pairs: Pairs
     naive: Naive
     evaluate: Evaluate
+    count: Count
     insight: Insight
     report: Report
