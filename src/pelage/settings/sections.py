@@ -187,6 +187,13 @@ class Dataset(Source):
         return self
 
 
+class Exchange(Section):
+    """An entry of `export`, of the data set of the same name."""
+
+    time_zone: MAYBE_TEXT = None
+    package: worded(dict[str, Any] | None, "properties of datapackage.json and their values") = None
+
+
 class Clean(Section):
     """Section `clean`."""
 
@@ -627,3 +634,4 @@ class Params(Section):
     evaluate: Evaluate
     insight: Insight
     report: Report
+    export: Any
