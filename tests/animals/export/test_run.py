@@ -126,13 +126,14 @@ def test_a_package_says_what_it_left_out(project, capsys):
     export("camtrap-dp", "--to", "out")
     told = capsys.readouterr().out
     package = read_package(project / "out")
-    assert check_package(project / "out") in told and check_package(project / "out") in all_text(project / "out")
+    said, readme = check_package(project / "out"), (project / "out/README.txt").read_text()
+    assert said in told and said in " ".join(readme.split())
     for line in (
         "2 photos that show people",
         "1 photos without a time",
         "1 photos set aside before detection (near duplicate)",
     ):
-        assert f"left out: {line}" in told and f"  {line}\n" in (project / "out/README.txt").read_text()
+        assert f"left out: {line}" in told and f"  {line}\n" in readme
     assert package.descriptor["project"]["title"] == "Leopards that never were"
     assert package.tables["media"]["timestamp"].str.endswith("+02:00").all()
 

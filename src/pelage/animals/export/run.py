@@ -52,6 +52,7 @@ PLACES = {
 UNTOLD_M = 1000.0
 """Metres that animals are taken to move where none was caught twice."""
 
+CLOCKS = {"offset_s": float, "drift_s_per_day": float, "visits": int}
 NO_ANIMAL = "no animal"
 """Reason in `data/rejected/detect.csv` of photos without an animal."""
 
@@ -113,10 +114,21 @@ def run_export(wish: Wish, params: Mapping[str, Any], people: Collection[str]) -
         export, check = _of_package(wish, name, params, people), check_package
     else:
         export, check = _of_crops(wish, people), None
+    unseen = _nobody_looked(params["detect"], params["datasets"][name]) if wish.kind not in CAPTURES else ""
+    export = replace(export, about=[*export.about, *([unseen] if unseen else [])])
     said = write_export(wish.folder, wish.kind, export, _photo(wish) if wish.photos else None, check)
-    told = [f"{wish.kind}: {len(export.files)} files in {wish.folder}; README.txt says how to read them.", said]
+    told = [f"{wish.kind}: {len(export.files)} files in {wish.folder}; README.txt says how to read them.", said, unseen]
     left = [f"left out: {line.strip()}" for line in left_out_lines(export.left_out)]
     return "\n".join(filter(None, [*told, *left]))
+
+
+def _nobody_looked(detect: Mapping[str, Any], dataset: Mapping[str, Any]) -> str:
+    """Return a warning where photos may show people that no detector could tell from animals, or whoever was asked to."""
+    backend = dataset.get("boxes", "embedded") if detect["backend"] == "auto" else detect["backend"]
+    if dataset.get("source") == "synthetic" or (backend == "megadetector" and detect["people"] != "keep"):
+        return ""
+    why = "detect.people is keep" if backend == "megadetector" else f"boxes: {backend} does not see them"
+    return f"Nobody has looked for people ({why}): look yourself, before photos or their times are passed on."
 
 
 def _of_captures(wish: Wish, name: str) -> Export:
@@ -183,7 +195,8 @@ def _photo_tables(people: Collection[str]) -> _Photos:
     clean = read_table(DATA / "clean.csv", {"width": int, "height": int}, ["image_id", "path", "date", "station"])
     shown = clean["image_id"].isin(people)
     photos = clean[~shown].reset_index(drop=True)
-    photos["date"] = right_dates(photos, read_table(DATA / "clocks.csv", _CLOCKS))
+    told = photos["date"]
+    photos["date"] = right_dates(photos, read_table(DATA / "clocks.csv", CLOCKS))
     rejected = read_table(DATA / "rejected" / "detect.csv")
     number = dict.fromkeys(("animal", "x", "y", "w", "h"), int)
     animals = read_table(DATA / "animals.csv", number)
@@ -195,10 +208,8 @@ def _photo_tables(people: Collection[str]) -> _Photos:
     set_aside = read_table(DATA / "rejected" / "clean.csv")["reason"].value_counts().sort_index()
     left = {"photos that show people": int(shown.sum())}
     left |= {f"photos set aside before detection ({reason.replace('_', ' ')})": n for reason, n in set_aside.items()}
+    left["photos of a clock that was wrong (kept, with the right time)"] = int((photos["date"] != told).sum())
     return _Photos(photos, named, detections, dict(zip(photos["image_id"], photos["path"], strict=True)), left)
-
-
-_CLOCKS = {"offset_s": float, "drift_s_per_day": float, "visits": int}
 
 
 def _deployments() -> pd.DataFrame:
