@@ -1,1 +1,1 @@
-"""Who the animals are and how many: evidence, individuals, decisions of people, counts, exchange."""
+"""Animals: from matches to individuals. Evidence, clusters, people's decisions, what to ask next; then counts."""
