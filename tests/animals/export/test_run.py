@@ -112,13 +112,14 @@ def test_secr_has_the_captures_of_a_population(project, capsys):
 
 
 def test_spacecap_has_a_state_space_around_the_stations(project):
-    export("spacecap", "--to", "out", "--buffer", "5000")
+    set_params(datasets__demo={**YAML().load(Path("params.yaml"))["datasets"]["demo"], "habitat": 5000})
+    export("spacecap", "--to", "out")
     tables = [(project / f"out/{name}.csv").read_text() for name in ("captures", "traps", "habitat")]
     caught, places, _, habitat = read.spacecap(*tables)
     assert len(caught) == 4 and list(places) == [1, 2]
     distance = [min(((x - a) ** 2 + (y - b) ** 2) ** 0.5 for a, b in places.values()) for x, y, _ in habitat]
     assert 4500 < max(distance) <= 5000.1
-    area = float(re.search(r"square kilometres\):\n  ([\d.]+)", (project / "out/README.txt").read_text())[1])
+    area = float(re.search(r"square\s+kilometres\):\n  ([\d.]+)", (project / "out/README.txt").read_text())[1])
     assert len(habitat) * area == pytest.approx(2 * 3.14159 * 25, rel=0.05)  # of two circles that do not touch
 
 
