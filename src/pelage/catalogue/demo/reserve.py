@@ -26,11 +26,11 @@ CORNER = (660_000.0, 7_550_000.0)
 SPACING_M, JITTER_M = 3000.0, 350.0
 """Between neighbouring stations, and by how much each is set aside, for a camera stands where a trail is."""
 
-SIGMA_M = 1500.0
+SIGMA_M = 1600.0
 """Scale of the half-normal."""
 
 FENCE_M = 2000.0
-"""From the outermost stations to the fence."""
+"""From the stations around to the fence: nobody lives farther than this from the nearest one."""
 
 OFTEN = 0.95
 """Probability that the animal with most stations around it passes one on a patrol."""
@@ -90,7 +90,9 @@ class Reserve:
         low, high = self.places.min(axis=0) - FENCE_M, self.places.max(axis=0) + FENCE_M
         homes = np.empty((self.individuals, 2))
         for individual in range(self.individuals):
-            free = generator(self.seed, "demo", "home", individual).uniform(low, high, (5, 2))
+            free = generator(self.seed, "demo", "home", individual).uniform(low, high, (100, 2))
+            inside = np.linalg.norm(free[:, None] - self.places, axis=2).min(axis=1) < FENCE_M
+            free = free[inside][:4]
             apart = np.linalg.norm(free[:, None] - homes[:individual], axis=2).min(axis=1, initial=np.inf)
             homes[individual] = free[np.argmax(apart)]
         return homes
