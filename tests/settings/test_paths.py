@@ -204,6 +204,11 @@ def test_files_that_parameters_name_are_the_users_too(project):
         ({"background": {"reference": LITE0}}, "background.reference"),
         ({"datasets": {"mine": {"source": "git", "results": "data/photos/md.json"}}}, "datasets.mine.results"),
         ({"datasets": {"mine": {"sources": [], "results": ["a.json", "data/boxes.csv"]}}}, "datasets.mine.results"),
+        ({"datasets": {"mine": {"source": "git", "deployments": "data/photos/a.csv"}}}, "datasets.mine.deployments"),
+        (
+            {"datasets": {"mine": {"sources": [{"deployments": "data/boxes.csv"}]}}},
+            r"datasets.mine.sources\[0\].deployments",
+        ),
         ({"detect": {"megadetector": {"model": "data/models/md.onnx"}}}, "detect.megadetector.model"),
         ({"model": {"weights": "data/photos/net.safetensors"}}, "model.weights"),
         ({"model": {"weights": "data/embeddings/../models/net.safetensors"}}, "model.weights"),
