@@ -42,13 +42,6 @@ def test_known_animals_stay_apart_and_take_in_others():
     assert objective(known, [0, 0, 1, 0]) == objective(known, [0, 1, 2, 3]) == -np.inf
 
 
-def test_a_missing_link_counts_between_equal_flanks_only():
-    chain = [(0, 1, 2.0), (1, 2, 2.0)]
-    assert cluster(graph_of(chain, 3, absent=-3.0)).tolist() == [0, 0, 1]
-    assert cluster(graph_of(chain, 3, absent=-3.0, flank=np.array([0, 0, 1]))).tolist() == [0, 0, 0]
-    assert objective(graph_of(chain, 3, absent=-3.0), [0, 0, 0]) == 1.0
-
-
 def test_a_contradiction_names_the_units_between():
     links = [(0, 1, np.inf), (1, 2, np.inf), (0, 2, -np.inf), (2, 3, 1.0)]
     with pytest.raises(Contradiction, match="u000 = u001 = u002") as caught:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import logit
 
 from pelage.animals.clustering import Graph, cluster
-from pelage.animals.decisions import decided, fold
+from pelage.animals.decisions import fold
 from pelage.animals.journal import NEEDS, new_entry, parse_journal
 
 UNITS = {f"{name}#0": f"E{name}" for name in "abcdefgh"} | {"a2#0": "Ea"}
@@ -170,17 +170,6 @@ def test_best_photo_and_notes_are_in_order_of_time():
     assert pen.fold().notes == [("Ea", "ana", "lame"), ("L1", "ana", "male")]
 
 
-def test_decisions_change_the_clusters():
-    names = np.array(sorted(IDENTITY))
-    first, second = np.array([0, 0, 1]), np.array([1, 6, 2])
-    graph = Graph(names, first, second, np.array([2.0, 3.0, -1.0]), np.array([-1] * 6 + [0, 1]))
-    assert cluster(graph).tolist() == [0, 0, 1, 2, 3, 4, 0, 5]
-    pen = Pen()("new", "a")("same", "b", "c")
-    assert cluster(decided(graph, pen.fold())).tolist() == [0, 0, 0, 1, 2, 3, 4, 5]
-    pen("is", "a", name="L2")("pin", "a")
-    assert cluster(decided(graph, pen.fold())).tolist() == [0, 0, 0, 1, 2, 3, 4, 0]
-
-
 WORDS = st.sampled_from(["L1", "L2", "X", "Y"])
 SIDES = st.lists(st.sampled_from([*sorted(UNITS), "gone#0"]), min_size=1, max_size=2, unique=True)
 
@@ -238,8 +227,9 @@ def test_what_is_left_never_contradicts_itself(written):
     known = sorted({decisions.aliases.get(name, name) for name in IDENTITY.values()} - {"unknown"})
     called = [decisions.aliases.get(IDENTITY[name], IDENTITY[name]) for name in names]
     animal = np.array([known.index(name) if name in known else -1 for name in called])
-    graph = Graph(names, np.empty(0, int), np.empty(0, int), np.empty(0), animal)
-    labels = cluster(decided(graph, decisions))
+    rows = decisions.links
+    ends = [np.searchsorted(names, rows[column].to_numpy(str)) for column in ("unit", "other")]
+    labels = cluster(Graph(names, *ends, rows["log_odds"].to_numpy(), animal))
     place = {name: labels[i] for i, name in enumerate(names)}
     for row in decisions.links.itertuples():
         if row.kind != "decision":

@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 
-from pelage.animals.clustering import Graph
 from pelage.animals.journal import Entry, Told, lines_of
 from pelage.common.params import nearest
 from pelage.common.tables import UNKNOWN
@@ -505,36 +504,3 @@ def _links(
         entries = sorted({entry.id for voice in said for entry in voice.entries})
         rows.append((*pair, log_odds, kind, yes, no, " ".join(entries)))
     return pd.DataFrame(rows, columns=LINK_COLUMNS).astype({"log_odds": float, "for": int, "against": int}), disputed
-
-
-def decided(graph: Graph, decisions: Decisions) -> Graph:
-    """Return a graph with what people decided added to its weights.
-
-    Log-odds are added, certain links take the place of what stood there. That a unit is new counts against each known
-    animal that it is linked to. Pairs with a unit that the graph lacks are passed over.
-    """
-    place = {name: i for i, name in enumerate(graph.names)}
-    links = decisions.links
-    both = links["unit"].isin(place) & links["other"].isin(place)
-    ends = [links.loc[both, column].map(place).to_numpy(int) for column in ("unit", "other")]
-    value = links.loc[both, "log_odds"].to_numpy(float)
-    count = len(graph.names)
-    weight, known = np.array(graph.weight, float), graph.known() >= 0
-    against = np.zeros(count)
-    for unit, log_odds in decisions.new.items():
-        if unit in place:
-            against[place[unit]] = log_odds
-    soft = np.isfinite(weight)
-    for a, b in ((graph.first, graph.second), (graph.second, graph.first)):
-        towards = soft & known[b] & ~known[a]
-        weight[towards] -= against[a[towards]]
-    old = np.asarray(graph.first, np.int64) * count + graph.second
-    low, high = np.minimum(*ends), np.maximum(*ends)
-    key, place_of = np.unique(np.r_[old, low.astype(np.int64) * count + high], return_inverse=True)
-    merged = np.zeros(len(key))
-    merged[place_of[: len(old)]] = weight
-    added = place_of[len(old) :]
-    certain = np.isinf(value)
-    merged[added[~certain]] += value[~certain]
-    merged[added[certain]] = value[certain]
-    return replace(graph, first=key // max(count, 1), second=key % max(count, 1), weight=merged)
