@@ -117,6 +117,7 @@ class Source(Section):
     photos: COUNT = 1
     path: MAYBE_TEXT = None
     metadata: MAYBE_TEXT = None
+    deployments: MAYBE_TEXT = None
     path_pattern: MAYBE_TEXT = None
     identity_level: worded(SEED | one_of("none") | None, "a whole number from 0, or none") = None
     date_order: one_of("dmy", "mdy") | None = None
