@@ -101,7 +101,7 @@ def test_secr_has_the_captures_of_a_population(project, capsys):
 
     l01 = {("L01", 1, "S1"), ("L01", 5, "S1")}
     assert caught("--population", "left") == l01 | {("new-001", 2, "S2"), ("new-003", 3, "S2")}
-    assert "left out: 1 individuals that are not in the population 'left'" in capsys.readouterr().out
+    assert "\n  1 individuals that are not in the population 'left'" in capsys.readouterr().out
     assert caught("--population", "right") == {("L01", 1, "S1"), ("new-002", 2, "S2")}
     assert caught() == l01 | {("new-001", 2, "S2"), ("new-003", 3, "S2")}  # of one flank: more animals by the left
     places, usage = read.secr_traps((project / "out/traps.txt").read_text())
@@ -134,7 +134,7 @@ def test_a_package_says_what_it_left_out(project, capsys):
         "1 photos without a time",
         "1 photos set aside before detection (near duplicate)",
     ):
-        assert f"left out: {line}" in told and f"  {line}\n" in readme
+        assert f"\n  {line}\n" in told and f"\n  {line}\n" in readme
     assert package.descriptor["project"]["title"] == "Leopards that never were"
     assert package.tables["media"]["timestamp"].str.endswith("+02:00").all()
 
@@ -152,6 +152,23 @@ def test_photos_are_not_copied_where_nobody_looked_for_people(project):
     with pytest.raises(SystemExit, match=r"detect\.people of params.yaml is keep"):
         export("camtrap-dp", "--to", "out", "--copy-photos")
     assert not (project / "out").exists()
+
+
+def test_where_nobody_looked_for_people_that_is_said(project, capsys):
+    export("wildlife-datasets", "--to", "out")
+    assert "people (" not in capsys.readouterr().out  # the demo is drawn
+    set_params(datasets__demo={"source": "folder", "path": "../mine"})
+    for kind in ("wildlife-datasets", "camtrap-dp"):
+        export(kind, "--to", "out")
+        said = "Nobody has looked for people (boxes: embedded does not see them): look yourself"
+        assert said in capsys.readouterr().out and said in " ".join((project / "out/README.txt").read_text().split())
+    export("mark", "--to", "mark")
+    set_params(datasets__demo={"source": "folder", "path": "../mine", "boxes": "megadetector"})
+    export("camtrap-dp", "--to", "out")
+    assert "Nobody has looked" not in capsys.readouterr().out
+    set_params(detect__people="keep")
+    export("camtrap-dp", "--to", "out")
+    assert "Nobody has looked for people (detect.people is keep)" in capsys.readouterr().out
 
 
 def test_copies_tell_places_only_if_coordinates_do(project):

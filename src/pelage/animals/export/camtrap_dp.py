@@ -207,8 +207,11 @@ def _with_deployment(
 ) -> pd.DataFrame:
     """Return the photos that have a time and a camera with a deployment, with `deploymentID` and `outside`.
 
-    A photo taken between two deployments of its camera (or before, or after all) belongs to the nearest.
+    A camera without a station is one, and a station without cameras has one, as in `data/deployments.csv`. A photo
+    taken between two deployments of its camera (or before, or after all) belongs to the nearest.
     """
+    station, camera = photos["station"], photos["camera"]
+    photos = photos.assign(station=station.where(station != "", camera), camera=camera.where(camera != "", station))
     timed = photos["date"].str.len() == 19
     left["photos without a time"] = int((~timed).sum())
     photos = photos[timed].sort_values("image_id").reset_index(drop=True)

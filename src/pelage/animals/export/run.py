@@ -21,7 +21,7 @@ from pelage.animals.export.camtrap_package import DESCRIPTOR, Package, check_pac
 from pelage.animals.export.captures import Captures, collect, located
 from pelage.animals.export.clock import time_zone
 from pelage.animals.export.coordinates import moved_by, rounded
-from pelage.animals.export.files import Export, left_out_lines
+from pelage.animals.export.files import LEFT_OUT, Export, left_out_lines
 from pelage.animals.export.folder import check_folder, write_export
 from pelage.animals.export.mark import mark
 from pelage.animals.export.oscr import oscr
@@ -113,8 +113,7 @@ def run_export(wish: Wish, params: Mapping[str, Any], people: Collection[str]) -
     export = replace(export, about=[*export.about, *([unseen] if unseen else [])])
     said = write_export(wish.folder, wish.kind, export, _photo(wish) if wish.photos else None, check)
     told = [f"{wish.kind}: {len(export.files)} files in {wish.folder}; README.txt says how to read them.", said, unseen]
-    left = [f"left out: {line.strip()}" for line in left_out_lines(export.left_out)]
-    return "\n".join(filter(None, [*told, *left]))
+    return "\n".join(filter(None, [*told, LEFT_OUT, *left_out_lines(export.left_out)]))
 
 
 def _nobody_looked(detect: Mapping[str, Any], dataset: Mapping[str, Any]) -> str:
@@ -158,7 +157,7 @@ def _of_crops(wish: Wish, people: Collection[str]) -> Export:
 
 def _of_package(wish: Wish, name: str, params: Mapping[str, Any], people: Collection[str]) -> Export:
     told = (params.get("export") or {}).get(name) or {}
-    source, zone = _source(read_sources(params["datasets"][name], name), name)
+    source, zone = came_from(read_sources(params["datasets"][name], name))
     given = wish.zone or told.get("time_zone")
     if given:
         zone = time_zone(given)
@@ -270,7 +269,7 @@ def _photo(wish: Wish):
     return read
 
 
-def _source(sources: list[Source], name: str) -> tuple[Package | None, tzinfo | None]:
+def came_from(sources: list[Source]) -> tuple[Package | None, tzinfo | None]:
     """Return the package that a data set came from, and the zone in which its times were read; None if none is told."""
     if len(sources) != 1 or sources[0].kind != "camtrap_dp":
         return None, None
