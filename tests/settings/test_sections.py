@@ -129,7 +129,6 @@ def test_a_misspelt_value_is_named_with_the_nearest_right_one(faults, key, value
         ("model.dropuot", "dropout"),
         ("detect.megadetector.modell", "model"),
         ("datasets.demo.indivduals", "individuals"),
-        ("export.demo.timezone", "time_zone"),
         ("variants.triplet.trian", "train"),
         ("variants.triplet.loss.margn", "margin"),
         ("matchers.sift_lnbnn.keypoint", "keypoints"),
@@ -182,8 +181,6 @@ def test_an_unknown_field_is_named_with_the_nearest_right_one(faults, key, right
         ("mlp.hidden", [16], "a list of networks, each a list of whole numbers from 1, such as [[16], [64, 64]]"),
         ("datasets.demo.identity_level", "outer", "a whole number from 0, or none"),
         ("datasets.demo.path", 2024, "a text, or nothing"),
-        ("export.demo.time_zone", 2, "a text, or nothing"),
-        ("export.demo.package", ["title"], "properties of datapackage.json and their values"),
         ("compute.scheduler", 3, "a text, or nothing"),
     ],
 )

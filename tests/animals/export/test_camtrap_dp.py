@@ -152,7 +152,7 @@ def test_rounded_coordinates_say_so_and_how_far_they_moved(survey, tables, writt
 def test_what_only_the_owner_knows_is_asked_for(survey):
     told = {"project": {"title": "Leopards"}}
     with pytest.raises(
-        PelageError, match=r"(?s)export.DATASET.package.*samplingDesign.*captureMethod.*contributors"
+        PelageError, match=r"(?s)export.yaml, in DATASET.package.*samplingDesign.*captureMethod.*contributors"
     ) as error:
         camtrap_dp(survey, ZONE, told, CREATED)
     assert "project.title" not in str(error.value)
@@ -192,6 +192,12 @@ def test_without_times_there_is_no_package(survey, tables, owner):
 def test_a_camera_without_a_station_is_one(survey, tables, owner):
     alone = tables["photos"].assign(station=lambda rows: rows["station"].mask(rows["camera"] == "S2", ""))
     assert camtrap_dp(replace(survey, photos=alone), ZONE, owner, CREATED) == camtrap_dp(survey, ZONE, owner, CREATED)
+
+
+def test_a_survey_without_an_animal_is_a_package_too(survey, owner, written):
+    package = written(camtrap_dp(replace(survey, animals=survey.animals.head(0)), ZONE, owner, CREATED))
+    assert package.tables["observations"]["observationType"].tolist() == ["blank"] and len(package.tables["media"]) == 7
+    assert package.tables["individuals"].empty and package.descriptor["taxonomic"] == []
 
 
 def test_no_path_climbs():

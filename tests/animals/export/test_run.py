@@ -37,7 +37,8 @@ CAPTURES = pd.DataFrame(
 def project(tmp_path, monkeypatch, tables, make_photo):
     """Change to a project with the tables of the small survey, in which the photo b3 shows people."""
     monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "params.yaml", ".")
+    for name in ("params.yaml", "export.yaml"):
+        shutil.copy(ROOT / name, ".")
     photos = tables["photos"].drop(columns="blank").assign(source="demo")
     for name, table in tables.items():
         if name != "photos":
@@ -87,7 +88,7 @@ def test_every_format_is_written_twice_with_the_same_bytes(project, monkeypatch,
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1770000000")
     export(kind, "--to", "../out")
     first = all_text(project.parent / "out")
-    assert capsys.readouterr().out.startswith(f"{kind}: ")
+    assert f"\n{kind}: " in "\n" + capsys.readouterr().out
     export(kind, "--to", "../out")
     assert all_text(project.parent / "out") == first
     shutil.rmtree(project.parent / "out")
@@ -205,8 +206,9 @@ def test_formats_without_places_do_without(project):
 
 
 def test_a_zone_is_never_guessed(project):
-    set_params(export__demo={"package": YAML().load(ROOT / "params.yaml")["export"]["demo"]["package"]})
-    with pytest.raises(SystemExit, match=r"--time-zone \+02:00, or time_zone in export.demo of params.yaml"):
+    told = Path("export.yaml").read_text()
+    Path("export.yaml").write_text(told.replace('  time_zone: "+02:00"\n', ""))
+    with pytest.raises(SystemExit, match=r"--time-zone \+02:00, or time_zone of demo in export\.yaml"):
         export("camtrap-dp", "--to", "out")
     export("camtrap-dp", "--to", "out", "--time-zone", "Africa/Johannesburg")
     assert read_package(project / "out").tables["media"]["timestamp"][0] == "2026-03-01T06:00:00+02:00"
@@ -233,6 +235,23 @@ def test_a_data_set_that_was_a_package_brings_its_zone_and_its_project(project, 
     for name in first.tables:
         pd.testing.assert_frame_equal(first.tables[name], second.tables[name])
     assert {**first.descriptor, "created": ""} == {**second.descriptor, "created": ""}
+
+
+@pytest.mark.parametrize("folder", ["data/photos/out", "data", "mine", "mine/out"])
+def test_nothing_is_written_among_photos_or_what_the_pipeline_removes(project, folder):
+    (project / "mine").mkdir()
+    set_params(datasets__demo={"source": "folder", "path": str(project / "mine")})
+    before = sorted(project.rglob("*"))
+    with pytest.raises(SystemExit, match=r"which belongs to the pipeline\. Give a folder elsewhere"):
+        export("mark", "--to", folder)
+    assert sorted(project.rglob("*")) == before
+
+
+def test_a_photo_that_is_not_there_is_named(project):
+    (project / "data/photos/S2/b1.JPG").unlink()
+    with pytest.raises(SystemExit, match=r"data/photos/S2/b1\.JPG is missing: `dvc checkout ingest` brings it back"):
+        export("wildlife-datasets", "--to", "out", "--copy-photos")
+    assert not (project / "out").exists()
 
 
 def test_a_folder_of_the_users_is_left_alone(project):

@@ -431,7 +431,7 @@ def _scientific(species: pd.Series, taxa: Iterable[Mapping[str, Any]]) -> pd.Ser
     )
     if wrong:
         raise PelageError(
-            f"{wrong[0]!r} is no scientific name. Say what it is in params.yaml, export.DATASET.package: "
+            f"{wrong[0]!r} is no scientific name. Say what it is in export.yaml, DATASET.package: "
             f"taxonomic: [{{scientificName: Panthera pardus, vernacularNames: {{eng: {wrong[0]}}}}}]"
         )
     return species.map(told)
@@ -455,8 +455,8 @@ def _require(told: Mapping[str, Any]) -> None:
     missing = [f"  {key}: {words}" for key, words in WANTED.items() if not values[key]]
     if missing:
         raise PelageError(
-            "Camtrap DP requires what only you can tell. Add it to params.yaml, in export.DATASET.package (no stage "
-            "depends on it):\n" + "\n".join(missing)
+            "Camtrap DP requires what only you can tell. Add it to export.yaml, in DATASET.package (no stage depends "
+            "on it):\n" + "\n".join(missing)
         )
 
 
