@@ -190,6 +190,8 @@ def test_rounded_coordinates_move_traps_and_say_so(project):
     moved = max(((exact[s][0] - rounded[s][0]) ** 2 + (exact[s][1] - rounded[s][1]) ** 2) ** 0.5 for s in exact)
     told = int(re.search(r"up to (\d+) m", (project / "rounded/README.txt").read_text())[1])
     assert 2000 < moved < told == 7872
+    export("secr", "--to", "rounder", "--round-coordinates", "0")
+    assert "2 stations are at 1 places now" in " ".join((project / "rounder/README.txt").read_text().split())
 
 
 @pytest.mark.parametrize("kind", ["secr", "oscr", "spacecap", "camtrap-dp"])

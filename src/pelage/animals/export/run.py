@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pelage.animals.effort import station_places
@@ -151,9 +152,11 @@ def _of_captures(wish: Wish, name: str, params: Mapping[str, Any]) -> Export:
         export = mark(captures)
     about = [*export.about, _population(wish.population)]
     if wish.decimals is not None and wish.kind in PLACES:
+        apart = len(np.unique(captures.places[~np.isnan(captures.places).any(axis=1)].round(), axis=0))
         about.append(
             f"Coordinates were rounded to {wish.decimals} decimals of a degree, which moves a station by up to "
-            f"{moved_by(wish.decimals)} m: what a spatial model makes of that is off by as much."
+            f"{moved_by(wish.decimals)} m: what a spatial model makes of that is off by as much. "
+            f"{len(captures.stations)} stations are at {apart} places now."
         )
     return replace(export, about=about, left_out={**left, **export.left_out})
 
