@@ -5,11 +5,11 @@
 Surveys are simulated whose animals are known and stay (a closed population), and differ in how easily they are seen:
 by chance (`closed`, counted by the jackknife and Chao), or by where they live between stations inside a fence
 (`spatial`, counted by spatial capture-recapture). Each sighting is a unit. What speaks for two units being one animal
-is drawn as log-odds that are calibrated: normal with a mean of half their variance, positive for one animal and negative
-for two, to which those of any pair being one animal are added; the variance depends on the quality of both photos. It is
-chosen so that the best clustering gives 2 % or 5 % of units to another animal than theirs. Animals are then counted
-twice: as the best clustering has them (plain), and as twenty partitions drawn from the same log-odds have them (carried).
-Intervals are of whole animals, rounded to the outside.
+is drawn as log-odds that are calibrated: normal with a mean of half their variance, positive for one animal and
+negative for two, to which those of any pair being one animal are added; the variance depends on the quality of both
+photos. It is chosen so that the best clustering gives 2 % or 5 % of units to another animal than theirs. Animals are
+then counted twice: as the best clustering has them (plain), and as twenty partitions drawn from the same log-odds
+have them (carried). Intervals are of whole animals, rounded to the outside.
 """
 
 from __future__ import annotations
