@@ -24,6 +24,9 @@ from pelage.common.tables import read_table
 CELLS = 64
 """Least cells from one side of a mask to the other."""
 
+FAR_KM = 50.0
+"""A habitat whose nearest cell is farther from all stations is that of another survey."""
+
 WGS84 = "EPSG:4326"
 CELL_COLUMNS = {"latitude": float, "longitude": float, "x": float, "y": float, "habitat": bool}
 
@@ -51,13 +54,17 @@ class Habitat:
             detections: Their stations have places in `crs`; how far animals move tells how fine cells are.
             crs: A projection in metres.
             kernel: One of `spatial.KERNELS`.
+
+        Raises:
+            PelageError: The habitat file tells of another place.
         """
         spread = detections.spread()
         if self.rings:
-            return self._of_polygons(crs, spread), "the polygons of the habitat file"
+            return _near(self._of_polygons(crs, spread), detections.places), "in the polygons of the habitat file"
         if self.cells is not None:
             points = np.stack(Transformer.from_crs(self.crs, crs, always_xy=True).transform(*self.cells.T), axis=1)
-            return Mask(points, float(np.median(_nearest(points)) / 1000) ** 2), "the cells of the habitat file"
+            mask = Mask(points, float(np.median(_nearest(points)) / 1000) ** 2)
+            return _near(mask, detections.places), "in the cells of the habitat file"
         if self.metres:
             width = np.ptp(detections.places[:, 0]) + 2 * self.metres
             cells = _cells(width, min(spread or self.metres, self.metres / 6))
@@ -80,6 +87,21 @@ class Habitat:
 
 def _cells(width: float, spread: float) -> int:
     return int(np.clip(np.ceil(width / (FINE * spread)), CELLS, MOST_CELLS)) if spread else CELLS
+
+
+def _near(mask: Mask, places: np.ndarray) -> Mask:
+    """Return a mask in which at least one station stands, or nearly.
+
+    Raises:
+        PelageError: None does.
+    """
+    apart = cKDTree(mask.points).query(places)[0].min() / 1000 if len(mask.points) else np.inf
+    if apart > FAR_KM:
+        raise PelageError(
+            f"The habitat file has no cell within {FAR_KM:g} km of any station (the nearest is {apart:.0f} km "
+            "away). Are longitude and latitude swapped, in it or in the deployments? Give the habitat of this survey."
+        )
+    return mask
 
 
 def _nearest(points: np.ndarray) -> np.ndarray:
