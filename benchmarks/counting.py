@@ -37,7 +37,7 @@ from pelage.common.seeds import generator
 CRS, CORNER = "EPSG:32735", np.array([660000.0, 7550000.0])
 BEGIN = pd.Timestamp("2025-03-01T12:00:00")
 ANIMALS, DRAWS = 60, 20
-ERRORS = {"closed": {0.02: 7.3, 0.05: 6.0}, "spatial": {0.02: 7.5, 0.05: 6.2}}
+ERRORS = {"closed": {0.02: 8.0, 0.05: 6.4}, "spatial": {0.02: 8.6, 0.05: 6.8}}
 """Share of units of another animal, and d of the photos that leads to it: log-odds have about d squared as variance."""
 LEAST = -6.0
 """Links that speak more against one animal are none: they change nothing."""

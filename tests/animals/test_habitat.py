@@ -29,6 +29,15 @@ def test_polygons_have_holes(tmp_path):
     assert mask.area == pytest.approx(whole * (1 - 0.04), rel=0.02)
 
 
+def test_what_is_far_from_all_stations_counts_as_area_only(tmp_path):
+    park = [[[28.0, -22.6], [29.2, -22.6], [29.2, -21.6], [28.0, -21.6]]]
+    (tmp_path / "park.geojson").write_text(json.dumps({"type": "MultiPolygon", "coordinates": [park]}))
+    mask, _ = read_habitat("park.geojson", tmp_path).mask(TOLD, CRS, "half_normal")
+    assert mask.area == pytest.approx(1.2 * 111.32 * np.cos(np.deg2rad(22.1)) * 110.75, rel=0.02)
+    reach = np.linalg.norm(mask.points[:, None] - PLACES, axis=2).min(axis=1).max()
+    assert reach <= 10 * TOLD.spread() and mask.beyond > mask.area / 2 and len(mask.points) < 21_000
+
+
 def test_a_habitat_elsewhere_is_refused(tmp_path):
     swapped = [[north, east] for east, north in SQUARE]
     (tmp_path / "area.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [swapped]}))
