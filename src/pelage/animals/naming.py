@@ -20,6 +20,7 @@ from pelage.animals.journal import JOURNAL, Journal
 from pelage.animals.links import (
     PEOPLE,
     Nodes,
+    answered_pairs,
     count_asked,
     decision_links,
     evidence_links,
@@ -31,8 +32,11 @@ from pelage.animals.links import (
     shares_of,
 )
 from pelage.animals.merging import cluster_and_merge
+from pelage.animals.questions import next_questions
 from pelage.animals.units import NAMED, Units
 from pelage.evaluation.reliability import expected_calibration_error, proper_scores, reliability_table
+
+QUESTION_COLUMNS = ["place", "scope", "unit", "other", "individual", "probability", "delta", "together", "why"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,23 @@ class Named:
                 animals.setdefault(self.nodes.identity[node], set()).add(node)
         asked = sorted(self.nodes.asked & shown)
         return [(clusters[label[node]], animals[self.nodes.identity[node]] - {node}) for node in asked]
+
+    def questions(self, people: People | None = None) -> pd.DataFrame:
+        """Return what a person should decide next, `QUESTION_COLUMNS`; of a name, the unit that looks most alike."""
+        answered = answered_pairs(people.decisions, self.nodes) if people else {}
+        found = next_questions(self.graph, answered)
+        links = self.links[self.links["pairs"] > 0]
+        ends = [links[end].map(self.nodes.member) for end in ("unit", "other")]
+        shown = {
+            frozenset(pair): (unit, other)
+            for *pair, unit, other in zip(*ends, links["unit"], links["other"], strict=True)
+        }
+        pairs = [shown.get(frozenset(pair), pair) for pair in zip(found["unit"], found["other"], strict=True)]
+        likeliest = dict(zip(self.answers["unit"], self.answers["likeliest"], strict=True))
+        scope = self.units.table.set_index("unit")["scope"]
+        found = found.assign(unit=[pair[0] for pair in pairs], other=[pair[1] for pair in pairs])
+        found = found.assign(scope=found["unit"].map(scope), individual=found["other"].map(likeliest))
+        return found.round({"probability": 4, "delta": 4})[QUESTION_COLUMNS]
 
     def partitions(self) -> pd.DataFrame:
         """Return the draws as a table, see `partitions_table`."""
