@@ -62,7 +62,7 @@ def named_file(written: str) -> Path:
 
 
 def habitat_file(dataset: Mapping[str, Any], name: str) -> dict[str, Path]:
-    """Return the file that tells where animals of the data set `name` live, by the key of its entry, if there is one."""
+    """Return the file that tells where animals of the data set `name` live, if there is one, by its entry's key."""
     told = dataset.get("habitat")
     return {f"datasets.{name}": project_root() / Path(told).expanduser()} if isinstance(told, str) else {}
 
