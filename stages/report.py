@@ -121,11 +121,10 @@ def read_answers(metrics: Mapping[str, Mapping]) -> animals_page.Answers:
     """Return what the stages individuals and count found."""
     return animals_page.Answers(
         individuals=read_table(Path("data/individuals.csv"), NUMBERS_OF_ANIMALS),
-        units=read_table(Path("data/units.csv")),
         crops=read_table(Path("data/unit_crops.csv")),
         links=read_parquet(Path("data/links.parquet"), columns=["query", "candidate", "probability"]),
         questions=read_table(Path("data/questions.csv"), animals_page.QUESTIONS),
-        deployments=read_table(Path("data/deployments.csv"), animals_page.PLACES),
+        deployments=read_table(Path("data/deployments.csv")),
         estimates=read_table(Path("data/estimates.csv"), animals_page.ESTIMATES),
         rehearsal=metrics["individuals"].get("rehearsal") or {},
         count=metrics["count"],

@@ -86,10 +86,8 @@ def answers_of(
     questions = pd.DataFrame(
         {
             "place": range(1, len(first) + 1),
-            "scope": "survey",
             "unit": first["unit"].to_list(),
             "other": mine["unit"].iloc[1 : len(first) + 1].to_list(),
-            "individual": rows.loc[first.index, "individual"].to_list(),
             "probability": rng.random(len(first)).round(3),
             "delta": -np.arange(len(first), dtype=float),
             "why": "Two photos say yes, one says no",
@@ -100,8 +98,8 @@ def answers_of(
         {
             "station": stations,
             "camera": stations,
-            "latitude": -24.5 + 0.2 * rng.random(len(stations)) if coordinates else np.nan,
-            "longitude": 31.4 + 0.3 * rng.random(len(stations)) if coordinates else np.nan,
+            "latitude": (-24.5 + 0.2 * rng.random(len(stations))).astype(str) if coordinates else "",
+            "longitude": (31.4 + 0.3 * rng.random(len(stations))).astype(str) if coordinates else "",
             "start": "2025-03-01T00:00:00",
             "end": "2025-05-30T00:00:00",
             "rests_on": "told",
@@ -111,7 +109,6 @@ def answers_of(
     units = units.drop(columns="crops")
     return Answers(
         individuals=rows,
-        units=units,
         crops=crops,
         links=links,
         questions=questions,

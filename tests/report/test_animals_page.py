@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -71,21 +73,17 @@ def test_a_rehearsal_in_words():
 
 
 def test_questions_show_both_sides_what_changes_most_first():
-    units = pd.DataFrame(
-        {
-            "unit": ["a", "b", "c"],
-            "scope": ["survey", "survey", "named"],
-            "best_crop": ["a#0", "b#0", "c#0"],
-            "station": ["S1", "", "S3"],
-            "date": ["2025-03-01T04:00:00", "", "2025-03-02T04:00:00"],
-        }
-    )
-    columns = ["place", "scope", "unit", "other", "individual", "probability", "delta", "why"]
-    rows = [(2, "survey", "a", "gone", "", 0.4, -1.0, "w"), (1, "survey", "b", "c", "L1", 0.999, -2.0, "v")]
-    first, second = open_questions(pd.DataFrame(rows, columns=columns), units)
-    assert (first["who"], first["sure"], first["why"]) == ("L1", "> 99%", "v")
-    assert [side["crop"] for side in first["sides"]] == ["b#0", "c#0"], "a named unit stands in its own scope"
+    answers = answers_of(crops_of(["L1", "L2"], 1, 1))
+    columns = ["place", "unit", "other", "probability", "delta", "together", "why"]
+    rows = [(2, "e5|left", "gone", 0.4, -1.0, True, "w"), (1, "e2|right", "e1|left", 0.999, -2.0, False, "v")]
+    rows += [(3, "e3|left", "=L2", 0.5, -3.0, False, "u")]
+    answers = replace(answers, individuals=SEEN, questions=pd.DataFrame(rows, columns=columns))
+    first, second, third = open_questions(answers, animals_seen(SEEN))
+    assert (first["who"], first["sure"], first["why"]) == ("L10", "> 99%", "v"), "the source's name is what is asked"
+    assert [side["crop"] for side in first["sides"]] == ["e2#right", "e1#left"]
+    assert first["sides"][0]["told"] == "S2 · 2025-04-01 04:00"
     assert second["sides"][1] == {"crop": "", "told": "gone"}
+    assert third["who"] == "L2" and third["sides"][1] == {"crop": "e4#unknown", "told": "L2"}
 
 
 def test_long_tables_are_folded_and_what_is_left_out_is_told():

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pelage.report.count_figures import SHOWN as ESTIMATORS
 from pelage.report.sheets import percent
 from pelage.report.sightings import (
     CANNOT_TELL,
@@ -35,6 +36,9 @@ Load = Callable[[str], np.ndarray | None]
 SHOWN, FOLDED = 30, 470
 """Rows that a table shows at once, and that it shows when asked; the table on disk has all."""
 
+NAME = "="
+"""Begins what stands for a named animal as a whole in the place of a unit."""
+
 NEW_SHOWN, PHOTOS, ASKED = 24, 4, 12
 """New animals with photos, photos of each, and questions with their photos."""
 
@@ -42,7 +46,6 @@ ESTIMATES = dict.fromkeys(["n", "se", "low", "high"], float) | dict.fromkeys(["a
 """Columns of `data/estimates.csv` that are numbers."""
 
 QUESTIONS = {"place": int, "probability": float, "delta": float}
-PLACES = {"latitude": float, "longitude": float}
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,6 @@ class Answers:
 
     Attributes:
         individuals: Rows of `data/individuals.csv`.
-        units: Rows of `data/units.csv`.
         crops: Rows of `data/unit_crops.csv`, the crops of each unit.
         links: `query, candidate, probability` of `data/links.parquet`.
         questions: Rows of `data/questions.csv`.
@@ -64,7 +66,6 @@ class Answers:
     """
 
     individuals: pd.DataFrame
-    units: pd.DataFrame
     crops: pd.DataFrame
     links: pd.DataFrame
     questions: pd.DataFrame
@@ -96,7 +97,7 @@ def first_screen(answers: Answers, addresses: Mapping[str, str], load: Load) -> 
     asked = individuals[individuals["answer"] != NAMED]
     unclear = asked[asked["answer"] == CANNOT_TELL]
     new = new_animals(individuals, seen)
-    questions = open_questions(answers.questions, answers.units)
+    questions = open_questions(answers, seen)
     pictured = [*seen["best_crop"].head(SHOWN), *(crop for animal in new for crop in animal["crops"])]
     pictured += [side["crop"] for question in questions[:ASKED] for side in question["sides"]]
     pictures = thumbnails(pictured, load)
@@ -190,7 +191,7 @@ def new_animals(individuals: pd.DataFrame, seen: pd.DataFrame) -> list[dict[str,
     """Return the new animals that were seen most, each with its best photos, of both flanks in turn."""
     chosen = seen[seen["answer"] == NEW].sort_values("encounters", ascending=False, kind="stable").head(NEW_SHOWN)
     units = individuals[individuals["individual"].isin(chosen["individual"])]
-    units = units.sort_values("photos", ascending=False, kind="stable")
+    units = units[units["best_crop"] != ""].sort_values("photos", ascending=False, kind="stable")
     again = units.groupby(["individual", "side"]).cumcount()
     mine: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen["individual"]}
     for unit in units.iloc[again.argsort(kind="stable")].to_dict("records"):
@@ -207,21 +208,24 @@ def new_animals(individuals: pd.DataFrame, seen: pd.DataFrame) -> list[dict[str,
     ]
 
 
-def open_questions(questions: pd.DataFrame, units: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return what to decide next, what changes most first, with both units in words."""
-    known = units.drop_duplicates(["unit", "scope"]).set_index(["scope", "unit"])
+def open_questions(answers: Answers, seen: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return what to decide next, what changes most first, with both sides in words and the crop that shows them."""
+    asked = answers.questions.sort_values("place", kind="stable").to_dict("records")
+    wanted = {row[side] for row in asked for side in ("unit", "other")}
+    units = answers.individuals[answers.individuals["unit"].isin(wanted)].sort_values("scope", kind="stable")
+    known = {row["unit"]: row for row in units.to_dict("records")}  # of equal names survey's, which comes last
+    best = dict(zip(seen["individual"], seen["best_crop"], strict=True))
     rows = []
-    for row in questions.sort_values("place", kind="stable").to_dict("records"):
-        sides = []
+    for row in asked:
+        sides, who = [], ""
         for unit in (row["unit"], row["other"]):
-            for scope in (row["scope"], NAMED):
-                if (scope, unit) in known.index:
-                    mine = known.loc[(scope, unit)]
-                    sides.append({"crop": mine["best_crop"], "told": f"{mine['station']} · {minute(mine['date'])}"})
-                    break
+            mine = known.get(unit)
+            if mine is not None:
+                sides.append({"crop": mine["best_crop"], "told": f"{mine['station']} · {minute(mine['date'])}"})
+                who = mine["individual"] if mine["answer"] == NAMED else who
             else:
-                sides.append({"crop": "", "told": unit})
-        who = row["individual"]
+                who = unit.removeprefix(NAME)
+                sides.append({"crop": best.get(who, ""), "told": who})
         rows.append({"who": who, "sure": sure(row["probability"]), "why": row["why"], "sides": sides})
     return rows
 
@@ -252,7 +256,7 @@ def estimate_rows(estimates: pd.DataFrame) -> list[dict[str, Any]]:
     return [
         {
             "population": row["population"],
-            "estimator": row["estimator"],
+            "estimator": ESTIMATORS.get(row["estimator"], row["estimator"]),
             "n": number(row["n"], 1),
             "interval": f"{number(row['low'], 1)} to {number(row['high'], 1)}" if row["low"] == row["low"] else "–",
             "counts": [number(row[name]) for name in ("animals", "captures", "occasions")],

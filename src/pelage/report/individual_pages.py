@@ -26,7 +26,7 @@ from pelage.report.sightings import (
     visits,
     visits_in_words,
 )
-from pelage.report.station_map import StationMap, station_places
+from pelage.report.station_map import StationMap
 from pelage.report.template import fill
 from pelage.report.thumbnails import allotted, thumbnails
 
@@ -97,7 +97,7 @@ def individual_pages(
     pictures = thumbnails(wanted, load, size)
     told = dict(zip(split["crop_id"], zip(split["station"], split["date"], strict=True), strict=True))
     odds = {(one, two): probability for one, two, probability in answers.links.itertuples(index=False)}
-    stations = StationMap(station_places(answers.deployments))
+    stations = StationMap(answers.deployments)
     order = list(files)
     for place, animal in enumerate(seen.to_dict("records")):
         name = animal["individual"]
@@ -169,13 +169,12 @@ def by_animal(table: pd.DataFrame) -> dict[str, Records]:
 
 
 def crops_by_animal(answers: Answers, split: pd.DataFrame) -> dict[str, Records]:
-    """Return the crops of each animal by date, with the side of their unit."""
-    columns = ["unit", "scope", "individual", "side", "answer", "decided_by", "probability"]
+    """Return the crops of each animal by date, with what is told of their unit, whose clock has been set right."""
+    columns = ["unit", "scope", "individual", "side", "date", "station", "encounter", "decided_by", "probability"]
     whose = answers.individuals.loc[answers.individuals["individual"] != "", columns].merge(answers.crops)
-    where = split[["crop_id", "date", "station", "camera", "encounter"]]
-    mine = whose.merge(where, on="crop_id")
+    mine = whose.merge(split[["crop_id", "camera", "date"]].rename(columns={"date": "taken"}), on="crop_id")
     mine = mine.drop_duplicates(["individual", "crop_id"])
-    return by_animal(mine.sort_values(["date", "crop_id"], kind="stable"))
+    return by_animal(mine.sort_values(["date", "taken", "crop_id"], kind="stable"))
 
 
 def spread_out(crops: Records, most: int) -> Records:

@@ -44,7 +44,7 @@ def animals_seen(individuals: pd.DataFrame) -> pd.DataFrame:
         encounters, else new; `first` and `last` date (empty if none is told), `stations`, `encounters`, `photos`, their
         numbers; `left`, `right`, `other`: encounters that show this flank; `asked`: encounters without a name;
         `least_sure`: lowest probability among what pelage decided by itself, missing where it decided nothing;
-        `best_crop` of its unit with the most photos.
+        `best_crop` of its unit with the most photos, empty if none can be compared.
     """
     told = individuals[individuals["individual"] != ""]
     animal = told["individual"]
@@ -57,7 +57,8 @@ def animals_seen(individuals: pd.DataFrame) -> pd.DataFrame:
     by_machine = told[told["decided_by"] == MACHINE].groupby("individual")["probability"]
     sides = told["side"].where(told["side"].isin(SIDES), "other")
     named = told["answer"].eq(NAMED).groupby(animal).any()
-    best = told.sort_values("photos", ascending=False, kind="stable").drop_duplicates("individual")
+    shown = told[told["best_crop"] != ""].sort_values("photos", ascending=False, kind="stable")
+    best = shown.drop_duplicates("individual")
     table = pd.DataFrame({
         "answer": named.map({True: NAMED, False: NEW}),
         "first": dated.min(),
@@ -72,7 +73,7 @@ def animals_seen(individuals: pd.DataFrame) -> pd.DataFrame:
     }).reindex(in_order(animal.unique()))  # fmt: skip
     counts = ["stations", "encounters", "photos", *SIDES, "other", "asked"]
     table[counts] = table[counts].fillna(0).astype(int)
-    table = table.fillna({"first": "", "last": ""})
+    table = table.fillna({"first": "", "last": "", "best_crop": ""})
     return table.rename_axis("individual").reset_index()
 
 

@@ -9,7 +9,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
+
+from pelage.animals.effort import station_places
 
 WIDTH, MARGIN, HIGHEST = 600, 46, 460
 """Units of the drawing: its width, the margin around the stations, and its height at most."""
@@ -20,50 +23,30 @@ LABELLED = 12
 CIRCLES = 60
 """Stations that a map marks."""
 
-EARTH = 6_371_000.0
-"""Radius in metres."""
-
-
-def station_places(deployments: pd.DataFrame) -> pd.DataFrame:
-    """Return where stations lie, in metres east and north of their middle (equirectangular, good for 100 km or so).
-
-    Args:
-        deployments: Rows of `data/deployments.csv`, with numbers; a row without coordinates says nothing.
-
-    Returns:
-        `station`, `x`, `y`, a row a station; the mean of its rows.
-    """
-    told = deployments.dropna(subset=["latitude", "longitude"])
-    mean = told.groupby("station")[["latitude", "longitude"]].mean()
-    if mean.empty:
-        return pd.DataFrame({"station": [], "x": [], "y": []})
-    middle = mean["latitude"].mean()
-    turned = (mean["longitude"] - mean["longitude"].iloc[0] + 180) % 360 - 180  # across the date line, too
-    scale = math.radians(1) * EARTH
-    x, y = turned * scale * math.cos(math.radians(middle)), (mean["latitude"] - middle) * scale
-    return pd.DataFrame({"x": x - x.mean(), "y": y}).reset_index()
-
 
 class StationMap:
     """The stations of a survey in the plane of a drawing.
 
     Args:
-        places: What `station_places` returns.
+        deployments: Rows of `data/deployments.csv`; a station without coordinates has no place.
     """
 
-    def __init__(self, places: pd.DataFrame) -> None:
-        x, y = places["x"].astype(float), -places["y"].astype(float)
-        wide, high = (float(side.max() - side.min()) if len(side) else 0.0 for side in (x, y))
-        room = WIDTH - 2 * MARGIN, HIGHEST - 2 * MARGIN
-        factor = min((space / size for space, size in zip(room, (wide, high), strict=True) if size > 0), default=1.0)
-        self.height = round(high * factor + 2 * MARGIN)
-        across, down = MARGIN + (room[0] - wide * factor) / 2, MARGIN
-        self._at = {
-            station: (round(across + (left - x.min()) * factor), round(down + (top - y.min()) * factor))
-            for station, left, top in zip(places["station"], x, y, strict=True)
-        }
+    def __init__(self, deployments: pd.DataFrame) -> None:
+        names = np.unique(deployments["station"].to_numpy(str))
+        metres, _ = station_places(deployments, names)
+        there = ~np.isnan(metres).any(axis=1)
+        metres = metres[there] * (1, -1)  # down is south
+        least = metres.min(axis=0) if len(metres) else np.zeros(2)
+        size = np.ptp(metres, axis=0) if len(metres) else np.zeros(2)
+        room = np.array([WIDTH - 2 * MARGIN, HIGHEST - 2 * MARGIN])
+        factor = (room[size > 0] / size[size > 0]).min(initial=np.inf)
+        factor = float(factor) if np.isfinite(factor) else 1.0
+        self.height = round(size[1] * factor + 2 * MARGIN)
+        start = np.array([MARGIN + (room[0] - size[0] * factor) / 2, MARGIN])
+        places = np.rint(start + (metres - least) * factor).astype(int).tolist()
+        self._at = dict(zip(names[there].tolist(), map(tuple, places), strict=True))
         self.dots = "".join(f"M{left} {top}h0" for left, top in dict.fromkeys(self._at.values()))
-        self.scale = _scale(factor) if wide or high else None
+        self.scale = _scale(factor) if size.any() else None
 
     def ground(self) -> dict[str, Any]:
         """Return the drawing that all maps share: every station as a dot, and the scale."""

@@ -66,7 +66,7 @@ def thumbnails(
     """Return the thumbnail of each crop that has a picture.
 
     Args:
-        crop_ids: Crops; a crop may stand more than once.
+        crop_ids: Crops; a crop may stand more than once, and an empty one is none.
         load: Gives the image `(H, W, C)` of a crop, or None.
         most_bytes: Bytes of a thumbnail.
     """
@@ -75,7 +75,7 @@ def thumbnails(
         image = load(crop_id)
         return None if image is None else thumbnail(image, most_bytes)
 
-    wanted = list(dict.fromkeys(crop_ids))
+    wanted = list(dict.fromkeys(filter(None, crop_ids)))
     found = zip(wanted, parallel_map(drawn, wanted), strict=True)
     return {crop_id: picture for crop_id, picture in found if picture}
 
