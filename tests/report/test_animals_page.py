@@ -39,8 +39,8 @@ def html_of(seen):
 def test_who_was_seen_is_told_in_words():
     told = sentence(SEEN, animals_seen(SEEN))
     assert told == (
-        "3 animals were seen at 2 stations between 2025-03-01 and 2025-05-01; 1 of them is new. Of 4 sightings without "
-        "a name (one flank in one encounter), 2 are of named animals, 1 are of new ones, for 1 nobody can tell yet."
+        "3 animals were seen at 2 stations between 2025-03-01 and 2025-05-01; 1 of them is new. Without a name were 4 "
+        "sightings (one flank in one encounter): 2 of named animals, 1 of new ones, 1 that nobody can tell yet."
     )
     named = SEEN[SEEN["answer"] == "named"]
     assert sentence(named, animals_seen(named)).endswith(
@@ -66,6 +66,8 @@ def test_a_rehearsal_in_words():
     assert "25 animals were found where there are 24: 2 ghosts" in told[-1] and "1 merge (" in told[-1]
     assert trust({}) == [] and trust({"units": 0, "share_decided": None}) == []
     assert "99.9 do show" in trust(REHEARSAL | {"sure_precision": 0.9996})[2], "what is not 1 is never told as all"
+    flawless = trust(REHEARSAL | {"known_wrong": 0, "new_wrong": 0})[1]
+    assert flawless == "All 100 decisions made alone were right; that many cannot rule out that 3 of 100 are wrong."
     assert "all do show" in trust(REHEARSAL | {"sure_precision": 1.0})[2]
     assert len(trust({"units": 4, "share_decided": 0.0, "known_wrong": 0, "new_wrong": 0})) == 1, (
         "none decided, none right"

@@ -120,7 +120,7 @@ def page(survey):
     crops = crops_of([EVIL, "L2"], 2, 2).assign(date="")
     answers = answers_of(crops, set(crops["crop_id"][:2]), unclear=0.0)
     seen = first_screen(answers, page_names(answers.names()), lambda crop_id: None)
-    cell = {"word": "better", "sign": "▲", "difference": "+0.200", "interval": "+0.100 to +0.300", "p": "0.002"}
+    cell = {"word": "better", "sign": "▲", "difference": "+0.200", "interval": "+0.100 to +0.300", "p": "p 0.002"}
     verdicts = [
         {"part": "flank", "champion": EVIL, "summary": EVIL, "columns": [("closed", EVIL)], "rows": [(EVIL, [cell])]},
         {"part": "face", "champion": None, "summary": "", "columns": [], "rows": []},

@@ -32,7 +32,7 @@ def test_a_matrix_of_the_champion_against_each_other_method():
     assert block["columns"] == [("closed", "top-1"), ("closed", "flank mAP")]
     rows = dict(block["rows"])
     assert [cell and cell["word"] for cell in rows["sift"]] == ["better", "open"]
-    assert rows["sift"][1] == {"word": "open", "sign": "=", "difference": "+0.000", "interval": "", "p": "–"}
+    assert rows["sift"][1] == {"word": "open", "sign": "○", "difference": "+0.000", "interval": "", "p": ""}
     assert rows["mlp"][0]["sign"] == "▼" and rows["mlp"][0]["interval"] == "-0.300 to -0.100"
     assert rows["mlp"][1] is None, "two that were not compared are not called equal"
     assert block["summary"] == ("closed, top-1: better than 1, worse than 1; closed, flank mAP: not told apart from 1.")
@@ -40,5 +40,11 @@ def test_a_matrix_of_the_champion_against_each_other_method():
 
 def test_no_champion_and_no_verdict():
     none, alone = verdict_blocks({"face": {"method": None}, "flank": {"method": "other"}}, VERDICTS)
+    assert [
+        block["part"] for block in verdict_blocks({"face": {"method": None}, "flank": {"method": "net"}}, VERDICTS)
+    ] == [
+        "flank",
+        "face",
+    ], "what was compared comes first"
     assert none["champion"] is None and none["rows"] == []
     assert alone["rows"] == [] and alone["summary"] == ""

@@ -6,6 +6,7 @@ Everything here stands in a table already; it is only put in order, in words and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +22,11 @@ from pelage.report.sightings import (
     NAMED,
     NEW,
     animals_seen,
+    by_animal,
     counted,
     day,
     minute,
+    units_by_animal,
     visits,
     visits_in_words,
 )
@@ -151,18 +154,16 @@ def sentence(individuals: pd.DataFrame, seen: pd.DataFrame) -> str:
     if asked.empty:
         return told + " All photos in use have names, so there was nothing to decide."
     answered = asked["answer"].value_counts()
-    words = {KNOWN: "named animals", NEW: "new ones"}
-    said = [f"{answered[answer]:,} are of {text}" for answer, text in words.items() if answered.get(answer)]
-    said += [f"for {answered[CANNOT_TELL]:,} nobody can tell yet"] if answered.get(CANNOT_TELL) else []
-    return (
-        f"{told} Of {counted(len(asked), 'sighting')} without a name (one flank in one encounter), {', '.join(said)}."
-    )
+    words = {KNOWN: "of named animals", NEW: "of new ones", CANNOT_TELL: "that nobody can tell yet"}
+    said = [f"{answered[answer]:,} {text}" for answer, text in words.items() if answered.get(answer)]
+    sightings = counted(len(asked), "sighting")
+    return f"{told} Without a name were {sightings} (one flank in one encounter): {', '.join(said)}."
 
 
 def animal_rows(individuals: pd.DataFrame, seen: pd.DataFrame, addresses: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return a row of the page for each animal that the page has room for."""
     units = individuals[individuals["individual"].isin(seen["individual"].head(SHOWN + FOLDED))]
-    where = {name: visits_in_words(visits(rows.to_dict("records"))) for name, rows in units.groupby("individual")}
+    where = {name: visits_in_words(visits(mine)) for name, mine in units_by_animal(units).items()}
     rows = []
     for row in seen.to_dict("records"):
         rows.append(
@@ -191,15 +192,14 @@ def new_animals(individuals: pd.DataFrame, seen: pd.DataFrame) -> list[dict[str,
     """Return the new animals that were seen most, each with its best photos, of both flanks in turn."""
     chosen = seen[seen["answer"] == NEW].sort_values("encounters", ascending=False, kind="stable").head(NEW_SHOWN)
     units = individuals[individuals["individual"].isin(chosen["individual"])]
-    units = units[units["best_crop"] != ""].sort_values("photos", ascending=False, kind="stable")
-    again = units.groupby(["individual", "side"]).cumcount()
-    mine: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen["individual"]}
-    for unit in units.iloc[again.argsort(kind="stable")].to_dict("records"):
-        mine[unit["individual"]].append(unit)
+    again = units.sort_values("photos", ascending=False, kind="stable").groupby(["individual", "side"]).cumcount()
+    mine = by_animal(units.loc[again.sort_values(kind="stable").index])
     return [
         {
             "name": row["individual"],
-            "crops": list(dict.fromkeys(unit["best_crop"] for unit in mine[row["individual"]]))[:PHOTOS],
+            "crops": list(dict.fromkeys(unit["best_crop"] for unit in mine[row["individual"]] if unit["best_crop"]))[
+                :PHOTOS
+            ],
             "told": f"{counted(row['encounters'], 'encounter')}, {counted(row['photos'], 'photo')}, "
             f"{day(row['first'])} to {day(row['last'])}; {visits_in_words(visits(mine[row['individual']]))}",
             "sure": sure(row["least_sure"]),
@@ -282,11 +282,7 @@ def trust(rehearsal: Mapping[str, Any]) -> list[str]:
     )
     known, new = (rehearsal.get(f"{answer}_wrong") for answer in (KNOWN, NEW))
     if decided and known is not None and new is not None:
-        right = _of_100(1 - (known + new) / decided)
-        told.append(
-            f"Of 100 decisions made alone, {right} were right: {counted(known, 'sighting')} got the name of a wrong "
-            f"animal, {counted(new, 'sighting')} of a named one {_was(new)} called new."
-        )
+        told.append(_right(decided, known, new))
     if rehearsal.get("sure_precision") is not None:
         together = _of_100(rehearsal["sure_precision"])
         told.append(f"Of 100 pairs of sightings that were put together alone, {together} do show one animal.")
@@ -303,8 +299,18 @@ def trust(rehearsal: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def _was(number: int) -> str:
-    return "was" if number == 1 else "were"
+def _right(decided: int, known: int, new: int) -> str:
+    """Say how many decisions were right, and where all were, how many may be wrong all the same (the rule of three)."""
+    if not known + new:
+        return (
+            f"All {counted(decided, 'decision')} made alone were right; that many cannot rule out that "
+            f"{min(100, math.ceil(300 / decided))} of 100 are wrong."
+        )
+    named = "1 sighting of a named one was" if new == 1 else f"{new:,} sightings of named ones were"
+    return (
+        f"Of 100 decisions made alone, {_of_100(1 - (known + new) / decided)} were right: "
+        f"{counted(known, 'sighting')} got the name of a wrong animal, {named} called new."
+    )
 
 
 def _of_100(share: float) -> str:

@@ -6,7 +6,7 @@ The pages of a survey share one style sheet, and room for pictures: the more ani
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,21 +17,21 @@ from pelage.report.animals_page import Answers, Load, sure
 from pelage.report.sightings import (
     SIDES,
     SOURCE,
+    Records,
     animals_seen,
+    by_animal,
     counted,
     day,
     decided,
     in_order,
     minute,
+    units_by_animal,
     visits,
     visits_in_words,
 )
 from pelage.report.station_map import StationMap
 from pelage.report.template import fill
 from pelage.report.thumbnails import allotted, thumbnails
-
-Records = list[dict[str, Any]]
-"""Rows of a table, for thousands of small tables are slow."""
 
 FOLDER = "individuals"
 """Where the pages lie, beside the report."""
@@ -152,20 +152,6 @@ def lead(animal: Mapping[str, Any]) -> str:
 
 def _beside(order: Sequence[str], place: int) -> list[tuple[str, str]]:
     return [("←", name) for name in order[max(0, place - 1) : place]] + [("→", name) for name in order[place + 1 :][:1]]
-
-
-def units_by_animal(individuals: pd.DataFrame) -> dict[str, Records]:
-    """Return the units of each animal in the order of time."""
-    told = individuals[individuals["individual"] != ""].sort_values(["date", "unit"], kind="stable")
-    return by_animal(told)
-
-
-def by_animal(table: pd.DataFrame) -> dict[str, Records]:
-    """Return the rows of each animal as they stand; no rows for any other name."""
-    found: dict[str, Records] = defaultdict(list)
-    for row in table.to_dict("records"):
-        found[row["individual"]].append(row)
-    return found
 
 
 def crops_by_animal(answers: Answers, split: pd.DataFrame) -> dict[str, Records]:

@@ -39,9 +39,9 @@ SUBSETS = {
 
 
 COUNTED = {
-    "captures": ("Which animal was seen on which occasion", "A row an animal, a column an occasion."),
-    "discovery": ("How many animals were known by then", "Where it flattens, few animals are left to be found."),
     "estimates": ("Estimates of the number of animals, with their intervals", "Dots: estimates; whiskers: intervals."),
+    "discovery": ("How many animals were known by then", "Where it flattens, few animals are left to be found."),
+    "captures": ("Which animal was seen on which occasion", "A row an animal, a column an occasion."),
     "stations": ("Map of stations, and of the centres of where animals live", "Stations, and centres of activity."),
 }
 """Pictures of the stage count: what each shows, and its caption."""

@@ -7,7 +7,7 @@ sighting.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,6 +15,9 @@ import pandas as pd
 
 NUMBERS = {"probability": float, "photos": int}
 """Columns of `data/individuals.csv` and `data/rehearsal.csv` that are no text."""
+
+Records = list[dict[str, Any]]
+"""Rows of a table, for thousands of small tables are slow."""
 
 SIDES = ("left", "right")
 NAMED, KNOWN, NEW, CANNOT_TELL = "named", "known", "new", "cannot_tell"
@@ -75,6 +78,20 @@ def animals_seen(individuals: pd.DataFrame) -> pd.DataFrame:
     table[counts] = table[counts].fillna(0).astype(int)
     table = table.fillna({"first": "", "last": "", "best_crop": ""})
     return table.rename_axis("individual").reset_index()
+
+
+def units_by_animal(individuals: pd.DataFrame) -> dict[str, Records]:
+    """Return the units of each animal in the order of time."""
+    told = individuals[individuals["individual"] != ""].sort_values(["date", "unit"], kind="stable")
+    return by_animal(told)
+
+
+def by_animal(table: pd.DataFrame) -> dict[str, Records]:
+    """Return the rows of each animal as they stand; no rows for any other name."""
+    found: dict[str, Records] = defaultdict(list)
+    for row in table.to_dict("records"):
+        found[row["individual"]].append(row)
+    return found
 
 
 def visits(units: Iterable[Mapping[str, Any]]) -> dict[str, int]:

@@ -10,7 +10,7 @@ import pandas as pd
 from pelage.report.tables import METRIC_NAMES, markdown_row, number
 
 TURNED = {"better": "worse", "worse": "better"}
-SIGNS = {"better": "▲", "worse": "▼", "open": "="}
+SIGNS = {"better": "▲", "worse": "▼", "open": "○"}
 
 
 def of_method(verdicts: pd.DataFrame, part: str, name: str) -> pd.DataFrame:
@@ -37,9 +37,9 @@ def verdict_blocks(champions: Mapping[str, Mapping[str, Any]], verdicts: pd.Data
         verdicts: Rows of `data/verdicts.csv`, with numbers.
 
     Returns:
-        A block a part: the `champion` (None where validation chose none), `summary`, `columns` (protocol, metric), and
-        `rows`: the other method, and for each column a cell: `word`, `sign`, `difference`, `interval`, `p`; None where
-        the two were not compared.
+        A block a part, those that were compared first: the `champion` (None where validation chose none), `summary`,
+        `columns` (protocol, metric), and `rows`: the other method, and for each column a cell: `word`, `sign`,
+        `difference`, `interval`, `p`; None where the two were not compared.
     """
     blocks = []
     for part, chosen in champions.items():
@@ -55,7 +55,7 @@ def verdict_blocks(champions: Mapping[str, Mapping[str, Any]], verdicts: pd.Data
             "columns": [(protocol, METRIC_NAMES.get(metric, metric)) for protocol, metric in columns],
             "rows": [(other, [cells.get((other, *column)) for column in columns]) for other in others],
         })  # fmt: skip
-    return blocks
+    return sorted(blocks, key=lambda block: not block["rows"])
 
 
 def summary(cells: Mapping[tuple[str, str, str], Mapping[str, str]], columns: list[tuple[str, str]]) -> str:
@@ -78,7 +78,7 @@ def _cell(row: Mapping[str, Any]) -> dict[str, str]:
         "sign": SIGNS.get(row["verdict"], ""),
         "difference": "–" if number(row["difference"]) == "–" else f"{row['difference']:+.3f}",
         "interval": interval,
-        "p": number(row["p_holm"]),
+        "p": "p < 0.001" if row["p_holm"] < 0.0005 else f"p {number(row['p_holm'])}" if interval else "",
     }
 
 
