@@ -7,7 +7,7 @@ from forty encounters answers once, and is not outvoted by the thirty in which i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,16 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pelage.animals.agreement import BOTH
-from pelage.animals.clustering import Graph
 from pelage.animals.decisions import Decisions
-from pelage.animals.evidence import Evidence, count_comparable, possible_pairs, shown_sides, side_codes
+from pelage.animals.evidence import (
+    Evidence,
+    count_comparable,
+    possible_pairs,
+    shown_sides,
+    side_codes,
+    side_pairs,
+)
+from pelage.animals.graph import Contradiction, Graph
 from pelage.animals.units import NAMED, Units
 from pelage.catalogue.clocks import seconds_of
 
@@ -25,6 +32,7 @@ MUST, CANNOT, EVIDENCE, DECISION = "must", "cannot", "evidence", "decision"
 LINK_COLUMNS = ["unit", "other", "log_odds", "pairs", "query", "candidate", "kind", "filters"]
 COMPARED = "own encounter and opposite flanks left out"
 UNLISTED = "on no shortlist together"
+PEOPLE = "people: "
 EARTH_M = 6371008.8
 CLOCKS_S = 600.0
 """Seconds by which the clocks of two stations may differ."""
@@ -99,31 +107,87 @@ def count_asked(nodes: Nodes) -> tuple[int, int]:
     return count_comparable(shown[asked]), count_comparable(shown[asked], shown[~asked])
 
 
-def evidence_links(nodes: Nodes, pairs: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
-    """Return what photos say, a row of `LINK_COLUMNS` a pair of nodes, told of the units whose crops look most alike.
+@dataclass(frozen=True)
+class Shares:
+    """Log-odds by which pairs of a scope differ from those of practice (`Evidence.shift`).
 
-    Pairs of a unit and a name, and of two units, have each a share of their own (`Evidence.shift`). With them come
-    pairs that evidence ties in a chain though they stand on no shortlist together.
+    Attributes:
+        own: Of two nodes that nobody named.
+        name: Of such a one and a name.
+    """
+
+    own: float
+    name: float
+
+
+def shares_of(nodes: Nodes, pairs: pd.DataFrame, evidence: Evidence) -> Shares:
+    """Find how many pairs of nodes, and of nodes and names, show one animal.
 
     Args:
         nodes: As `nodes_of` returns them.
         pairs: As `side_pairs` returns them for `nodes`.
         evidence: What was learnt in practice.
     """
+    odds, own = evidence.log_odds(pairs), (pairs["first"].isin(nodes.asked) & pairs["second"].isin(nodes.asked))
+    listed = odds[own], odds[~own]
+    possible = count_asked(nodes)
+    return Shares(*(evidence.shift(some, most - len(some)) for some, most in zip(listed, possible, strict=True)))
+
+
+def evidence_links(nodes: Nodes, pairs: pd.DataFrame, evidence: Evidence, shares: Shares) -> pd.DataFrame:
+    """Return what photos say, a row of `LINK_COLUMNS` a pair of nodes, told of the units whose crops look most alike.
+
+    With them come pairs that evidence ties in a chain though they stand on no shortlist together.
+
+    Args:
+        nodes: As `nodes_of` returns them.
+        pairs: As `side_pairs` returns them for `nodes`.
+        evidence: What was learnt in practice.
+        shares: As `shares_of` returns them.
+    """
     unit = nodes.crops.set_index("crop_id")["unit"]
     asks = pairs["query"].map(unit).map(nodes.of_unit).isin(nodes.asked)
     query, candidate = pairs["query"].where(asks, pairs["candidate"]), pairs["candidate"].where(asks, pairs["query"])
-    odds = evidence.log_odds(pairs)
-    own = (pairs["first"].isin(nodes.asked) & pairs["second"].isin(nodes.asked)).to_numpy()
-    shifts = {}
-    for among, possible in zip((True, False), count_asked(nodes), strict=True):
-        listed = odds[own == among]
-        shifts[among] = evidence.shift(listed, possible - len(listed))
-        odds[own == among] += shifts[among]
+    own = pairs["first"].isin(nodes.asked) & pairs["second"].isin(nodes.asked)
+    odds = np.minimum(evidence.log_odds(pairs) + np.where(own, shares.own, shares.name), evidence.most)
     told = {"pairs": pairs["pairs"], "query": query, "candidate": candidate, "kind": EVIDENCE, "filters": COMPARED}
-    links = _links(query.map(unit), candidate.map(unit), np.minimum(odds, evidence.most), **told)
-    absent = {among: evidence.least + by for among, by in shifts.items()}
+    links = _links(query.map(unit), candidate.map(unit), odds, **told)
+    absent = {True: evidence.least + shares.own, False: evidence.least + shares.name}
     return pd.concat([links, _unlisted(nodes, links, absent)], ignore_index=True)
+
+
+def evidence_of_clusters(
+    labels: np.ndarray,
+    graph: Graph,
+    nodes: Nodes,
+    photo_pairs: pd.DataFrame,
+    evidence: Evidence,
+    shares: Shares,
+    links: pd.DataFrame,
+) -> pd.DataFrame:
+    """Return what photos and people say of pairs of clusters, `first`, `second`, `log_odds`, each pair once.
+
+    Args:
+        labels: `(N,)` cluster of each node of the graph.
+        graph: As `graph_of` returns it.
+        nodes, evidence, shares: As in `evidence_links`.
+        photo_pairs: `query, candidate, score`.
+        links: Among them those that people decided.
+    """
+    label = dict(zip(graph.names, map(int, labels), strict=True))
+    of_unit = {unit: label[member] for unit, member in nodes.member.items()}
+    pairs = side_pairs(photo_pairs, nodes.crops.assign(node=nodes.crops["unit"].map(of_unit).astype(str)))
+    named = {str(label[node]) for node in nodes.name}
+    name = pairs["first"].isin(named) | pairs["second"].isin(named)
+    odds = np.minimum(evidence.log_odds(pairs) + np.where(name, shares.name, shares.own), evidence.most)
+    photos = pd.DataFrame({"one": pairs["first"].astype(int), "two": pairs["second"].astype(int), "log_odds": odds})
+    decided = links[links["kind"] == DECISION]
+    people = pd.DataFrame({
+        "one": decided["unit"].map(of_unit), "two": decided["other"].map(of_unit), "log_odds": decided["log_odds"]
+    })  # fmt: skip
+    said = pd.concat([photos, people[people["one"] != people["two"]]])
+    said = said.assign(first=said[["one", "two"]].min(axis=1), second=said[["one", "two"]].max(axis=1))
+    return said.groupby(["first", "second"], as_index=False)["log_odds"].sum()
 
 
 def _shown(nodes: Nodes) -> tuple[np.ndarray, np.ndarray]:
@@ -157,23 +221,38 @@ def _unlisted(nodes: Nodes, links: pd.DataFrame, absent: Mapping[bool, float]) -
     return _links(*ends, np.where(asked[a] & asked[b], absent[True], absent[False]), kind=EVIDENCE, filters=UNLISTED)
 
 
-def in_graph(decisions: Decisions, nodes: Nodes) -> Decisions:
-    """Return decisions as they are of the nodes of a graph: what is said of any unit of a name is said of the name."""
-    links = decisions.links.assign(**{end: decisions.links[end].map(nodes.member) for end in ("unit", "other")})
-    links = links[links["unit"].notna() & links["other"].notna() & (links["unit"] != links["other"])]
-    seen: dict[tuple[str, str], tuple[str, ...]] = {}
-    for pair, who in decisions.seen.items():
-        if all(unit in nodes.member for unit in pair):
-            one, two = sorted(nodes.member[unit] for unit in pair)
-            seen[one, two] = tuple(sorted({*who, *seen.get((one, two), ())}))
-    return replace(decisions, links=links, seen=seen)
+def decision_links(decisions: Decisions, nodes: Nodes, links: pd.DataFrame) -> pd.DataFrame:
+    """Return what people decided, as rows of `LINK_COLUMNS`.
 
-
-def decision_links(decisions: Decisions) -> pd.DataFrame:
-    """Return what people decided on pairs, as rows of `LINK_COLUMNS`."""
+    Args:
+        decisions: Folded for the units of `nodes`.
+        nodes: As `nodes_of` returns them.
+        links: What else is known: that a unit is none of the known animals counts against each that it is linked to.
+    """
     said = decisions.links
-    voices = "people: " + said["for"].astype(str) + " for, " + said["against"].astype(str) + " against"
-    return _links(said["unit"], said["other"], said["log_odds"], kind=said["kind"], filters=voices)
+    voices = PEOPLE + said["for"].astype(str) + " for, " + said["against"].astype(str) + " against"
+    told = [_links(said["unit"], said["other"], said["log_odds"], kind=said["kind"], filters=voices)]
+    named = [links[end].map(nodes.of_unit).isin(nodes.name) for end in ("unit", "other")]
+    for unit, log_odds in decisions.new.items():
+        mine = [(links[end] == unit) & named[1 - place] for place, end in enumerate(("unit", "other"))]
+        others = pd.concat([links.loc[mine[0], "other"], links.loc[mine[1], "unit"]])
+        others = others[~others.map(nodes.of_unit).duplicated()]
+        kind = CANNOT if np.isinf(log_odds) else DECISION
+        own = pd.Series(unit, index=others.index)
+        told.append(_links(own, others, np.full(len(others), -log_odds), kind=kind, filters=PEOPLE + "a new animal"))
+    return pd.concat(told, ignore_index=True)
+
+
+def answered_pairs(decisions: Decisions, nodes: Nodes) -> dict[tuple[str, str], float]:
+    """Return what people said of pairs of a graph's nodes as log-odds, 0 where nobody could tell."""
+    said = dict.fromkeys(decisions.seen, 0.0)
+    said |= {(link.unit, link.other): link.log_odds for link in decisions.links.itertuples()}
+    total: dict[tuple[str, str], float] = {}
+    for (unit, other), log_odds in said.items():
+        if unit in nodes.member and other in nodes.member:
+            one, two = sorted((nodes.member[unit], nodes.member[other]))
+            total[one, two] = total.get((one, two), 0.0) + log_odds
+    return total
 
 
 def far_links(units: Units, nodes: Nodes, links: pd.DataFrame, places: pd.DataFrame, speed: float) -> pd.DataFrame:
@@ -225,6 +304,9 @@ def graph_of(units: Units, nodes: Nodes, links: pd.DataFrame) -> tuple[Graph, np
 
     Returns:
         A graph of the members of `nodes`, and `(N,)` sides, `both` of a name.
+
+    Raises:
+        Contradiction: A pair must be one animal, and must not.
     """
     table = units.table
     side = dict(zip(table["unit"], table["side"], strict=True))
@@ -236,6 +318,8 @@ def graph_of(units: Units, nodes: Nodes, links: pd.DataFrame) -> tuple[Graph, np
     certain = np.isinf(pairs["weight"])
     pairs = pairs[certain | ~certain.groupby([pairs["first"], pairs["second"]]).transform("any")]
     pairs = pairs.groupby(["first", "second"], as_index=False)["weight"].sum()
+    for torn in pairs[pairs["weight"].isna()].itertuples():  # one that must hold and must not
+        raise Contradiction(names[[torn.first, torn.second]], "these two must not be")
     named = np.array([name in nodes.name for name in names], bool)
     animal = np.where(named, np.cumsum(named) - 1, -1)
     sides = np.array([BOTH if own else side[name] for name, own in zip(names, named, strict=True)], dtype=object)
