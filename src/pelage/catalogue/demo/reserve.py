@@ -35,7 +35,7 @@ FENCE_M = 2000.0
 OFTEN = 0.95
 """Probability that the animal with most stations around it passes one on a patrol."""
 
-UNNAMED = 5
+UNNAMED = 6
 """One in so many days, the last ones: nobody has told yet who is on their photos."""
 
 RARE = 12
@@ -65,7 +65,7 @@ class Reserve:
 
     @property
     def unnamed_from(self) -> datetime:
-        """When the days begin whose photos are not named yet; there is none in a survey of fewer than three days."""
+        """When the days begin whose photos are not named yet; there is none in a survey of three days or fewer."""
         return START + timedelta(days=self.days - round(self.days / UNNAMED))
 
     @property
@@ -116,7 +116,7 @@ class Reserve:
     def operation(self) -> dict[Camera, list[Interval]]:
         """When each camera runs: from the first day to the last, but for three that did not.
 
-        One station falls silent for a sixth of the days; one camera of another is brought a fifth of the days later.
+        One station falls silent for a sixth of the days, and one camera of another is brought so much later.
         """
         running: dict[Camera, list[Interval]] = {}
         order = generator(self.seed, "demo", "silent").permutation(self.stations)
@@ -132,8 +132,8 @@ class Reserve:
                 fails = begin + timedelta(days=self.days // 3, hours=9.5)
                 for side in (0, 1):
                     running[station, side] = [(begin, fails), (fails + pause, over)]
-            if station == late and self.days >= UNNAMED:
-                running[station, 1] = [(begin + timedelta(days=self.days // UNNAMED), over)]
+            if station == late and pause:
+                running[station, 1] = [(begin + pause, over)]
         return running
 
     def runs(self, camera: Camera, time: datetime) -> bool:
