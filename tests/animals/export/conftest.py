@@ -42,7 +42,7 @@ UNITS = {
     ("rehearsal", "S1@1|right"): ["a1#0"],
 }
 INDIVIDUALS = [  # scope, unit, individual, answer, probability, decided_by, side
-    ("named", "S1@1|right", "L01", "named", "", "source", "right"),
+    ("named", "S1@1|right", "L01", "named", "1.0", "source", "right"),
     ("named", "S1@1|left", "L01", "named", "", "source", "left"),
     ("survey", "S1@2|left", "L01", "known", "0.97", "pelage", "left"),
     ("survey", "S2@1|left", "new-001", "new", "0.88", "Ana: B", "left"),

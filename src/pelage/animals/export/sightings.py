@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pelage.animals.histories import CANNOT_TELL
+from pelage.animals.histories import CANNOT_TELL, NAMED, SURVEY
 from pelage.common.tables import UNKNOWN
 
 NAMES = ["individual", "probability", "answer", "decided_by", "side"]
 """What is known of an animal; empty where nothing is."""
 
-SCOPES = ("named", "survey")
+SCOPES = (NAMED, SURVEY)
 """Units whose answers are results; those of the rehearsal are a test on photos that have names."""
 
 
@@ -30,6 +30,7 @@ def named_animals(
     """
     decided = individuals.loc[individuals["scope"].isin(SCOPES), ["scope", "unit", *NAMES]].copy()
     decided.loc[decided["answer"] == CANNOT_TELL, ["individual", "probability"]] = ""
+    decided.loc[decided["answer"] == NAMED, "probability"] = ""  # taken for certain, never judged
     told = unit_crops.merge(decided, on=["scope", "unit"])
     told = told.merge(detections[["crop_id", "image_id", "animal", "part"]], on="crop_id")
     told = told.assign(rank=2 * (told["individual"] == "") + (told["part"] != "flank"))
@@ -39,7 +40,7 @@ def named_animals(
     by_source = made["individual"].isna() & (animals["identity"] != UNKNOWN) & (animals["identity"] != "")
     known = {
         "individual": animals["identity"],
-        "answer": "named",
+        "answer": NAMED,
         "decided_by": "source",
         "side": animals["orientation"],
     }
