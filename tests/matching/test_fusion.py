@@ -16,6 +16,7 @@ from pelage.matching.fusion import (
     by_identity,
     candidates,
     fit_fusion,
+    fit_listwise,
     fit_pool,
     fuse,
     in_own_order,
@@ -89,7 +90,7 @@ def rankings_of(pairs, methods):
     return tables
 
 
-def test_candidates_are_each_method_in_its_own_order_the_pool_and_the_mean():
+def test_candidates_are_each_method_in_its_own_order_and_what_combines_them():
     pairs, identity = named_pairs(5)
     tables = rankings_of(pairs, ["global", "local"])
     tables["local"]["score"] = tables["local"]["score"].round(0)  # many ties
@@ -271,3 +272,35 @@ def test_a_single_methods_probabilities_rise_with_its_scores_to_the_last():
         (np.diff(kept) > 1e-8).all() and np.abs(kept - plateau).max() <= 0.002 and (kept >= 0).all() and kept.max() <= 1
     )
     assert in_own_order(np.full(3, 0.5), np.ones(3), np.ones(3)).tolist() == [0.5] * 3
+
+
+def test_listwise_of_one_right_and_one_wrong_candidate_is_a_logistic_regression_of_their_difference():
+    rng = np.random.default_rng(3)
+    queries = 400
+    right, wrong = rng.normal(0.6, 1, (queries, 2)), rng.normal(0, 1, (queries, 2))
+    odds = np.stack([right, wrong], 1).reshape(-1, 2)
+    same, query = np.tile([True, False], queries), np.repeat(np.arange(queries), 2)
+    apart = np.r_[right - wrong, wrong - right]
+    reference = LogisticRegression(fit_intercept=False, C=np.inf).fit(apart, np.repeat([1, 0], queries))
+    np.testing.assert_allclose(fit_listwise(odds, same, query), reference.coef_[0], atol=0.01)
+
+
+def test_listwise_asks_nothing_of_what_all_candidates_of_a_query_share():
+    pairs, same, _ = synthetic(6)
+    odds = np.c_[pairs["global"], np.repeat(np.random.default_rng(1).normal(0, 50, 240), 10)]
+    weights = fit_listwise(odds, same, pairs["query"].to_numpy(), free=1)
+    alone = fit_listwise(odds[:, :1], same, pairs["query"].to_numpy())
+    assert weights[0] == pytest.approx(alone[0], rel=1e-3) and weights[1] == pytest.approx(0, abs=1e-3)
+
+
+def test_listwise_keeps_the_very_sure_above_the_sure():
+    """A local score of 60 and one of 12 are both all but certain; what a weaker method says does not turn them."""
+    rng = np.random.default_rng(8)
+    count = 4000
+    same = rng.random(count) < 0.1
+    local = np.where(same, rng.gamma(4, 8, count), rng.gamma(1.5, 1.5, count))
+    pairs = pd.DataFrame({"query": np.repeat(np.arange(400), 10), "local": local, "global": rng.normal(same * 1.0, 1)})
+    asked = pd.DataFrame({"local": [60.0, 14.0], "global": [0.0, 1.0]})
+    listwise = fit_fusion(pairs, same, np.ones(count), ["local", "global"], "logistic", rule="listwise")
+    evidence = listwise.evidence(asked)
+    assert evidence[0] > evidence[1]
