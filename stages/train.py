@@ -20,6 +20,7 @@ from pelage.model.embedder import save_model
 from pelage.split.protocols import protocol_sets, read_split
 from pelage.training.checkpoint import Checkpoint, fingerprint
 from pelage.training.dataset import training_data
+from pelage.training.learner import as_it_is
 from pelage.training.loop import train
 from pelage.training.summary import history_table, over_seeds, summary
 from pelage.training.umap import umap_table
@@ -51,12 +52,15 @@ def main() -> None:
     if not world.first:
         return
 
+    state = {}
+    if data is None and tensors is not None and not variant.train["epochs"]:
+        state, told = as_it_is(variant, tensors), f"{told}; train.epochs is 0, so its weights are taken as they are"
     summaries = {seed: summary(data, trained, told) for seed, trained in runs.items()}
     numbers = over_seeds(list(summaries.values()))
     with fresh_folder(Path(f"data/models/{variant.name}")) as folder:
         for seed, trained in runs.items():
             about = {**asdict(trainings[seed]), **summaries[seed]}
-            save_model(folder / f"{seed}.safetensors", trained.state if trained else {}, about)
+            save_model(folder / f"{seed}.safetensors", trained.state if trained else state, about)
     first = runs[min(runs)]
     write_table(Path(f"plots/training/{variant.name}.csv"), history_table(runs))
     write_parquet(Path(f"data/umap/{variant.name}.parquet"), umap_table(data, first.pictures if first else {}))

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from pelage.animals.export import FORMATS, POPULATIONS
 from pelage.common.errors import PelageError
 
 ABOUT = """\
@@ -62,9 +63,29 @@ def pivot(asked: argparse.Namespace) -> None:
     print(import_module("pelage.report.pivot").compared(asked.revision))
 
 
+def review(asked: argparse.Namespace) -> None:
+    """Decide who is who: what to decide next, decisions by hand or from a table."""
+    asked.step(asked)
+
+
 def readme(_: argparse.Namespace) -> None:
     """Write the numbers of README.md and docs/ anew."""
     import_module("pelage.report.readme").renew()
+
+
+def export(asked: argparse.Namespace) -> None:
+    """Write who was seen where and when in the files of other tools."""
+    from pelage.animals.export.run import DATA, Wish, run_export
+    from pelage.common.params import read_params
+    from pelage.common.tables import read_table
+    from pelage.report.camera_counts import with_people
+
+    coordinates = not asked.no_coordinates
+    wish = Wish(
+        asked.format, Path(asked.to), asked.round_coordinates, coordinates, asked.time_zone, asked.copy_photos,
+        asked.population,
+    )  # fmt: skip
+    print(run_export(wish, read_params(), with_people(read_table(DATA / "rejected" / "detect.csv"))))
 
 
 def times(_: argparse.Namespace) -> None:
@@ -114,7 +135,34 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("-A", "--all-commits", action="store_true", help="those of older commits, too")
     added = command(pivot, """pelage pivot origin/main       methods in rows, what changed in brackets""")
     added.add_argument("revision", nargs="?", default="HEAD", help="a commit, branch or tag (default: the last commit)")
+    added = command(
+        review,
+        """pelage review list                                  what to decide next
+        pelage review decide same CROP CROP --reviewer Ana    the two crops show one animal
+        pelage review decide is CROP --name L07 --reviewer Ana
+        pelage review import decisions.csv --reviewer Ana     a table with a decision a row
+        pelage review check                                   what in the journal does not fit""",
+    )
+    import_module("pelage.review.command").add_commands(added)
     command(readme, "pelage readme")
+    added = command(
+        export,
+        """pelage export camtrap-dp --to ../leopards --round-coordinates 2
+        pelage export secr --to ../leopards-secr --population left
+        pelage export mark --to ../leopards-mark""",
+    )
+    added.add_argument("format", choices=FORMATS)
+    added.add_argument("--to", required=True, metavar="FOLDER", help="a new folder, or one with a former export")
+    places = added.add_mutually_exclusive_group()
+    places.add_argument(
+        "--round-coordinates", type=int, choices=range(7), metavar="N", help="to N decimals of a degree"
+    )
+    places.add_argument("--no-coordinates", action="store_true", help="refuse formats that tell where stations are")
+    added.add_argument("--time-zone", default="", metavar="ZONE", help="of the cameras' clocks: =-03:00, Asia/Dhaka")
+    added.add_argument(
+        "--copy-photos", action="store_true", help="copy the photos, too (camtrap-dp, wildlife-datasets)"
+    )
+    added.add_argument("--population", choices=POPULATIONS, default="linked", help="whose captures (default: linked)")
     command(times, "pelage times")
     return made
 

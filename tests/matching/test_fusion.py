@@ -16,7 +16,9 @@ from pelage.matching.fusion import (
     by_identity,
     candidates,
     fit_fusion,
+    fit_listwise,
     fit_pool,
+    fuse,
     in_own_order,
     join_scores,
     learn_fusion,
@@ -88,11 +90,8 @@ def rankings_of(pairs, methods):
     return tables
 
 
-def test_candidates_are_each_method_in_its_own_order_the_pool_and_the_mean():
-    pairs, same, asked = synthetic(5, queries=60)
-    pairs["candidate"] = pairs["query"] + " " + pairs["candidate"]
-    identity = pd.Series(asked, pairs["query"]).groupby(level=0).first()
-    identity = pd.concat([identity, pd.Series(np.where(same, asked, "other"), pairs["candidate"])])
+def test_candidates_are_each_method_in_its_own_order_and_what_combines_them():
+    pairs, identity = named_pairs(5)
     tables = rankings_of(pairs, ["global", "local"])
     tables["local"]["score"] = tables["local"]["score"].round(0)  # many ties
     tables["local"] = rank_pairs(tables["local"], 99)
@@ -110,6 +109,34 @@ def test_candidates_are_each_method_in_its_own_order_the_pool_and_the_mean():
     near = mean.curves["global"](np.array([0.9, 0.9]))
     far = mean.curves["local"](np.array([2.0]))[0]
     np.testing.assert_allclose(mean.evidence(scores), [(near[0] + far) / 2, near[1] / 2])
+
+
+def named_pairs(seed: int) -> tuple[pd.DataFrame, pd.Series]:
+    """Return pairs of 60 queries, each with candidates of its own, and the individual by name of query or candidate."""
+    pairs, same, asked = synthetic(seed, queries=60)
+    pairs["candidate"] = pairs["query"] + " " + pairs["candidate"]
+    identity = pd.Series(asked, pairs["query"]).groupby(level=0).first()
+    return pairs, pd.concat([identity, pd.Series(np.where(same, asked, "other"), pairs["candidate"])])
+
+
+def test_what_evidence_is_learnt_on_is_scored_by_a_fusion_of_other_individuals():
+    pairs, identity = named_pairs(6)
+    asked = pd.concat([pairs.assign(protocol=name) for name in ("validation", "practice", "survey")])
+    made = fuse(rankings_of(asked, ["global", "local"]), identity, 40, "logistic", 1)
+    score = made.pairs.pivot(index=["query", "candidate"], columns="protocol", values="score")
+    assert made.held_out and (score["practice"] == score["validation"]).all()
+    assert (score["survey"] != score["validation"]).mean() > 0.9, "the survey is scored by the fusion of all of them"
+    assert (made.pairs.loc[made.pairs["learnt"], "protocol"] == "validation").all()
+
+
+def test_where_it_is_asked_who_is_who_each_pair_speaks_for_itself():
+    pairs, identity = named_pairs(7)
+    both = pd.concat([pairs, pairs.assign(protocol="rehearsal")])
+    made = fuse(rankings_of(both, ["global", "local"]), identity, 40, "logistic", 3)
+    judged, alone = (made.pairs[made.pairs["protocol"] == name] for name in ("validation", "rehearsal"))
+    single = replace(made.fusion, photos=1)
+    np.testing.assert_allclose(made.fusion.evidence(alone), single.evidence(alone))
+    assert (made.fusion.evidence(judged) > single.evidence(judged)).any()
 
 
 def test_weights_are_those_of_a_logistic_regression():
@@ -208,6 +235,8 @@ def test_identities_of_pairs():
         pd.DataFrame({"query": ["x", "x"], "candidate": ["y", "z"]}), pd.Series({"x": "Ayo", "y": "Ayo", "z": "Bo"})
     )
     assert asked.tolist() == ["Ayo", "Ayo"] and same.tolist() == [True, False]
+    nobody = by_identity(pd.DataFrame({"query": ["x"], "candidate": ["y"]}), dict.fromkeys("xy", "unknown"))
+    assert nobody[1].tolist() == [False], "two that nobody named are not the same for that"
 
 
 def test_what_is_fused_is_read():
@@ -238,8 +267,40 @@ def test_the_best_photos_of_an_individual_speak_together():
 def test_a_single_methods_probabilities_rise_with_its_scores_to_the_last():
     own = np.array([-3.0, 0.0, 1.0, 2.0, 12.0, 60.0, 61.0, 80.0])
     plateau = np.array([0.01, 0.01, 0.4, 0.9, 0.9975, 0.9975, 0.9975, 0.9975])
-    kept = in_own_order(plateau, own)
+    kept = in_own_order(plateau, own, own)
     assert (
         (np.diff(kept) > 1e-8).all() and np.abs(kept - plateau).max() <= 0.002 and (kept >= 0).all() and kept.max() <= 1
     )
-    assert in_own_order(np.full(3, 0.5), np.ones(3)).tolist() == [0.5] * 3
+    assert in_own_order(np.full(3, 0.5), np.ones(3), np.ones(3)).tolist() == [0.5] * 3
+
+
+def test_listwise_of_one_right_and_one_wrong_candidate_is_a_logistic_regression_of_their_difference():
+    rng = np.random.default_rng(3)
+    queries = 400
+    right, wrong = rng.normal(0.6, 1, (queries, 2)), rng.normal(0, 1, (queries, 2))
+    odds = np.stack([right, wrong], 1).reshape(-1, 2)
+    same, query = np.tile([True, False], queries), np.repeat(np.arange(queries), 2)
+    apart = np.r_[right - wrong, wrong - right]
+    reference = LogisticRegression(fit_intercept=False, C=np.inf).fit(apart, np.repeat([1, 0], queries))
+    np.testing.assert_allclose(fit_listwise(odds, same, query), reference.coef_[0], atol=0.01)
+
+
+def test_listwise_asks_nothing_of_what_all_candidates_of_a_query_share():
+    pairs, same, _ = synthetic(6)
+    odds = np.c_[pairs["global"], np.repeat(np.random.default_rng(1).normal(0, 50, 240), 10)]
+    weights = fit_listwise(odds, same, pairs["query"].to_numpy(), free=1)
+    alone = fit_listwise(odds[:, :1], same, pairs["query"].to_numpy())
+    assert weights[0] == pytest.approx(alone[0], rel=1e-3) and weights[1] == pytest.approx(0, abs=1e-3)
+
+
+def test_listwise_keeps_the_very_sure_above_the_sure():
+    """A local score of 60 and one of 12 are both all but certain; what a weaker method says does not turn them."""
+    rng = np.random.default_rng(8)
+    count = 4000
+    same = rng.random(count) < 0.1
+    local = np.where(same, rng.gamma(4, 8, count), rng.gamma(1.5, 1.5, count))
+    pairs = pd.DataFrame({"query": np.repeat(np.arange(400), 10), "local": local, "global": rng.normal(same * 1.0, 1)})
+    asked = pd.DataFrame({"local": [60.0, 14.0], "global": [0.0, 1.0]})
+    listwise = fit_fusion(pairs, same, np.ones(count), ["local", "global"], "logistic", rule="listwise")
+    evidence = listwise.evidence(asked)
+    assert evidence[0] > evidence[1]

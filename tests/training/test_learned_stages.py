@@ -8,14 +8,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from ruamel.yaml import YAML
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from pelage.common.errors import PelageError
+from pelage.common.files import write_json
 from pelage.common.images import write_png
 from pelage.common.params import read_params
-from pelage.common.tables import crop_file, write_table
+from pelage.common.tables import crop_file, read_table, write_table
 from pelage.matching.rankings import empty_rankings
+from pelage.model.backbone import create_backbone
+from pelage.split.protocols import ASKED
 from pelage.training import loop
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +37,10 @@ def survey(tmp_path, monkeypatch):
             pixels = rng.integers(0, 256, (24, 40, 4), np.uint8) // 2 + 20 * label
             write_png(tmp_path / "data/views/crop_edge/flank" / crop_file(f"{image}#0"), pixels.astype(np.uint8))
             rows.append((f"{image}#0", image, f"i{label}", f"i{label}:left", image, subset, label < 4))
-    rows.append(("u#0", "u", "unknown", "unknown:left", "u", "none", False))
+    write_png(tmp_path / "data/views/crop_edge/flank" / crop_file("u#0"), np.full((24, 40, 4), 99, np.uint8))
+    rows.append(("u#0", "u", "unknown", "unknown", "u", "survey", False))
+    for name, asked in (("tiny", ASKED), ("faces", ())):
+        write_json(tmp_path / f"data/asked/{name}.json", list(asked))
     columns = ["crop_id", "image_id", "identity", "label", "encounter", "subset", "known"]
     split = pd.DataFrame(rows, columns=columns)
     split = split.assign(group=split["encounter"], place="", night="")
@@ -89,11 +97,19 @@ def test_from_crops_to_rankings_and_the_same_bytes_again(survey, monkeypatch):
         len(best) == 8 and best.items() <= metrics.items() and best["val_flank_map"] == history["val_flank_map"].max()
     )
     embeddings = pd.read_parquet("data/embeddings/tiny/1.parquet")
-    assert "u#0" not in set(embeddings["crop_id"]) and len(embeddings) == 20
+    assert "u#0" in set(embeddings["crop_id"]) and len(embeddings) == 21
     np.testing.assert_allclose(np.linalg.norm(np.stack(embeddings["embedding"]), axis=1), 1, rtol=1e-5)
     rankings = pd.read_parquet("data/rankings/tiny/1.parquet")
     counts = rankings.groupby("protocol")["query"].nunique().to_dict()
-    assert counts == {"validation": 4, "pseudo_novel": 4, "closed": 4, "open": 8, "disjoint": 4}
+    judged = {"validation": 4, "pseudo_novel": 4, "closed": 4, "open": 8, "disjoint": 4}
+    assert counts == judged | {"practice": 4, "rehearsal": 8, "survey": 1}
+
+    write_json(Path("data/asked/tiny.json"), [])
+    for name in ("embed", "search"):
+        stage(name, "tiny", monkeypatch)
+    assert "u#0" not in set(pd.read_parquet("data/embeddings/tiny/1.parquet")["crop_id"]), "nobody asks this network"
+    alone = pd.read_parquet("data/rankings/tiny/1.parquet")
+    pd.testing.assert_frame_equal(alone, rankings[rankings["protocol"].isin(list(judged))])
 
 
 def test_a_further_seed_is_the_only_one_that_is_trained(survey, monkeypatch):
@@ -123,6 +139,7 @@ def test_a_further_seed_is_the_only_one_that_is_trained(survey, monkeypatch):
     for folder in ("models", "embeddings", "rankings"):
         one, other = (path.read_bytes() for path in sorted(Path("data", folder, "tiny").iterdir()))
         assert one != other
+    assert "survey" not in set(pd.read_parquet("data/rankings/tiny/10.parquet")["protocol"]), "one seed is asked"
     metrics, rows = json.loads(Path("data/numbers/train/tiny.json").read_text()), pd.read_csv("plots/training/tiny.csv")
     best = rows.loc[rows.groupby("seed")["val_flank_map"].idxmax()]
     assert metrics["seeds"] == 2 and metrics["photos"] == first["photos"]
@@ -154,6 +171,26 @@ def test_a_part_without_crops_is_told_and_leaves_empty_outputs(survey, monkeypat
     embeddings = pd.read_parquet("data/embeddings/faces/1.parquet")
     assert list(embeddings.columns) == ["crop_id", "embedding"] and len(embeddings) == 0
     pd.testing.assert_frame_equal(pd.read_parquet("data/rankings/faces/1.parquet"), empty_rankings())
+
+
+def test_weights_that_are_taken_as_they_are_need_nothing_to_learn_from(survey, monkeypatch):
+    torch.manual_seed(5)
+    save_file(create_backbone("test_efficientnet", 3).state_dict(), "weights.safetensors")
+    split = read_table(Path("data/split.csv"))
+    nobody = {"subset": "survey", "identity": "unknown", "label": "unknown", "known": "false", "gallery": "false"}
+    write_table(Path("data/split.csv"), split.assign(**nobody))
+    survey["model"] |= {"weights": "weights.safetensors", "depth": 0}
+    survey["train"] |= {"epochs": 0}
+    save_params(survey)
+    for name in ("train", "embed", "search"):
+        stage(name, "tiny", monkeypatch)
+    told = json.loads(Path("data/numbers/train/tiny.json").read_text())
+    assert not told["trained"] and told["reason"].endswith("train.epochs is 0, so its weights are taken as they are")
+    rankings = pd.read_parquet("data/rankings/tiny/1.parquet")
+    assert rankings["protocol"].unique().tolist() == ["survey"] and rankings["query"].nunique() == 21
+    given, taken = (load_file(file) for file in ("weights.safetensors", "data/models/tiny/1.safetensors"))
+    edges = "backbone.conv_stem.weight"  # which has a channel more
+    assert all(torch.equal(tensor, given[name[9:]]) for name, tensor in taken.items() if name != edges)
 
 
 def test_what_is_wrong_is_told_before_anything_is_written(survey, monkeypatch):

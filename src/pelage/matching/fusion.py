@@ -6,9 +6,9 @@ their log-odds are added up, each with a weight that is learnt from validation p
 Genest and Zidek, Statistical Science 1986): a method that says nothing new gets none. An individual with several photos
 may be judged by the best of them together; what comes out is calibrated once more, which changes no order.
 
-A fusion may lose against the best of its methods. So that method alone, the pool and WildFusion's own mean are
-candidates, each asked validation queries with what it learnt from other individuals (`candidates`); `choice` leaves the
-best method only for what is better by more than chance.
+A fusion may lose against the best of its methods. So that method alone, the pool, the same sum learnt query by query
+(`fit_listwise`) and WildFusion's own mean are candidates, each asked validation queries with what it learnt from other
+individuals (`candidates`); `choice` leaves the best method only for what is better by more than chance.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import expit, logit
+from threadpoolctl import threadpool_limits
 
-from pelage.common.tables import read_parquet
+from pelage.common.tables import UNKNOWN, read_parquet
 from pelage.matching.calibration import Curve, fit_curve, folds_by
 from pelage.matching.rankings import PAIR, drop_opposite, rank_pairs, ranking_files
-from pelage.split.protocols import PSEUDO_NOVEL
+from pelage.split.protocols import ASKED, PRACTICE, PSEUDO_NOVEL
 
 LEAST_INDIVIDUALS = 5
 """Individuals with pairs of the same animal from which on probabilities are fitted; fewer say nothing of others."""
@@ -35,15 +36,21 @@ DOUBT = 0.2
 none can veto what another has found. Chosen on validation pairs of the demo and of nyalas: 0 to 0.3 name equally many,
 and more doubt gives a higher mean average precision, up to about here."""
 
+LITTLE_DOUBT = 0.001
+"""The same where the weights are learnt query by query: what is very sure shall stay above what is sure."""
+
 PULL = 1e-3
 """Strength of the pull to equal weights, beside a mean log-likelihood."""
 
 OWN_SHARE = 0.002
 """Share of a single method's own score in its probability."""
 
-POOL, MEAN = "pool", "mean"
-COMBINED = (POOL, MEAN)
-"""Rules by which several methods rank together: the pool of log-odds, and WildFusion's mean of isotonic curves."""
+POOL, LISTWISE, MEAN = "pool", "listwise", "mean"
+COMBINED = (POOL, LISTWISE, MEAN)
+"""Rules by which several methods rank together: the pool of log-odds, the same sum with weights that put the right
+candidates of a query before its wrong ones, and WildFusion's mean of isotonic curves."""
+
+DOUBTS = {POOL: DOUBT, LISTWISE: LITTLE_DOUBT}
 
 RANK_OFFSET = 60
 RECIPROCAL_RANK = "reciprocal rank"
@@ -57,13 +64,14 @@ class Fusion:
     Attributes:
         curves: By method.
         weights: By method, of its log-odds, not negative.
-        intercept: Log-odds of a pair that no method scored.
+        intercept: Log-odds of a pair that no method scored, but for `absent`.
         base_rate: Share of the same animal among the pairs that the curves were fitted on.
         outer: From the evidence to the fused probability.
         photos: Best photos of an individual whose probabilities are added up, see `add_up_photos`.
         absent: By method, change of the log-odds where it did not score the pair: that a pair came on no shortlist of
             its says something, too.
-        mean: The mean of the probabilities takes the place of the pool, a missing one counting 0 (WildFusion).
+        rule: One of `COMBINED`; `MEAN` takes the mean of the probabilities in the place of the pool, a missing one
+            counting 0 (WildFusion).
     """
 
     curves: Mapping[str, Curve]
@@ -73,7 +81,7 @@ class Fusion:
     outer: Curve
     photos: int = 1
     absent: Mapping[str, float] = field(default_factory=dict)
-    mean: bool = False
+    rule: str = POOL
 
     def evidence(self, scores: pd.DataFrame) -> np.ndarray:
         """Return the pooled probabilities, photos added up, `(P,)`, by which pairs are ranked.
@@ -82,10 +90,10 @@ class Fusion:
             scores: P pairs, one column a method; with several `photos` also `protocol`, `query` and the candidate's
                 `identity`, and all pairs of a query.
         """
-        if self.mean:
+        if self.rule == MEAN:
             pooled = mean_probability(self.curves, scores)
         else:
-            odds = log_odds(self.curves, scores, self.base_rate)
+            odds = log_odds(self.curves, scores, self.base_rate, DOUBTS[self.rule])
             total = odds @ np.array([self.weights[method] for method in self.curves]) + self.intercept
             missing = scores[list(self.curves)].isna().to_numpy(float)
             pooled = expit(total + missing @ np.array([self.absent.get(method, 0.0) for method in self.curves]))
@@ -96,21 +104,22 @@ class Fusion:
         return self.outer(self.evidence(scores))
 
 
-def log_odds(curves: Mapping[str, Curve], scores: pd.DataFrame, base_rate: float) -> np.ndarray:
+def log_odds(curves: Mapping[str, Curve], scores: pd.DataFrame, base_rate: float, doubt: float = DOUBT) -> np.ndarray:
     """Return by how much each method's score changes the log-odds that a pair shows the same animal, `(P, M)`.
 
-    A missing score (NaN) is evidence of nothing, so it changes nothing: 0. Others are believed but for `DOUBT`.
+    A missing score (NaN) is evidence of nothing, so it changes nothing: 0. Others are believed but for `doubt`.
 
     Args:
         curves: By method, M of them.
         scores: P pairs, one column a method.
         base_rate: Share of the same animal among all pairs.
+        doubt: Chance that a method's score says nothing about a pair.
     """
     odds = np.zeros((len(scores), len(curves)))
     for column, (method, curve) in enumerate(curves.items()):
         score = scores[method].to_numpy(float)
         seen = ~np.isnan(score)
-        odds[seen, column] = logit((1 - DOUBT) * curve(score[seen]) + DOUBT * base_rate) - logit(base_rate)
+        odds[seen, column] = logit((1 - doubt) * curve(score[seen]) + doubt * base_rate) - logit(base_rate)
     return odds
 
 
@@ -152,6 +161,48 @@ def fit_pool(odds: np.ndarray, same: np.ndarray, weight: np.ndarray, free: int =
     return best[:-1], float(best[-1])
 
 
+def fit_listwise(odds: np.ndarray, same: np.ndarray, query: np.ndarray, free: int = 0) -> np.ndarray:
+    """Return the weights `(M,)` of the methods' log-odds, none negative, under which right candidates come first.
+
+    Of each query, the chance that a draw among its candidates, each as likely as the exponential of its sum, is a right
+    one: a conditional logit (McFadden, 1974; ListNet of Cao et al., ICML 2007, has the same top-one chance). Unlike
+    `fit_pool`, it asks nothing of a query that is the same for all its candidates, nor of queries without a right one.
+    It is pulled a little to equal weights, as that is.
+
+    Args:
+        odds: `(P, M)` as `log_odds` returns them, and whatever else is known of a pair.
+        same: `(P,)` bool.
+        query: `(P,)` which query a pair is of.
+        free: Number of last columns whose weights may be negative, and are pulled to 0.
+    """
+    codes = np.unique(query.astype(str), return_inverse=True)[1]
+    asked = np.bincount(codes, weights=same) > 0
+    used = asked[codes]
+    odds, same, codes = odds[used], same[used], np.unique(codes[used], return_inverse=True)[1]
+    methods, count = odds.shape[1] - free, max(int(asked.sum()), 1)
+    equal = np.repeat([1 / methods, 0.0], [methods, free])
+
+    def share(total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the logarithm of the sum of exponentials of each query, and each pair's share in it."""
+        peak = np.full(count, -np.inf)
+        np.maximum.at(peak, codes, total)
+        peak = np.where(np.isfinite(peak), peak, 0.0)
+        grown = np.exp(total - peak[codes])
+        whole = np.bincount(codes, weights=grown, minlength=count)
+        return peak + np.log(whole), grown / whole[codes]
+
+    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+        total = odds @ values
+        everyone, chance = share(total)
+        right, of_right = share(np.where(same, total, -np.inf))
+        away = values - equal
+        slope = odds.T @ (chance - of_right) / count + 2 * PULL * away
+        return float((everyone - right).sum() / count + PULL * away @ away), slope
+
+    bounds = [(0, None)] * methods + [(None, None)] * free
+    return minimize(loss, equal, jac=True, method="L-BFGS-B", bounds=bounds).x
+
+
 def add_up_photos(score: np.ndarray, pairs: pd.DataFrame, photos: int) -> np.ndarray:
     """Give the best photo of each individual the sum of the scores of its best photos, `(P,)`.
 
@@ -177,17 +228,17 @@ def fit_fusion(
     methods: Sequence[str],
     kind: str,
     photos: int = 1,
-    mean: bool = False,
+    rule: str = POOL,
 ) -> Fusion:
     """Fit the curve of each method on the pairs that it scored, then their weights, and the outer curve, on all.
 
     Args:
-        scores: P pairs, one column a method, NaN where it has no score.
+        scores: P pairs, one column a method, NaN where it has no score; for `LISTWISE` also `query`.
         same: `(P,)` bool, the pair shows the same animal.
         weight: `(P,)` what each pair counts.
         methods: Columns of `scores`.
         kind: One of `calibration.KINDS`, of the methods' curves; the outer one is logistic, for it must rise.
-        photos, mean: See `Fusion`.
+        photos, rule: See `Fusion`.
 
     Raises:
         PelageError: Pairs of the same animal or of different ones are missing.
@@ -198,13 +249,17 @@ def fit_fusion(
         seen = scores[method].notna().to_numpy()
         curves[method] = fit_curve(scores[method].to_numpy()[seen], same[seen], weight[seen], kind)
     base_rate = float(np.average(same, weights=weight))
-    given, absent, intercept = np.full(len(curves), 1 / len(curves)), np.zeros(len(curves)), 0.0
-    if not mean:
-        known = np.c_[log_odds(curves, scores, base_rate), scores[list(methods)].isna().to_numpy(float)]
-        weights, intercept = fit_pool(known, same, weight, free=len(curves))
+    given, absent, intercept = np.full(len(curves), 1 / len(curves)), np.zeros(len(curves)), float(logit(base_rate))
+    if rule != MEAN:
+        missing = scores[list(methods)].isna().to_numpy(float)
+        known = np.c_[log_odds(curves, scores, base_rate, DOUBTS[rule]), missing]
+        if rule == LISTWISE:
+            weights = fit_listwise(known, same, scores["query"].to_numpy(), free=len(curves))
+        else:
+            weights, intercept = fit_pool(known, same, weight, free=len(curves))
         given, absent = np.split(weights, 2)
     told = [dict(zip(methods, map(float, values), strict=True)) for values in (given, absent)]
-    inner = Fusion(curves, told[0], intercept, base_rate, np.asarray, photos, told[1], mean)
+    inner = Fusion(curves, told[0], intercept, base_rate, np.asarray, photos, told[1], rule)
     return replace(inner, outer=fit_curve(inner.evidence(scores), same, weight, "logistic"))
 
 
@@ -215,9 +270,9 @@ class Fused:
     Attributes:
         pairs: Those of `join_scores` with the candidate's `identity`, whether it is the `same` as the query's, whether
             the pair was `learnt` from, the `score`, a probability (or a sum of reciprocal ranks where there is no
-            fusion), and the `order` by which it ranks. Pairs of validation queries, pseudo-novel ones too, are scored
-            by a fusion of other individuals where there are enough, so that neither a threshold nor a choice between
-            rules rests on scores that were fitted to it.
+            fusion), and the `order` by which it ranks. Pairs of validation queries, in all protocols that they ask
+            in, are scored by a fusion of other individuals where there are enough, so that neither a threshold, nor a
+            choice between rules, nor what is learnt from these scores rests on what was fitted to it.
         fusion: None where there was nothing to calibrate on.
         held_out: Whether validation pairs are scored in this way.
     """
@@ -239,37 +294,42 @@ def fuse(
     shortlist: int,
     kind: str,
     photos: int,
-    mean: bool = False,
+    rule: str = POOL,
 ) -> Fused:
     """Fuse methods: learn on the first candidates of validation queries, then score all pairs.
 
-    A single method keeps its own order, to the last tie.
+    A single method keeps its own order, to the last tie. Photos of one individual are added up where methods are
+    judged; where it is asked who is who, each pair speaks for itself.
 
     Args:
         rankings: Tables of `rankings_table`, by method.
         identity: Individual by crop id.
         shortlist: First candidates of each method and validation query that are learnt from.
-        kind, photos, mean: As in `fit_fusion`.
+        kind, photos, rule: As in `fit_fusion`.
     """
     methods = list(rankings)
     pairs = join_scores(rankings)
     asked, same = by_identity(pairs, identity)
     learnt = ((pairs["protocol"] == "validation") & (pairs["nearest"] <= shortlist)).to_numpy()
-    pairs = pairs.assign(identity=pairs["candidate"].map(identity), same=same, learnt=learnt)
-    fusion, others = learn_fusion(pairs[learnt], same[learnt], asked[learnt], methods, kind, photos, mean)
+    alone = pairs["protocol"].isin(ASKED)
+    whose = pairs["candidate"].map(identity).mask(alone, pairs["candidate"])
+    pairs = pairs.assign(identity=whose, same=same, learnt=learnt)
+    with threadpool_limits(1):  # a few numbers are fitted: threads would wait for one another
+        fusion, others = learn_fusion(pairs[learnt], same[learnt], asked[learnt], methods, kind, photos, rule)
     score = fusion.probability(pairs) if fusion else reciprocal_rank(pairs, methods)
-    of_validation = pairs["protocol"].isin(["validation", PSEUDO_NOVEL]).to_numpy()
+    of_validation = pairs["protocol"].isin(["validation", PSEUDO_NOVEL, PRACTICE]).to_numpy()
     for individuals, fitted in others:
         own = of_validation & np.isin(asked.astype(str), individuals)
         score[own] = fitted.probability(pairs[own])
     if fusion and len(methods) == 1:
-        score = in_own_order(score, pairs[methods[0]].to_numpy())
+        own = pairs[methods[0]].to_numpy()
+        score = in_own_order(score, own, own[learnt])
     score = score.round(9)
     order = pairs[methods[0]].to_numpy() if len(methods) == 1 else score
     return Fused(pairs.assign(score=score, order=order), fusion, bool(others))
 
 
-def in_own_order(probability: np.ndarray, own: np.ndarray) -> np.ndarray:
+def in_own_order(probability: np.ndarray, own: np.ndarray, learnt: np.ndarray) -> np.ndarray:
     """Let a single method's probabilities, which end on a plateau, rise with its scores to the last, `(P,)`.
 
     What is sure is told apart by how sure it is, so that a line to new animals can be drawn there. Nothing changes by
@@ -278,8 +338,9 @@ def in_own_order(probability: np.ndarray, own: np.ndarray) -> np.ndarray:
     Args:
         probability: `(P,)`, never falling with `own`.
         own: `(P,)` the method's scores.
+        learnt: `(L,)` those of the pairs that were learnt from, whose middle and spread are the scale.
     """
-    low, middle, high = np.quantile(own, [0.1, 0.5, 0.9])
+    low, middle, high = np.quantile(learnt, [0.1, 0.5, 0.9])
     away = (own - middle) / max(high - low, 1e-9)
     return (1 - OWN_SHARE) * probability + OWN_SHARE * (1 + away / (1 + np.abs(away))) / 2
 
@@ -299,10 +360,23 @@ def candidates(
         rankings: The same as they are fused, see `read_rankings`.
         identity, shortlist, kind, photos: As in `fuse`.
     """
-    found = {method: fuse({method: table}, identity, shortlist, kind, 1) for method, table in own.items()}
-    found[POOL] = fuse(rankings, identity, shortlist, kind, photos)
-    found[MEAN] = fuse(rankings, identity, shortlist, "pchip", photos, mean=True)
-    return found
+    rules = (*own, *COMBINED)
+    return {rule: fuse_by(rule, own, rankings, identity, shortlist, kind, photos) for rule in rules}
+
+
+def fuse_by(
+    rule: str,
+    own: Mapping[str, pd.DataFrame],
+    rankings: Mapping[str, pd.DataFrame],
+    identity: Mapping[str, str],
+    shortlist: int,
+    kind: str,
+    photos: int,
+) -> Fused:
+    """Return what one rule makes of the methods: the name of one of them, or one of `COMBINED`; the rest as above."""
+    if rule in own:
+        return fuse({rule: own[rule]}, identity, shortlist, kind, 1)
+    return fuse(rankings, identity, shortlist, "pchip" if rule == MEAN else kind, photos, rule)
 
 
 def learn_fusion(
@@ -312,7 +386,7 @@ def learn_fusion(
     methods: Sequence[str],
     kind: str,
     photos: int = 1,
-    mean: bool = False,
+    rule: str = POOL,
 ) -> tuple[Fusion | None, list[tuple[np.ndarray, Fusion]]]:
     """Fit a fusion on the pairs of validation queries, each query counting once.
 
@@ -320,7 +394,7 @@ def learn_fusion(
         pairs: P rows of `join_scores`.
         same: `(P,)` bool, the pair shows the same animal.
         asked: `(P,)` individual of the query.
-        methods, kind, photos, mean: As in `fit_fusion`.
+        methods, kind, photos, rule: As in `fit_fusion`.
 
     Returns:
         The fusion, None where there are fewer than `LEAST_INDIVIDUALS`, or a method scored no pair of one animal or
@@ -330,7 +404,7 @@ def learn_fusion(
     count = query_weights(pairs)
 
     def fit(places: np.ndarray) -> Fusion:
-        return fit_fusion(pairs.iloc[places], same[places], count[places], methods, kind, photos, mean)
+        return fit_fusion(pairs.iloc[places], same[places], count[places], methods, kind, photos, rule)
 
     def fittable(places: np.ndarray) -> bool:
         seen, truth = pairs.iloc[places][list(methods)].notna(), same[places]
@@ -403,9 +477,12 @@ def query_weights(pairs: pd.DataFrame) -> np.ndarray:
 
 
 def by_identity(pairs: pd.DataFrame, identity: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the individual of each pair's query, `(P,)`, and whether the candidate shows it too, `(P,)` bool."""
+    """Return the individual of each pair's query, `(P,)`, and whether the candidate shows it too, `(P,)` bool.
+
+    Of what nobody named nobody knows it: that is no pair of the same animal.
+    """
     asked, answering = (pairs[column].map(identity).to_numpy(object) for column in ("query", "candidate"))
-    return asked, asked == answering
+    return asked, (asked == answering) & (asked != UNKNOWN)
 
 
 def read_methods(params: Mapping[str, Any]) -> tuple[str, list[str], list[str]]:

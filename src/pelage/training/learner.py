@@ -130,3 +130,16 @@ class Learner:
             self.ema.module.load_state_dict(state["ema"])
         self.loss.load_state_dict(state["loss"])
         self.optimisation.load_state_dict(state)
+
+
+def as_it_is(variant: Variant, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a network that is not to learn anything: its backbone has the weights as they are.
+
+    Args:
+        variant: Its section `model` has no head.
+        weights: Tensors for the backbone by timm's names.
+    """
+    embedder = Embedder(variant.model, variant.channels)
+    edges = variant.model.get("edge_filters", "zeros")
+    load_weights(embedder.backbone, weights, variant.model["weights"], edges)
+    return embedder.state_dict()

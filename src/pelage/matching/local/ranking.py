@@ -6,7 +6,7 @@ Features of each crop -> scores of all pairs that may be compared (a kind shortl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -41,13 +41,47 @@ class Scores:
 Score = Callable[[Sequence[Any], Sequence[Any], np.ndarray, np.ndarray], Scores]
 """`score(queries, gallery, permitted, identity)`: the features of Q queries and G gallery crops (in the order of their
 ids, which decides between equals), which pairs are compared `(Q, G)` bool (all others score 0 and take no place among
-the nearest keypoints), and whom the gallery crops show `(G,)`."""
+the nearest keypoints), and whom the gallery crops show `(G,)`, as `ProtocolSet.names` tells it."""
 
 
 def leading(score: np.ndarray, agreed: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
     """Return those of `agreed` (by candidate) that are among the first `EXPLAINED` by their `score`, `(G,)`."""
     best = np.argsort(-score, kind="stable")[:EXPLAINED]
     return {int(crop): agreed[crop] for crop in best if crop in agreed}
+
+
+def compared_once(score: Score) -> Score:
+    """Return a `Score` that remembers, for kinds whose scores depend on nothing but the two crops of a pair.
+
+    Protocols share most of their pairs. Only a query's first candidates are compared again, for their matches.
+
+    Args:
+        score: Scores pairs of features, which all live as long as what is returned.
+    """
+    place_of: dict[int, int] = {}
+    known: dict[int, np.ndarray] = {}  # by query `(2, crops so far)`: score and matches that agree, NaN if not compared
+
+    def remembered(query: Any) -> np.ndarray:
+        values = known.get(id(query), np.empty((2, 0)))
+        known[id(query)] = np.pad(values, ((0, 0), (0, len(place_of) - values.shape[1])), constant_values=np.nan)
+        return known[id(query)]
+
+    def scored(queries: Sequence[Any], gallery: Sequence[Any], permitted: np.ndarray, identity: np.ndarray) -> Scores:
+        places = np.array([place_of.setdefault(id(crop), len(place_of)) for crop in gallery], int)
+        rows = [remembered(query) for query in queries]
+        told = np.array([row[:, places] for row in rows]).reshape(len(rows), 2, len(places)).transpose(1, 0, 2)
+        old = permitted & ~np.isnan(told[0])
+        found = score(queries, gallery, permitted & ~old, identity)
+        total, verified = np.where(old, told[0], found.score), np.where(old, told[1], found.verified)
+        for row, new, *values in zip(rows, permitted & ~old, total, verified, strict=True):
+            row[:, places[new]] = np.array(values)[:, new]
+
+        first = np.zeros(permitted.shape, bool)
+        np.put_along_axis(first, np.argsort(-total, axis=1, kind="stable")[:, :EXPLAINED], True, axis=1)
+        agreed = {**found.agreed, **score(queries, gallery, first & old, identity).agreed}
+        return Scores(total, verified.astype(int), {pair: ends for pair, ends in agreed.items() if first[pair]})
+
+    return scored
 
 
 def score_by_side(
@@ -109,7 +143,7 @@ def rank(
         queries = chosen.queries[chosen.queries["crop_id"].isin(features)]
         gallery = chosen.gallery[chosen.gallery["crop_id"].isin(features)].sort_values("crop_id")
         names = list(gallery["crop_id"])
-        answers = known.setdefault((chosen.same_encounter, chosen.own_individual, *names), {})
+        answers = known.setdefault((chosen.same_encounter, chosen.own_individual, chosen.named, *names), {})
         new = queries[~queries["crop_id"].isin(answers)]
         sides = [
             rows["orientation"].to_numpy(object) if same_side else np.full(len(rows), "") for rows in (new, gallery)
@@ -120,10 +154,10 @@ def rank(
             [features[name] for name in names],
             sides,
             chosen.may_answer(new, gallery),
-            gallery["identity"].to_numpy(object),
+            replace(chosen, gallery=gallery).names,
         )
         answers |= dict(zip(new["crop_id"], zip(scores.score, scores.verified, strict=True), strict=True))
-        told = explained.setdefault((chosen.same_encounter, chosen.own_individual, *names), {})
+        told = explained.setdefault((chosen.same_encounter, chosen.own_individual, chosen.named, *names), {})
         for (place, crop), found in sorted(scores.agreed.items()):
             told.setdefault(new["crop_id"].iloc[place], {})[names[crop]] = found
 
