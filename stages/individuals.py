@@ -48,7 +48,7 @@ def main() -> None:
     write_table(Path("data/rejected/individuals.csv"), rejected_table(told))
     write_table(Path("data/questions.csv"), survey.questions(people))
     reviews = reviewed(rehearsal, wanted["seed"])
-    metrics = metrics_of(rehearsal, survey, reviews)
+    metrics = metrics_of(rehearsal, survey, calibration(rehearsal, asked[REHEARSAL], evidence), reviews)
     write_json(Path("metrics/individuals.json"), metrics)
     write_json(Path("data/numbers/individuals.json"), all_numbers(evidence, rehearsal, reviews))
     for scope, numbers in metrics.items():

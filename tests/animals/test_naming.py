@@ -103,12 +103,14 @@ def test_partitions_hold_names_and_all_units(answered):
 
 
 def test_a_rehearsal_tells_what_answers_are_worth():
-    result, asked = named(draw(2, known=10, new=4, practised=10, subset="test"), REHEARSAL, own=GALLERY)
+    drawn = draw(2, known=10, new=4, practised=10, subset="test")
+    result, asked = named(drawn, REHEARSAL, own=GALLERY)
     agreement, sure = compare(result), compare(result, decided=True)
     assert agreement.precision > 0.95 and agreement.recall > 0.6 and agreement.merges == 0
     assert sure.precision == 1.0 and sure.ghosts <= agreement.ghosts
     assert agreement.true == asked["truth"].nunique()
-    told = calibration(result)
+    evidence = practise(units_of(seen_of(drawn[0], drawn[1]), GALLERY, PRACTICE), of(drawn[2], PRACTICE))
+    told = calibration(result, of(drawn[2], REHEARSAL), evidence)
     assert told["brier_skill"] > 0.6 and told["top1_ece"] < 0.2
 
 
@@ -207,7 +209,9 @@ def test_animals_that_people_merge_are_one_and_renamed_ones_have_their_new_name(
     said = line("merge", name="L01", to="L02") + line("rename", name="L03", to="Ada")
     result, asked = named(survey, SURVEY, journal=said)
     assert {"L01", "L03"}.isdisjoint(result.answers["individual"])
-    assert {"L01", "L02"} <= set(asked.loc[asked["individual"] == "L02", "truth"])
+    now = dict(zip(result.answers["unit"], result.answers["individual"], strict=True))
+    assert now["L01-0|left"] == now["L02-0|left"] == "L02"
+    assert set(asked.loc[asked["individual"] == "L02", "truth"]) <= {"L01", "L02"}
     assert set(asked.loc[asked["individual"] == "Ada", "truth"]) == {"L03"}
 
 

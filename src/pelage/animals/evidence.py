@@ -147,18 +147,10 @@ def side_pairs(photo_pairs: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:
     taken = np.minimum(count, TOP)
     a, b = key[start] // max(len(nodes), 1), key[start] % max(len(nodes), 1)
     possible = possible_pairs(shown_sides(node_of, side, len(nodes)), a, b)
-    return pd.DataFrame(
-        {
-            "first": nodes[a].astype(object),
-            "second": nodes[b].astype(object),
-            "best": odds[start],
-            "top": (total[start + taken] - total[start]) / np.maximum(taken, 1),
-            "pairs": count,
-            "possible": possible,
-            "query": ids[low[start]],
-            "candidate": ids[high[start]],
-        }
-    )
+    told = {"first": (a, nodes), "second": (b, nodes), "query": (low[start], ids), "candidate": (high[start], ids)}
+    named = {end: pd.Categorical.from_codes(codes, categories) for end, (codes, categories) in told.items()}
+    top = (total[start + taken] - total[start]) / np.maximum(taken, 1)
+    return pd.DataFrame(named | {"best": odds[start], "top": top, "pairs": count, "possible": possible})
 
 
 def count_comparable(shown: np.ndarray, others: np.ndarray | None = None) -> int:
@@ -222,7 +214,7 @@ def learn(pairs: pd.DataFrame, identity: Mapping[str, str], asking: set[str], un
         asking: Nodes of validation.
         unlisted: How many more pairs of nodes could have been compared but have no photo pair listed.
     """
-    one, two = (pairs[end].map(identity).to_numpy(str) for end in ("first", "second"))
+    one, two = (pairs[end].astype(object).map(identity).to_numpy(str) for end in ("first", "second"))
     same = one == two
     met, different = len(np.unique(one[same])), len(np.unique(np.c_[one, two][~same], axis=0))
     count = len(pairs) + unlisted

@@ -37,6 +37,9 @@ EARTH_M = 6371008.8
 CLOCKS_S = 600.0
 """Seconds by which the clocks of two stations may differ."""
 
+FAINT = -3.0
+"""Log-odds below which a link is no doubt worth having, unless others tie its ends."""
+
 LARGEST = 3000
 """Units in a component up to which pairs on no shortlist, and places that are too far apart, are looked for in it."""
 
@@ -137,7 +140,8 @@ def shares_of(nodes: Nodes, pairs: pd.DataFrame, evidence: Evidence) -> Shares:
 def evidence_links(nodes: Nodes, pairs: pd.DataFrame, evidence: Evidence, shares: Shares) -> pd.DataFrame:
     """Return what photos say, a row of `LINK_COLUMNS` a pair of nodes, told of the units whose crops look most alike.
 
-    With them come pairs that evidence ties in a chain though they stand on no shortlist together.
+    Left out are those that tell nothing (`telling_pairs`). With them come pairs that evidence ties in a chain though
+    they stand on no shortlist together.
 
     Args:
         nodes: As `nodes_of` returns them.
@@ -145,15 +149,32 @@ def evidence_links(nodes: Nodes, pairs: pd.DataFrame, evidence: Evidence, shares
         evidence: What was learnt in practice.
         shares: As `shares_of` returns them.
     """
+    own = pairs["first"].isin(nodes.asked) & pairs["second"].isin(nodes.asked)
+    odds = np.minimum(evidence.log_odds(pairs) + np.where(own, shares.own, shares.name), evidence.most)
+    telling = telling_pairs(pairs["first"].cat.codes, pairs["second"].cat.codes, odds)
+    pairs, odds = pairs[telling].astype(dict.fromkeys(["query", "candidate"], object)), odds[telling]
     unit = nodes.crops.set_index("crop_id")["unit"]
     asks = pairs["query"].map(unit).map(nodes.of_unit).isin(nodes.asked)
     query, candidate = pairs["query"].where(asks, pairs["candidate"]), pairs["candidate"].where(asks, pairs["query"])
-    own = pairs["first"].isin(nodes.asked) & pairs["second"].isin(nodes.asked)
-    odds = np.minimum(evidence.log_odds(pairs) + np.where(own, shares.own, shares.name), evidence.most)
     told = {"pairs": pairs["pairs"], "query": query, "candidate": candidate, "kind": EVIDENCE, "filters": COMPARED}
     links = _links(query.map(unit), candidate.map(unit), odds, **told)
     absent = {True: evidence.least + shares.own, False: evidence.least + shares.name}
     return pd.concat([links, _unlisted(nodes, links, absent)], ignore_index=True)
+
+
+def telling_pairs(first: np.ndarray, second: np.ndarray, odds: np.ndarray) -> np.ndarray:
+    """Return which pairs say anything: those that may be one animal, and others that stand against such, `(P,)` bool.
+
+    Nearly all pairs are of animals that nothing ties. They would fill the memory and change no answer.
+
+    Args:
+        first, second: `(P,)` int, the ends of each pair.
+        odds: `(P,)` their log-odds.
+    """
+    first, second = np.asarray(first, int), np.asarray(second, int)
+    above = odds > 0
+    part = components(first[above], second[above], int(max(first.max(initial=-1), second.max(initial=-1))) + 1)
+    return (odds > FAINT) | (part[first] == part[second])
 
 
 def evidence_of_clusters(
@@ -180,7 +201,9 @@ def evidence_of_clusters(
     named = {str(label[node]) for node in nodes.name}
     name = pairs["first"].isin(named) | pairs["second"].isin(named)
     odds = np.minimum(evidence.log_odds(pairs) + np.where(name, shares.name, shares.own), evidence.most)
-    photos = pd.DataFrame({"one": pairs["first"].astype(int), "two": pairs["second"].astype(int), "log_odds": odds})
+    telling = telling_pairs(pairs["first"].cat.codes, pairs["second"].cat.codes, odds)
+    one, two = (pairs.loc[telling, end].astype(int) for end in ("first", "second"))
+    photos = pd.DataFrame({"one": one, "two": two, "log_odds": odds[telling]})
     decided = links[links["kind"] == DECISION]
     people = pd.DataFrame({
         "one": decided["unit"].map(of_unit), "two": decided["other"].map(of_unit), "log_odds": decided["log_odds"]

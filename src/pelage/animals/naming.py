@@ -254,17 +254,24 @@ def compare(named: Named, labels: np.ndarray | None = None, decided: bool = Fals
     return agree(truth[counted], labels[counted], named.sides[counted], ~is_name[counted])
 
 
-def calibration(named: Named) -> dict[str, float | None]:
-    """Return what the probabilities of pairs are worth: `brier_skill`, and `top1_ece` of each node's best answer."""
-    rows = named.links[named.links["pairs"] > 0]
-    if rows.empty:
+def calibration(named: Named, photo_pairs: pd.DataFrame, evidence: Evidence | None) -> dict[str, float | None]:
+    """Return what the probabilities of pairs are worth: `brier_skill`, and `top1_ece` of each node's best answer.
+
+    Args:
+        named: Units whose true animals are known.
+        photo_pairs, evidence: As they were named by.
+    """
+    nodes = named.nodes
+    pairs = side_pairs(photo_pairs, nodes.crops)
+    if evidence is None or pairs.empty:
         return {"brier_skill": None, "top1_ece": None}
-    ends = [rows[column].map(named.nodes.of_unit) for column in ("unit", "other")]
-    same = (ends[0].map(named.nodes.identity) == ends[1].map(named.nodes.identity)).to_numpy()
-    probability = rows["probability"].to_numpy(float)
-    skill = proper_scores(probability, same, np.ones(len(rows)))["brier_skill"]
-    both = pd.concat([pd.DataFrame({"node": end, "probability": probability, "same": same}) for end in ends])
-    both = both[both["node"].isin(named.nodes.asked)].sort_values(["node", "probability"], kind="stable")
-    top = both.drop_duplicates("node", keep="last")
+    shares = shares_of(nodes, pairs, evidence)
+    ends = [pairs[end].astype(object) for end in ("first", "second")]
+    asked = [end.isin(nodes.asked).to_numpy() for end in ends]
+    probability = expit(evidence.log_odds(pairs) + np.where(asked[0] & asked[1], shares.own, shares.name))
+    same = (ends[0].map(nodes.identity) == ends[1].map(nodes.identity)).to_numpy()
+    skill = proper_scores(probability, same, np.ones(len(same)))["brier_skill"]
+    both = [pd.DataFrame({"node": ends[i], "probability": probability, "same": same})[asked[i]] for i in (0, 1)]
+    top = pd.concat(both).sort_values(["node", "probability"], kind="stable").drop_duplicates("node", keep="last")
     table = reliability_table(top["probability"].to_numpy(), top["same"].to_numpy(), np.ones(len(top)))
     return {"brier_skill": skill, "top1_ece": expected_calibration_error(table)}

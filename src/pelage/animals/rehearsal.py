@@ -13,7 +13,7 @@ from pelage.animals.clustering import average_linkage, hdbscan_labels, threshold
 from pelage.animals.evidence import FEATURES, Evidence
 from pelage.animals.graph import Graph, contract
 from pelage.animals.links import graph_of
-from pelage.animals.naming import Named, calibration, compare
+from pelage.animals.naming import Named, compare
 from pelage.animals.simulated_review import review
 from pelage.animals.units import NAMED
 
@@ -52,7 +52,6 @@ def rehearsal_metrics(rehearsal: Named) -> dict[str, int | float | None]:
         "sure_merges": sure.merges,
         "known_wrong": int(((asked["answer"] == KNOWN) & (asked["individual"] != truth)).sum()),
         "new_wrong": int(((asked["answer"] == NEW) & truth.isin(names)).sum()),
-        **calibration(rehearsal),
     }
 
 
@@ -121,14 +120,22 @@ def told_evidence(evidence: Evidence | None) -> dict[str, Any]:
     )
 
 
-def metrics_of(rehearsal: Named, survey: Named, reviews: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the numbers that are compared; errors that remain after a review are ghosts and merges together."""
+def metrics_of(
+    rehearsal: Named, survey: Named, worth: Mapping[str, float | None], reviews: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return the numbers that are compared; errors that remain after a review are ghosts and merges together.
+
+    Args:
+        rehearsal, survey: What came of them.
+        worth: As `calibration` returns it for the rehearsal.
+        reviews: As `reviewed` returns them.
+    """
     people = {}
     for row in reviews:
         if row["order"] == ORDERS[0]:
             name = f"answers_{100 * row['accuracy']:.0f}"
             people |= {name: row["answers"], f"errors_after_{name}": row["ghosts"] + row["merges"]}
-    return {"rehearsal": rounded(rehearsal_metrics(rehearsal)) | people, "survey": survey_metrics(survey)}
+    return {"rehearsal": rounded(rehearsal_metrics(rehearsal) | worth) | people, "survey": survey_metrics(survey)}
 
 
 def all_numbers(evidence: Evidence | None, rehearsal: Named, reviews: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
