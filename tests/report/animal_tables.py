@@ -88,6 +88,7 @@ def answers_of(
             "place": range(1, len(first) + 1),
             "unit": first["unit"].to_list(),
             "other": mine["unit"].iloc[1 : len(first) + 1].to_list(),
+            "individual": rows.loc[mine.index[1 : len(first) + 1], "likeliest"].to_list(),
             "probability": rng.random(len(first)).round(3),
             "delta": -np.arange(len(first), dtype=float),
             "why": "Two photos say yes, one says no",

@@ -205,11 +205,12 @@ def test_verdicts_are_told_in_words_and_not_by_colour_alone(page):
 
 def test_lists_of_rows_among_numbers_are_tables():
     numbers = {
-        "clusterings": [{"clustering": "HDBSCAN", "ari": 0.5, "true": 24}],
+        "clusterings": [{"clustering": "HDBSCAN", "ari": 0.5}, {"clustering": "b", "true": 24}],
         "evidence": {"least": 0.1},
         "none": [],
     }
-    assert listed(numbers) == [("clusterings", ["clustering", "ari", "true"], [["HDBSCAN", "0.500", "24"]])]
+    rows = [["HDBSCAN", "0.500", "–"], ["b", "–", "24"]]
+    assert listed(numbers) == [("clusterings", ["clustering", "ari", "true"], rows)]
     assert facts(numbers) == [("evidence least", "0.100")]
 
 

@@ -39,9 +39,6 @@ Load = Callable[[str], np.ndarray | None]
 SHOWN, FOLDED = 30, 470
 """Rows that a table shows at once, and that it shows when asked; the table on disk has all."""
 
-NAME = "="
-"""Begins what stands for a named animal as a whole in the place of a unit."""
-
 NEW_SHOWN, PHOTOS, ASKED = 24, 4, 12
 """New animals with photos, photos of each, and questions with their photos."""
 
@@ -100,7 +97,7 @@ def first_screen(answers: Answers, addresses: Mapping[str, str], load: Load) -> 
     asked = individuals[individuals["answer"] != NAMED]
     unclear = asked[asked["answer"] == CANNOT_TELL]
     new = new_animals(individuals, seen)
-    questions = open_questions(answers, seen)
+    questions = open_questions(answers)
     pictured = [*seen["best_crop"].head(SHOWN), *(crop for animal in new for crop in animal["crops"])]
     pictured += [side["crop"] for question in questions[:ASKED] for side in question["sides"]]
     pictures = thumbnails(pictured, load)
@@ -208,25 +205,20 @@ def new_animals(individuals: pd.DataFrame, seen: pd.DataFrame) -> list[dict[str,
     ]
 
 
-def open_questions(answers: Answers, seen: pd.DataFrame) -> list[dict[str, Any]]:
+def open_questions(answers: Answers) -> list[dict[str, Any]]:
     """Return what to decide next, what changes most first, with both sides in words and the crop that shows them."""
     asked = answers.questions.sort_values("place", kind="stable").to_dict("records")
     wanted = {row[side] for row in asked for side in ("unit", "other")}
     units = answers.individuals[answers.individuals["unit"].isin(wanted)].sort_values("scope", kind="stable")
     known = {row["unit"]: row for row in units.to_dict("records")}  # of equal names survey's, which comes last
-    best = dict(zip(seen["individual"], seen["best_crop"], strict=True))
     rows = []
     for row in asked:
-        sides, who = [], ""
+        sides = []
         for unit in (row["unit"], row["other"]):
-            mine = known.get(unit)
-            if mine is not None:
-                sides.append({"crop": mine["best_crop"], "told": f"{mine['station']} · {minute(mine['date'])}"})
-                who = mine["individual"] if mine["answer"] == NAMED else who
-            else:
-                who = unit.removeprefix(NAME)
-                sides.append({"crop": best.get(who, ""), "told": who})
-        rows.append({"who": who, "sure": sure(row["probability"]), "why": row["why"], "sides": sides})
+            mine = known.get(unit, {"best_crop": "", "station": unit, "date": ""})
+            told = " · ".join(filter(None, (mine["station"], mine["date"] and minute(mine["date"]))))
+            sides.append({"crop": mine["best_crop"], "told": told})
+        rows.append({"who": row["individual"], "sure": sure(row["probability"]), "why": row["why"], "sides": sides})
     return rows
 
 

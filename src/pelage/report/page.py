@@ -69,8 +69,9 @@ def listed(metrics: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[s
     found = []
     for key, rows in metrics.items():
         if isinstance(rows, list) and rows and isinstance(rows[0], Mapping):
-            headings = [column.replace("_", " ") for column in rows[0]]
-            found.append((key.replace("_", " "), headings, [[number(row.get(c)) for c in rows[0]] for row in rows]))
+            columns = list(dict.fromkeys(column for row in rows for column in row))
+            headings = [column.replace("_", " ") for column in columns]
+            found.append((key.replace("_", " "), headings, [[number(row.get(c)) for c in columns] for row in rows]))
     return found
 
 
