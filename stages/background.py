@@ -1,4 +1,4 @@
-"""Background: views/crop/PART, shared_bands.csv -> masks/PART, views/nobg/PART, hashes, fallbacks, metrics.
+"""Background: views/crop/PART, photos, animals.csv -> masks/PART, views/nobg/PART, hashes, fallbacks, metrics.
 
 The true masks in data/truth only score the result.
 """
@@ -31,7 +31,7 @@ SENTENCES = {
     "disagrees": "the mask ({:.4f} of the crop) leaves out most of the animal's box",
 }
 
-PHOTO_COLUMNS = ["image_id", "width", "height", "station", "camera"]
+PHOTO_COLUMNS = ["image_id", "path", "sha256", "width", "height", "station", "camera"]
 
 
 def rejected_row(found: Background, image_id: str) -> tuple[str, str, str, str]:
@@ -49,17 +49,18 @@ def main() -> None:
     part = sys.argv[1]
     segmenter = load_segmenter(params["background"]["model"], Path("data/weights/u2netp.onnx"))
     numbers = {"x": float, "y": float, "w": float, "h": float}
-    detections = read_table(Path("data/detections.csv"), numbers, ["crop_id", "image_id", "part", *numbers])
+    detections = read_table(Path("data/detections.csv"), numbers, ["crop_id", "image_id", "part", "animal", *numbers])
+    animals = read_table(Path("data/animals.csv"), numbers, ["image_id", "animal", "outline", *numbers])
     photos = read_table(Path("data/clean.csv"), {"width": int, "height": int}, PHOTO_COLUMNS)
     bands = read_bands(Path("data/shared_bands.csv"))
     detections = detections[detections.part == part]
-    places = crop_places(detections, photos, bands, params["crop"]["padding"])
+    places = crop_places(detections, animals, photos, bands, params["crop"]["padding"])
     detections.index = detections.crop_id.map(crop_file)
     truth = read_table(Path("data/truth/truth.csv"), required=["image_id", "mask"])
     masks = Path(f"data/masks/{part}")
     with hashed_folder(masks) as mask_folder, hashed_folder(Path(f"data/views/nobg/{part}")) as view_folder:
-        crops = Path(f"data/views/crop/{part}")
-        found = remove_backgrounds(crops, mask_folder, view_folder, segmenter, params["background"], places=places)
+        folders, settings = (Path(f"data/views/crop/{part}"), mask_folder, view_folder), params["background"]
+        found = remove_backgrounds(*folders, segmenter, settings, places=places, photos=Path("data/photos"))
 
     files = [one.file for one in found]
     image_ids = detections.image_id.reindex(files)
@@ -68,6 +69,7 @@ def main() -> None:
     scores = score_masks(detections.loc[files], files, masks, truth, Path("data/truth/masks"), params["crop"])
     metrics = {
         "crops": len(found),
+        "outlined": sum(one.outlined for one in found),
         "with_bands": sum(one.shared > 0 for one in found),
         **{f"fallback_{reason}": sum(one.fallback == reason for one in found) for reason in FALLBACKS},
         "fallback_share": mean([one.fallback != "" for one in found]),
@@ -76,7 +78,7 @@ def main() -> None:
         "mean_iou": mean(scores),
     }
     write_json(Path(f"metrics/background_{part}.json"), metrics)
-    told = f"{len(found)} crops, {metrics['with_bands']} show what all photos share, {len(rejected)} have but a box"
+    told = f"{len(found)} crops, {metrics['outlined']} outlined as the animal was found, {len(rejected)} have but a box"
     print(f"background {part}: {told} for a mask, mean IoU {metrics['mean_iou']}")
 
 

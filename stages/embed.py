@@ -15,7 +15,7 @@ from pelage.model.crops import present
 from pelage.model.embedder import load_model
 from pelage.model.embeddings import SYMMETRIC, write_embeddings
 from pelage.model.export import embed_crops, fingerprint
-from pelage.split.protocols import read_split
+from pelage.split.protocols import SURVEY, read_asked, read_split
 
 
 def main() -> None:
@@ -24,10 +24,11 @@ def main() -> None:
     settings = params["embed"]
     device = prepare(params["compute"]["device"], params["compute"]["threads"])
     split = read_split(Path("data/split.csv"))
+    unseen = {"none"} if SURVEY in read_asked(Path(f"data/asked/{name}.json")) else {"none", SURVEY}
     tables, caches = {}, []
     for file in seed_files(Path(f"data/models/{name}.safetensors")):
         model, about = load_model(file)
-        wanted = split.loc[(split["part"] == about["part"]) & (split["subset"] != "none"), "crop_id"]
+        wanted = split.loc[(split["part"] == about["part"]) & ~split["subset"].isin(unseen), "crop_id"]
         digest = sha256_file(file)
         state = fingerprint(digest, settings["batch"], settings["tta"], params["compute"]["threads"], device.type)
         caches.append(cache_root() / "embeddings" / name / state)

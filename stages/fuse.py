@@ -4,6 +4,7 @@ from pathlib import Path
 
 import _path  # noqa: F401
 import numpy as np
+import pandas as pd
 
 from pelage.common.files import write_json
 from pelage.common.params import read_params
@@ -22,6 +23,7 @@ from pelage.matching.fusion import (
     POOL,
     RECIPROCAL_RANK,
     candidates,
+    fuse_by,
     query_weights,
     read_methods,
     read_own,
@@ -36,7 +38,8 @@ def main() -> None:
     """Calibrate methods on validation pairs, choose how they rank together, and see what the probabilities are worth.
 
     The probabilities are fitted on the first candidates of validation queries. Where the line between known and new
-    lies is told by the stage evaluate, as for any other method.
+    lies is told by the stage evaluate, as for any other method. Who is on photos that nobody named is asked of the
+    chosen rule alone.
     """
     params = read_params()
     wanted, depth = params["fusion"], params["search"]["depth"]
@@ -44,11 +47,13 @@ def main() -> None:
     split = read_split(Path("data/split.csv"))
     rows, validation = split.set_index("crop_id"), protocol_sets(split, part)["validation"]
     rankings = read_own(methods), read_rankings(methods, one_sided, rows["orientation"])
-    found = candidates(*rankings, rows["identity"], wanted["shortlist"], wanted["calibration"], wanted["photos"])
+    settings = rows["identity"], wanted["shortlist"], wanted["calibration"], wanted["photos"]
+    learnt_from = [{name: of_validation(table) for name, table in tables.items()} for tables in rankings]
+    found = candidates(*learnt_from, *settings)
 
     question = ask("validation", validation)
     values = {
-        rule: judge(fused.rankings(depth), question, rule).hits[FLANK].metrics()["map"] for rule, fused in found.items()
+        rule: judge(made.rankings(depth), question, rule).hits[FLANK].metrics()["map"] for rule, made in found.items()
     }
     individual = np.unique(validation.queries["identity"].astype(str), return_inverse=True)[1]
     confidence = params["evaluate"]["confidence"]
@@ -56,7 +61,8 @@ def main() -> None:
     rule = rule if wanted["rule"] == AUTO else wanted["rule"]
     if found[POOL].fusion is None:
         rule = POOL  # nothing is calibrated: ranks are fused
-    pairs, fusion = found[rule].pairs, found[rule].fusion
+    fused = fuse_by(rule, *rankings, *settings)
+    pairs, fusion = fused.pairs, fused.fusion
 
     learnt = pairs[pairs["learnt"]]
     metrics = {
@@ -72,22 +78,26 @@ def main() -> None:
             for name, numbers in told.items()
         },
     }
-    sure = learnt if found[rule].held_out else learnt.head(0)
+    sure = learnt if fused.held_out else learnt.head(0)
     metrics |= proper_scores(sure["score"].to_numpy(), sure["same"].to_numpy(), query_weights(sure))
     diagram = None
     for protocol, suffix in (("validation", ""), ("open", "_open")):
-        able = fusion is not None and (protocol == "open" or found[rule].held_out)
+        able = fusion is not None and (protocol == "open" or fused.held_out)
         top = top_answers(pairs[pairs["protocol"] == protocol]) if able else pairs.head(0)
         table = reliability_table(top["score"].to_numpy(), top["same"].to_numpy(), np.ones(len(top)))
         metrics[f"top1_ece{suffix}"] = expected_calibration_error(table) if len(table) else None
         diagram = table if diagram is None else diagram
 
-    write_parquet(Path("data/fused.parquet"), found[rule].rankings(depth))
+    write_parquet(Path("data/fused.parquet"), fused.rankings(depth))
     metrics = {name: round(value, 4) if isinstance(value, float) else value for name, value in metrics.items()}
     write_json(Path("data/numbers/fuse.json"), metrics)
     write_table(Path("plots/reliability.csv"), diagram.round(4))
     worth = f"Brier skill {metrics['brier_skill']}"
     print(f"fuse: {rule} of {' + '.join(methods)}, {metrics['calibration']}, {metrics['pairs']} pairs, {worth}")
+
+
+def of_validation(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["protocol"] == "validation"]
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ def main() -> None:
             write_table(truth / "truth.csv", pd.DataFrame(columns=TRUTH_COLUMNS))
     write_table(Path("data/photos.csv"), data.photos)
     write_table(Path("data/claims.csv"), data.claims)
+    write_table(Path("data/deployments.csv"), data.deployments)
     write_table(Path("data/boxes.csv"), data.boxes)
     write_table(Path("data/files.csv"), data.files)
     write_table(Path("data/rejected/ingest.csv"), data.rejected)

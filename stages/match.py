@@ -17,7 +17,7 @@ from pelage.matching.features import told_without_mask
 from pelage.matching.local.distributed import scored_by
 from pelage.matching.local.matchers import read_matcher
 from pelage.matching.local.ranking import rank
-from pelage.split.protocols import protocol_sets, read_split
+from pelage.split.protocols import asked_sets, protocol_sets, read_asked, read_split
 
 
 def main() -> None:
@@ -25,7 +25,8 @@ def main() -> None:
     params = read_params()
     matcher = read_matcher(params, sys.argv[1])
     crops, masks = Path("data/views/crop") / matcher.part, Path("data/masks") / matcher.part
-    sets = protocol_sets(read_split(Path("data/split.csv")), matcher.part)
+    split, wanted = read_split(Path("data/split.csv")), read_asked(Path(f"data/asked/{matcher.name}.json"))
+    sets = protocol_sets(split, matcher.part) | asked_sets(split, matcher.part, wanted)
     asked = {name for chosen in sets.values() for rows in (chosen.queries, chosen.gallery) for name in rows["crop_id"]}
     names = sorted(name for name in asked if (crops / crop_file(name)).exists())
 

@@ -15,7 +15,7 @@ from pelage.matching.learned.rematch import matching_tools, rematch, shortlist
 from pelage.matching.learned.rematchers import read_rematcher
 from pelage.matching.rankings import ranking_files
 from pelage.model.compute import prepare
-from pelage.split.protocols import read_split
+from pelage.split.protocols import PROTOCOLS, read_asked, read_split
 
 
 def main() -> None:
@@ -28,9 +28,11 @@ def main() -> None:
     wanted = read_rematcher(params, name)
     device = prepare(params["compute"]["device"], threads=1)  # crops and pairs share the cores instead
     side = read_split(Path("data/split.csv")).set_index("crop_id")["orientation"]
-    sources = [ranking_files(wanted[field])[0] for field in ("local", "global")]
+    protocols = [*PROTOCOLS, *read_asked(Path(f"data/asked/{name}.json"))]
+    sources = [read_parquet(ranking_files(wanted[field])[0]) for field in ("local", "global")]
+    sources = [table[table["protocol"].isin(protocols)] for table in sources]
     depths = [wanted["local_shortlist"], wanted["global_shortlist"]]
-    pairs = shortlist(list(map(read_parquet, sources)), depths, side if wanted["same_side"] else None)
+    pairs = shortlist(sources, depths, side if wanted["same_side"] else None)
 
     crops, masks = (Path(folder) / wanted["part"] for folder in ("data/views/crop", "data/masks"))
     asked = {*pairs["query"], *pairs["candidate"]}

@@ -10,20 +10,23 @@ from pelage.common.params import entry, read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import write_parquet
 from pelage.matching.search.cosine import read_embeddings, read_rules, search
-from pelage.split.protocols import protocol_sets, read_split
+from pelage.split.protocols import asked_sets, protocol_sets, read_asked, read_split
 
 
 def main() -> None:
+    """Rank galleries by each seed's embeddings; who is on photos without a name is asked of the lowest seed alone."""
     name = sys.argv[1]
     params = read_params()
     part = entry(params["variants"], name, "variants")["part"]
     rules = read_rules(params)
-    sets = protocol_sets(read_split(Path("data/split.csv")), part)
+    split, wanted = read_split(Path("data/split.csv")), read_asked(Path(f"data/asked/{name}.json"))
+    judged, asked, first = protocol_sets(split, part), asked_sets(split, part, wanted), None
     with fresh_folder(Path(f"data/rankings/{name}")) as folder:
         for file in seed_files(Path(f"data/embeddings/{name}.{params['embed']['format']}")):
-            rankings = search(read_embeddings(file), sets, rules)
+            rankings = search(read_embeddings(file), judged | asked if first is None else judged, rules)
             write_parquet(folder / f"{file.stem}.parquet", rankings)
-    counts = rankings.groupby("protocol", sort=False)["query"].nunique()
+            first = rankings if first is None else first
+    counts = first.groupby("protocol", sort=False)["query"].nunique()
     print(f"search {name}: queries " + (", ".join(f"{k} {n}" for k, n in counts.items()) or "none"))
 
 

@@ -201,6 +201,7 @@ def image_folders() -> set[str]:
 
 
 FEW_FILES = {
+    "data/asked",  # a file a method
     "data/models/${key}",  # a file a seed, as the next two
     "data/embeddings/${key}",
     "data/rankings/${key}",

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from pelage.animals.export import FORMATS, POPULATIONS
 from pelage.common.errors import PelageError
 
 ABOUT = """\
@@ -67,6 +68,21 @@ def readme(_: argparse.Namespace) -> None:
     import_module("pelage.report.readme").renew()
 
 
+def export(asked: argparse.Namespace) -> None:
+    """Write who was seen where and when in the files of other tools."""
+    from pelage.animals.export.run import DATA, Wish, run_export
+    from pelage.common.params import read_params
+    from pelage.common.tables import read_table
+    from pelage.report.camera_counts import with_people
+
+    coordinates = not asked.no_coordinates
+    wish = Wish(
+        asked.format, Path(asked.to), asked.round_coordinates, coordinates, asked.time_zone, asked.copy_photos,
+        asked.population, asked.buffer,
+    )  # fmt: skip
+    print(run_export(wish, read_params(), with_people(read_table(DATA / "rejected" / "detect.csv"))))
+
+
 def times(_: argparse.Namespace) -> None:
     """Show how long each stage took the last time it ran here."""
     from pelage.common.stage import last_times
@@ -115,6 +131,25 @@ def parser() -> argparse.ArgumentParser:
     added = command(pivot, """pelage pivot origin/main       methods in rows, what changed in brackets""")
     added.add_argument("revision", nargs="?", default="HEAD", help="a commit, branch or tag (default: the last commit)")
     command(readme, "pelage readme")
+    added = command(
+        export,
+        """pelage export camtrap-dp --to ../leopards --round-coordinates 2
+        pelage export secr --to ../leopards-secr --population left
+        pelage export mark --to ../leopards-mark""",
+    )
+    added.add_argument("format", choices=FORMATS)
+    added.add_argument("--to", required=True, metavar="FOLDER", help="a new folder, or one with a former export")
+    places = added.add_mutually_exclusive_group()
+    places.add_argument(
+        "--round-coordinates", type=int, choices=range(7), metavar="N", help="to N decimals of a degree"
+    )
+    places.add_argument("--no-coordinates", action="store_true", help="refuse formats that tell where stations are")
+    added.add_argument("--time-zone", default="", metavar="ZONE", help="of the cameras' clocks: =-03:00, Asia/Dhaka")
+    added.add_argument(
+        "--copy-photos", action="store_true", help="copy the photos, too (camtrap-dp, wildlife-datasets)"
+    )
+    added.add_argument("--population", choices=POPULATIONS, default="linked", help="whose captures (default: linked)")
+    added.add_argument("--buffer", type=float, metavar="METRES", help="around the stations (spacecap)")
     command(times, "pelage times")
     return made
 

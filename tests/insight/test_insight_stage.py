@@ -12,6 +12,7 @@ import torch
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 
+from pelage.common.files import write_json
 from pelage.common.images import read_image, write_png
 from pelage.common.params import read_params
 from pelage.common.tables import crop_file, write_table
@@ -57,6 +58,7 @@ def insight(tmp_path, monkeypatch):
         with open("params.yaml", "w") as file:
             YAML().dump(params, file)
         monkeypatch.setattr(sys, "argv", ["stage.py", variant])
+        write_json(Path(f"data/asked/{variant}.json"), [])
         for name in ("embed", "search", "insight"):
             runpy.run_path(str(ROOT / "stages" / f"{name}.py"))["main"]()
         return json.loads(Path("data/numbers/insight.json").read_text())

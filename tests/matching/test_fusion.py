@@ -239,11 +239,11 @@ def test_the_best_photos_of_an_individual_speak_together():
 def test_a_single_methods_probabilities_rise_with_its_scores_to_the_last():
     own = np.array([-3.0, 0.0, 1.0, 2.0, 12.0, 60.0, 61.0, 80.0])
     plateau = np.array([0.01, 0.01, 0.4, 0.9, 0.9975, 0.9975, 0.9975, 0.9975])
-    kept = in_own_order(plateau, own)
+    kept = in_own_order(plateau, own, own)
     assert (
         (np.diff(kept) > 1e-8).all() and np.abs(kept - plateau).max() <= 0.002 and (kept >= 0).all() and kept.max() <= 1
     )
-    assert in_own_order(np.full(3, 0.5), np.ones(3)).tolist() == [0.5] * 3
+    assert in_own_order(np.full(3, 0.5), np.ones(3), np.ones(3)).tolist() == [0.5] * 3
 
 
 def test_listwise_of_one_right_and_one_wrong_candidate_is_a_logistic_regression_of_their_difference():

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from torch.nn.functional import normalize
 
 from pelage.common.errors import PelageError
+from pelage.common.files import write_json
 from pelage.common.images import write_png
 from pelage.common.params import read_params
 from pelage.common.tables import crop_file, read_parquet, write_table
@@ -248,6 +249,7 @@ def project(folder: Path) -> Path:
         part="flank", camera="", station="", date="", orientation="left", known=True, gallery=True, published=False
     )
     write_table(folder / "data/split.csv", split)
+    write_json(folder / "data/asked/tiny.json", [])
     save_model(folder / "data/models/tiny/1.safetensors", model().state_dict(), ABOUT)
     return folder
 

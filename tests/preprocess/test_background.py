@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from pelage.common.tables import crop_file
 from pelage.model.weights import provide_weight, read_weights
 from pelage.preprocess.background import (
     Background,
+    Outline,
     Place,
     Segmenter,
     crop_places,
@@ -229,15 +231,82 @@ def test_no_mask_covers_a_band_whatever_it_falls_back_to(tmp_path_factory, seed,
 
 def test_places_of_crops():
     photos = pd.DataFrame([("a", 64, 48, "S", "C"), ("b", 64, 48, "", "")], columns=["image_id", *GROUP])
+    photos = photos.assign(path=photos["image_id"] + ".jpg", sha256=photos["image_id"] * 64)
     detections = pd.DataFrame(
         [("a#0", "a", 10.0, 10.0, 20.0, 10.0), ("b#0", "b", 0.0, 0.0, 64.0, 48.0), ("b#1", "b", 70.0, 0.0, 5.0, 5.0)],
         columns=["crop_id", "image_id", "x", "y", "w", "h"],
-    )
+    ).assign(animal="0")
+    animals = pd.DataFrame({"image_id": ["a", "b"], "animal": "0", "x": 5.0, "y": 0.0, "w": 30.0, "h": 20.0})
+    animals["outline"] = ["photo", ""]
     bands = SharedBands(pd.DataFrame([(64, 48, "S", "C", "strip", 0, 40, 64, 8, 9)], columns=BAND_COLUMNS))
-    assert crop_places(detections, photos, bands, 0.1) == {
-        "a~0.png": Place(Window(8, 8, 32, 22), (10, 10, 20, 10), [(0, 40, 64, 8)]),
+    whole = Outline("a.jpg", "a" * 64, (0, 0, 64, 48))
+    assert crop_places(detections, animals, photos, bands, 0.1) == {
+        "a~0.png": Place(Window(8, 8, 32, 22), (10, 10, 20, 10), [(0, 40, 64, 8)], whole),
         "b~0.png": Place(Window(0, 0, 64, 48), None, []),  # the whole photo is nobody's box
     }
+
+
+def test_an_outline_is_cut_from_what_shows_it_finely_enough():
+    photos = pd.DataFrame({"image_id": ["a"], "path": "a.jpg", "sha256": "s", "width": 6400, "height": 3200})
+    photos[["station", "camera"]] = ""
+    detections = pd.DataFrame({"crop_id": ["far", "near"], "image_id": "a", "animal": ["0", "1"], "y": 100.0})
+    detections = detections.assign(x=100.0, w=[600.0, 700.0], h=[200.0, 200.0])
+    animals = pd.DataFrame({"image_id": "a", "animal": ["0", "1"], "x": 90.0, "y": 90.0, "w": 1000.0, "h": 300.0})
+    bands = SharedBands(pd.DataFrame(columns=BAND_COLUMNS))
+
+    def seen(outline):
+        places = crop_places(detections, animals.assign(outline=outline), photos, bands, 0)
+        return [place.outline and place.outline.box for place in places.values()]
+
+    around, whole = (0, 0, 1190, 490), (0, 0, 6400, 3200)  # 600 pixels of 6400 are 30 of 320
+    assert seen("photo") == [around, whole]
+    assert seen("box") == [around, around]
+    assert seen("") == [None, None]
+
+
+class Bright:
+    """Stands in for U2-Net: bright pixels stand out. Counts how often it looks."""
+
+    sha256 = "b" * 64
+
+    def __init__(self):
+        self.looks = 0
+
+    def __call__(self, image):
+        self.looks += 1
+        return cv2.resize(np.where(image.mean(2) > 128, 1, 0).astype(np.float32), (320, 320))
+
+
+def test_masks_are_cut_from_the_map_of_the_photo(tmp_path):
+    """Crops of one photo share a look. A box that the map leaves empty, and one with bands, are looked at again."""
+    photo, inside = _spot(240, 320)
+    write_png(tmp_path / "photo.png", photo)
+    windows = [Window(40, 60, 240, 200), Window(100, 80, 200, 160), Window(0, 0, 60, 40), Window(100, 80, 200, 160)]
+    folders = _folders(tmp_path, *[window.of(photo) for window in windows])
+    outline = Outline("photo.png", sha256_file(tmp_path / "photo.png"), (0, 0, 320, 240))
+    boxes = [(w.left + 5, w.top + 5, w.right - w.left - 10, w.bottom - w.top - 10) for w in windows]
+    bands = [[], [], [], [(0, 150, 320, 90)]]
+    places = {f"{i}.png": Place(windows[i], boxes[i], bands[i], outline) for i in range(4)}
+    own = []
+
+    def alpha(image):
+        own.append(image.shape)
+        return np.full(image.shape[:2], 200, np.uint8)
+
+    network = Bright()
+    segmenter = Segmenter(alpha, "s", network)
+    params = PARAMS | {"max_cover": 1.0}
+    found = remove_backgrounds(*folders, segmenter, params, tmp_path / "memo", places, tmp_path)
+    assert [one.outlined for one in found] == [True, True, False, False]
+    assert 1 <= network.looks <= 2 and sorted(own) == [(40, 60, 3), (70, 100, 3)]  # two threads may both be first
+    network.looks = 0
+    for number, window in enumerate(windows[:2]):
+        mask = read_image(tmp_path / f"masks/{number}.png") > 0
+        assert mask_iou(mask, window.of(inside)) > 0.98
+    again = remove_backgrounds(*folders, segmenter, params, tmp_path / "memo", places, tmp_path)
+    assert network.looks == 0 and again == found
+    other = remove_backgrounds(*folders, Segmenter(alpha, "s"), params, tmp_path / "memo", places, tmp_path)
+    assert not any(one.outlined for one in other)  # a network that has no part in finding animals
 
 
 def test_the_mask_lies_on_the_coat_and_not_on_the_strip(oddity, u2netp, tmp_path):
@@ -253,8 +322,8 @@ def test_the_mask_lies_on_the_coat_and_not_on_the_strip(oddity, u2netp, tmp_path
     photos = pd.DataFrame(rows, columns=["image_id", "path", "sha256", *GROUP, "encounter", "phash"])
     bands = SharedBands(find_shared_bands(photos, Path(), tmp_path / "memo"))
     detections = pd.DataFrame({"crop_id": photos["image_id"] + "#0", "image_id": photos["image_id"]})
-    detections = detections.assign(x=0, y=0, w=photos["width"], h=photos["height"])[::12]
-    places = crop_places(detections, photos, bands, 0.08)
+    detections = detections.assign(animal="0", x=0, y=0, w=photos["width"], h=photos["height"])[::12]
+    places = crop_places(detections, detections.assign(outline="box"), photos, bands, 0.08)
     for path in set((tmp_path / "crops").iterdir()) - {tmp_path / "crops" / name for name in places}:
         path.unlink()
     folders = _folders(tmp_path)

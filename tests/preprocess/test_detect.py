@@ -127,6 +127,7 @@ def test_saliency_tables(survey):
         ["two", 0, "embedded", "nobody"],
         ["two", 1, "embedded", "nobody"],
     ]
+    assert (animals["outline"] == "photo").all()
     assert found["crop_id"].tolist() == ["one#0", "two#0", "two#1"]
     assert found["animal"].tolist() == [0, 0, 1]
     assert found["orientation"].tolist() == ["right", "unknown", "unknown"]
@@ -365,7 +366,8 @@ def test_background_is_learnt_per_camera_and_raises_what_is_half_salient(survey)
     elsewhere = table.assign(place=[str(number % 2) for number in range(11)])  # two cameras of one name, 5 and 6 photos
     assert detect(elsewhere, {}, root, wider, Brightness(), Blind())[-1].animals == sightings[-1].alone
     sighting = sightings[-1]
-    assert sighting.alone[0].box[2] < 90
+    assert sighting.alone[0].box[2] < 90 and sighting.alone[0].outline == "photo"
+    assert sighting.animals[0].outline == "box"  # the photo's map does not show most of it
     assert abs(sighting.animals[0].box[0] - 60) <= 7 and abs(sighting.animals[0].box[2] - 200) <= 14
 
 

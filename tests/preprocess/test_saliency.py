@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from pelage.common.errors import PelageError
 from pelage.common.files import cache_root, sha256_file
 from pelage.model.weights import read_weights
-from pelage.preprocess.saliency import Saliency, resize_map, stretch
+from pelage.preprocess.crop import Window
+from pelage.preprocess.saliency import Saliency, SaliencyMaps, cut_map, resize_map, stretch
 
 
 @pytest.fixture
@@ -54,3 +57,42 @@ def test_stretch_and_resize():
     assert stretch(np.array([[2.0, 4.0]])).tolist() == [[0, 1]]
     assert stretch(np.full((2, 2), 0.3)).tolist() == [[0, 0], [0, 0]]
     assert resize_map(np.ones((4, 4), np.float32), 7, 3).shape == (3, 7)
+
+
+def test_a_map_of_a_part_is_made_once(tmp_path):
+    looks = []
+
+    class Mean:
+        sha256 = "m"
+
+        def __call__(self, image):
+            looks.append(image.shape)
+            return np.full((320, 320), image.mean() / 255, np.float32)
+
+    photo = np.zeros((10, 20, 3), np.uint8)
+    photo[:, 10:] = 255
+    maps = SaliencyMaps(Mean(), tmp_path)
+    assert (maps("photo", (10, 0, 10, 10), lambda: photo) == 1).all()
+    assert (maps("photo", (5, 0, 10, 4), lambda: photo) == np.float32(128 / 255)).all()
+    assert looks == [(10, 10, 3), (4, 10, 3)]
+    assert (SaliencyMaps(Mean(), tmp_path)("photo", (10, 0, 10, 10), lambda: 1 / 0) == 1).all()
+    maps("another", (10, 0, 10, 10), lambda: photo)
+    assert len(looks) == 3
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 99), st.integers(1, 3), st.floats(1, 4))
+def test_a_map_is_cut_where_the_crop_is(seed, scale, shrunk):
+    """A plane, so that bilinear interpolation is exact: value = x + 2 y of the photo."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.integers(0, 40, 2).tolist()
+    box = x, y, 100 * scale, 100 * scale
+    rows, columns = (np.arange(100) + 0.5) * scale + y, (np.arange(100) + 0.5) * scale + x
+    plane = columns[None, :] + 2 * rows[:, None]
+    left, top = x + 10 * scale, y + 20 * scale
+    window, shape = Window(left, top, left + 60 * scale, top + 40 * scale), (round(40 / shrunk), round(60 / shrunk))
+    found = cut_map(plane.astype(np.float32), box, window, shape)
+    across = left + (np.arange(shape[1]) + 0.5) * 60 * scale / shape[1]
+    down = top + (np.arange(shape[0]) + 0.5) * 40 * scale / shape[0]
+    expected = across[None, :] + 2 * down[:, None]
+    assert found.shape == shape and np.abs(found - expected).max() <= 0.1 * scale

@@ -66,18 +66,31 @@ def test_crops_that_show_another_animal_are_in_no_subset_unless_kept(survey):
 
 def test_drawn_split_holds_every_crop_and_leaks_nothing(survey):
     clean, detections = survey()
-    clean.loc[:1, "identity"] = "unknown"
+    clean.loc[:1, "identity"] = "unknown"  # of an encounter whose other photos are named
     split = draw(clean, detections)
     assert list(split.columns) == SPLIT_COLUMNS
     assert sorted(split["crop_id"]) == sorted(detections["crop_id"])
-    assert set(split.loc[split["identity"] == "unknown", "subset"]) == {"none"}
+    assert set(split.loc[split["identity"] == "unknown", "subset"]) == {"survey"}
     assert (split["gallery"] == (split["subset"] == "train")).all()
     assert leaks_of(split, clean).empty
     metrics = split_metrics(split)
     assert metrics["test_novel_individuals"] == 2 and metrics["val_novel_individuals"] == 1
-    assert metrics["train_individuals"] == 5 and metrics["none_crops"] == 4
-    assert sum(metrics[f"{subset}_crops"] for subset in ("train", "val", "test", "none")) == len(detections)
+    assert metrics["train_individuals"] == 5 and metrics["survey_crops"] == 4 and metrics["survey_encounters"] == 1
+    assert sum(metrics[f"{subset}_crops"] for subset in ("train", "val", "test", "survey", "none")) == len(detections)
     assert metrics["test_labels_in_train"] == 1.0
+
+
+def test_what_nobody_named_belongs_to_its_encounter_and_to_what_named_photos_of_it_belong_to(survey):
+    clean, detections = survey(2, 4, 2)
+    clean.loc[clean["image_id"].isin(["L0e1p0.jpg", "L1e3p0.jpg", "L1e3p1.jpg"]), "identity"] = "unknown"
+    night = clean["image_id"].str.startswith(("L0e0", "L0e1"))
+    clean.loc[night, ["place", "night"]] = "S", "2025-03-01"  # L0 came twice that night
+    shared = detections["image_id"] == "L1e3p1.jpg"
+    split = draw(clean, detections.assign(shared=shared)).set_index("image_id")
+    assert set(split.loc["L0e1p0.jpg", "group"]) == set(split.loc["L0e0p0.jpg", "group"])
+    assert set(split.loc["L1e3p0.jpg", "group"]) == set(split.loc["L1e3p0.jpg", "encounter"])
+    assert set(split.loc["L1e3p0.jpg", "subset"]) == {"survey"} and set(split.loc["L1e3p1.jpg", "subset"]) == {"none"}
+    assert not split.loc[split["subset"] == "survey", ["known", "gallery"]].any(axis=None)
 
 
 def test_split_does_not_depend_on_the_order_of_rows(survey):

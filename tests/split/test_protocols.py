@@ -1,12 +1,22 @@
-"""Four readings of one split."""
+"""How one split is read: what judges methods, and what is asked of them."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from pelage.common.errors import PelageError
+from pelage.common.files import write_json
 from pelage.common.tables import write_table
-from pelage.split.protocols import PROTOCOLS, SPLIT_COLUMNS, allowed, protocol_sets, read_split
+from pelage.split.protocols import (
+    ASKED,
+    PROTOCOLS,
+    SPLIT_COLUMNS,
+    allowed,
+    asked_sets,
+    protocol_sets,
+    read_asked,
+    read_split,
+)
 
 ROWS = [  # crop, part, identity, encounter, subset, known
     ("p1#0", "flank", "a", "e1", "train", True),
@@ -18,7 +28,7 @@ ROWS = [  # crop, part, identity, encounter, subset, known
     ("p6#0", "flank", "x", "e6", "test", False),
     ("p7#0", "flank", "x", "e7", "test", False),
     ("p8#0", "flank", "y", "e8", "test", False),
-    ("p9#0", "flank", "unknown", "e9", "none", False),
+    ("p9#0", "flank", "unknown", "e9", "survey", False),
 ]
 
 
@@ -66,6 +76,43 @@ def test_empty_protocols():
     assert all(one.queries.empty and one.gallery.empty for one in protocol_sets(table(), "tail").values())
     alone = table()[lambda rows: rows["identity"] != "y"]
     assert protocol_sets(alone, "flank")["disjoint"].queries.empty
+
+
+def test_who_is_asked_as_if_nobody_had_named_the_queries():
+    split = table().assign(group=table()["encounter"])
+    sets = asked_sets(split.sample(frac=1, random_state=1), "flank")
+    assert tuple(sets) == ASKED
+    read = {name: (ids(one.queries), ids(one.gallery)) for name, one in sets.items()}
+    assert read == {
+        "practice": ("p2 p5", "p1 p2 p4 p5"),
+        "rehearsal": ("p3 p6 p7 p8", "p1 p3 p4 p6 p7 p8"),
+        "survey": ("p9", "p1 p2 p3 p4 p5 p6 p7 p8 p9"),
+    }
+    assert sets["practice"].names.tolist() == ["a", "p2#0", "b", "p5#0"], "what asks has no name in the gallery"
+    assert sets["survey"].names[-1] == "p9#0" and "unknown" not in sets["survey"].names
+    rules = sets["practice"]
+    assert rules.may_answer(rules.queries, rules.gallery).tolist() == [
+        [True, False, True, True],
+        [True, True, True, False],
+    ]
+    assert protocol_sets(split, "flank")["disjoint"].names.tolist() == ["x", "x", "y"]
+
+
+def test_nobody_pays_for_what_is_not_asked(tmp_path):
+    split = table()
+    assert tuple(asked_sets(split[split["subset"] != "survey"], "flank")) == ("practice", "rehearsal")
+    assert not asked_sets(split, "flank", []) and not asked_sets(split, "tail")
+    write_json(tmp_path / "net.json", ["survey"])
+    assert tuple(asked_sets(split, "flank", read_asked(tmp_path / "net.json"))) == ("survey",)
+    with pytest.raises(PelageError, match=r"other.json is missing or torn.*stage ask"):
+        read_asked(tmp_path / "other.json")
+
+
+def test_the_gallery_of_a_published_split_rehearses():
+    split = table(published=True)
+    split.loc[split["crop_id"] == "p2#0", "gallery"] = True
+    sets = asked_sets(split, "flank")
+    assert ids(sets["rehearsal"].gallery) == "p1 p2 p3 p4 p6 p7 p8" and not sets["rehearsal"].same_encounter
 
 
 def test_own_photo_and_own_group_are_barred():

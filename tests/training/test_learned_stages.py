@@ -12,10 +12,12 @@ from ruamel.yaml import YAML
 from safetensors import safe_open
 
 from pelage.common.errors import PelageError
+from pelage.common.files import write_json
 from pelage.common.images import write_png
 from pelage.common.params import read_params
 from pelage.common.tables import crop_file, write_table
 from pelage.matching.rankings import empty_rankings
+from pelage.split.protocols import ASKED
 from pelage.training import loop
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +34,10 @@ def survey(tmp_path, monkeypatch):
             pixels = rng.integers(0, 256, (24, 40, 4), np.uint8) // 2 + 20 * label
             write_png(tmp_path / "data/views/crop_edge/flank" / crop_file(f"{image}#0"), pixels.astype(np.uint8))
             rows.append((f"{image}#0", image, f"i{label}", f"i{label}:left", image, subset, label < 4))
-    rows.append(("u#0", "u", "unknown", "unknown:left", "u", "none", False))
+    write_png(tmp_path / "data/views/crop_edge/flank" / crop_file("u#0"), np.full((24, 40, 4), 99, np.uint8))
+    rows.append(("u#0", "u", "unknown", "unknown", "u", "survey", False))
+    for name, asked in (("tiny", ASKED), ("faces", ())):
+        write_json(tmp_path / f"data/asked/{name}.json", list(asked))
     columns = ["crop_id", "image_id", "identity", "label", "encounter", "subset", "known"]
     split = pd.DataFrame(rows, columns=columns)
     split = split.assign(group=split["encounter"], place="", night="")
@@ -89,11 +94,19 @@ def test_from_crops_to_rankings_and_the_same_bytes_again(survey, monkeypatch):
         len(best) == 8 and best.items() <= metrics.items() and best["val_flank_map"] == history["val_flank_map"].max()
     )
     embeddings = pd.read_parquet("data/embeddings/tiny/1.parquet")
-    assert "u#0" not in set(embeddings["crop_id"]) and len(embeddings) == 20
+    assert "u#0" in set(embeddings["crop_id"]) and len(embeddings) == 21
     np.testing.assert_allclose(np.linalg.norm(np.stack(embeddings["embedding"]), axis=1), 1, rtol=1e-5)
     rankings = pd.read_parquet("data/rankings/tiny/1.parquet")
     counts = rankings.groupby("protocol")["query"].nunique().to_dict()
-    assert counts == {"validation": 4, "pseudo_novel": 4, "closed": 4, "open": 8, "disjoint": 4}
+    judged = {"validation": 4, "pseudo_novel": 4, "closed": 4, "open": 8, "disjoint": 4}
+    assert counts == judged | {"practice": 4, "rehearsal": 8, "survey": 1}
+
+    write_json(Path("data/asked/tiny.json"), [])
+    for name in ("embed", "search"):
+        stage(name, "tiny", monkeypatch)
+    assert "u#0" not in set(pd.read_parquet("data/embeddings/tiny/1.parquet")["crop_id"]), "nobody asks this network"
+    alone = pd.read_parquet("data/rankings/tiny/1.parquet")
+    pd.testing.assert_frame_equal(alone, rankings[rankings["protocol"].isin(list(judged))])
 
 
 def test_a_further_seed_is_the_only_one_that_is_trained(survey, monkeypatch):
@@ -123,6 +136,7 @@ def test_a_further_seed_is_the_only_one_that_is_trained(survey, monkeypatch):
     for folder in ("models", "embeddings", "rankings"):
         one, other = (path.read_bytes() for path in sorted(Path("data", folder, "tiny").iterdir()))
         assert one != other
+    assert "survey" not in set(pd.read_parquet("data/rankings/tiny/10.parquet")["protocol"]), "one seed is asked"
     metrics, rows = json.loads(Path("data/numbers/train/tiny.json").read_text()), pd.read_csv("plots/training/tiny.csv")
     best = rows.loc[rows.groupby("seed")["val_flank_map"].idxmax()]
     assert metrics["seeds"] == 2 and metrics["photos"] == first["photos"]

@@ -21,7 +21,7 @@ from pelage.catalogue.dates import Dates, read_dates
 from pelage.catalogue.entries import Source
 from pelage.catalogue.inventory import PHOTO_SUFFIXES, Found, list_files, source_files
 from pelage.catalogue.paths import resolve_paths
-from pelage.catalogue.schema import Rejected, Survey
+from pelage.catalogue.schema import Deployments, Rejected, Survey
 from pelage.catalogue.words import is_nothing
 from pelage.common.errors import PelageError
 from pelage.common.files import inside
@@ -36,13 +36,22 @@ REQUIRED = {
     "observations": ["observationType"],
 }
 OPTIONAL = {
-    "deployments": ["locationID", "cameraID", "timestampIssues"],
+    "deployments": [
+        *("locationID", "cameraID", "timestampIssues", "latitude", "longitude", "deploymentStart", "deploymentEnd")
+    ],
     "media": ["fileMediatype", "sequenceID"],
     "observations": [
         *("deploymentID", "mediaID", "eventID", "eventStart", "eventEnd", "scientificName", "count", "individualID"),
         *("classificationMethod", *BOX),
     ],
 }
+OLD = {
+    "deployments": {"start": "deploymentStart", "end": "deploymentEnd"},
+    "media": {},
+    "observations": {"timestamp": "eventStart", "sequenceID": "eventID"},
+}
+"""Columns as version 0.1.6 calls them."""
+
 BEYOND = 0.01
 """Share of a side by which a box may stand out of its photo: rounding, which is cut off."""
 
@@ -54,7 +63,8 @@ def open_camtrap_dp(source: Source, cache: Path) -> Iterator[Survey]:
     Every image of `media` is a photo; other media are left out and counted. Station is the locationID, camera the
     cameraID (each the deploymentID where it is missing), encounter the eventID. What observations say of animals are
     claims: identity, species, box. What is said of a file stands beside what is said of its event unless both say the
-    same kind of thing; then the file's counts, but a person's word always before a machine's.
+    same kind of thing; then the file's counts, but a person's word always before a machine's. Deployments tell where
+    and when cameras ran.
 
     Args:
         source: `path` is the package's folder, its datapackage.json, or a zip file of it.
@@ -72,7 +82,9 @@ def open_camtrap_dp(source: Source, cache: Path) -> Iterator[Survey]:
             if len(found) != 1:
                 raise PelageError(f"{path} holds {len(found)} files datapackage.json. Give a zip file of one package.")
             root = found[0].parent
-            yield replace(read_package(root, list_files(root), source.key), file=f"{path}, media")
+            survey = read_package(root, list_files(root), source.key)
+            deployments = replace(survey.deployments, file=f"{path}, deployments")
+            yield replace(survey, file=f"{path}, media", deployments=deployments)
         return
     root = path.parent if path.name == "datapackage.json" else path
     if not (root / "datapackage.json").is_file():
@@ -108,6 +120,8 @@ def read_package(root: Path, files: Sequence[Found], key: str) -> Survey:
     claims, ambiguous = _claims(media, observations, during)
     photos = media[images].join(claims, how="left").reset_index(names="medium")
     photos["bbox"] = _pixel_boxes(photos, root, files, rejected)
+    for column, told in (("camera", "cameraID"), ("station", "locationID")):
+        deployments[column] = deployments[told].where(deployments[told] != "", deployments["deploymentID"])
     place = deployments.set_index("deploymentID").loc[photos["deploymentID"]].reset_index()
     issues = place["timestampIssues"].str.strip().str.lower().isin(["true", "1"])
     rows = pd.DataFrame(
@@ -116,8 +130,8 @@ def read_package(root: Path, files: Sequence[Found], key: str) -> Survey:
             "path": photos["filePath"],
             "identity": photos["individualID"].fillna(""),
             "date": photos["timestamp"],
-            "camera": place["cameraID"].where(place["cameraID"] != "", place["deploymentID"]),
-            "station": place["locationID"].where(place["locationID"] != "", place["deploymentID"]),
+            "camera": place["camera"],
+            "station": place["station"],
             "bbox": photos["bbox"],
             "species": photos["scientificName"].fillna(""),
             "encounter": photos["medium"].map(_events(observations, media, during)).fillna(""),
@@ -134,8 +148,11 @@ def read_package(root: Path, files: Sequence[Found], key: str) -> Survey:
         "blank_rows": sum(one.blank for one in read.values()),
         "short_rows": sum(one.shorter for one in read.values()),
     }
+    ran = deployments.rename(columns={"deploymentStart": "start", "deploymentEnd": "end"})
+    number = ("row " + ran["number"].astype(str)).tolist()
+    ran = Deployments(ran.reset_index(drop=True), str(paths["deployments"]), number, clock=times.clock)
     used = [os.path.relpath(file, root) for file in paths.values()] + ["datapackage.json"]
-    return Survey(rows, root, str(paths["media"]), row.tolist(), files, used, rejected, counts, issues.tolist())
+    return Survey(rows, root, str(paths["media"]), row.tolist(), files, used, rejected, counts, issues.tolist(), ran)
 
 
 def _table_files(root: Path) -> dict[str, Path]:
@@ -160,9 +177,8 @@ def _cells(rows: Rows, name: str, file: Path, rejected: list[Rejected]) -> pd.Da
     """Return a table of the package with all columns that are asked for, missing values empty, and `number` of rows."""
     table = rows.table
     require_columns(table, REQUIRED[name], file)
+    table = table.rename(columns={was: now for was, now in OLD[name].items() if now not in table})
     if name == "observations":
-        old = {"timestamp": "eventStart", "sequenceID": "eventID"}  # as version 0.1.6 calls them
-        table = table.rename(columns={was: now for was, now in old.items() if now not in table})
         if "eventEnd" not in table and "eventStart" in table:
             table["eventEnd"] = table["eventStart"]
         if "mediaID" not in table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +10,13 @@ from typing import Any
 
 import pandas as pd
 
+from pelage.catalogue import deployments
 from pelage.catalogue.claims import put_together
-from pelage.catalogue.entries import read_sources, results_files
+from pelage.catalogue.deployments import put_in_operation, read_deployments
+from pelage.catalogue.entries import Source, deployment_tables, read_sources, results_files
 from pelage.catalogue.photos import TO_LOOK_AT, data_set_counts, flag_clocks, place_photos, shared_encounters
 from pelage.catalogue.results_file import no_results, read_results, results_counts
-from pelage.catalogue.schema import check_survey
+from pelage.catalogue.schema import Deployments, Survey, check_survey
 from pelage.catalogue.sources import open_survey
 from pelage.catalogue.verdicts import VERDICTS, file_verdicts, verdict_counts
 from pelage.common.tables import rejected_table
@@ -22,10 +24,12 @@ from pelage.common.tables import rejected_table
 
 @dataclass(frozen=True)
 class DataSet:
-    """Tables of a data set, as `data/photos.csv`, `claims.csv`, `boxes.csv`, `files.csv` and `rejected/ingest.csv`."""
+    """Tables of a data set: `data/photos.csv`, `claims.csv`, `deployments.csv`, `boxes.csv`, `files.csv` and
+    `rejected/ingest.csv`."""
 
     photos: pd.DataFrame
     claims: pd.DataFrame
+    deployments: pd.DataFrame
     boxes: pd.DataFrame
     files: pd.DataFrame
     rejected: pd.DataFrame
@@ -46,6 +50,8 @@ def bring_in(dataset: Mapping[str, Any], name: str, photos: Path, truth: Path, f
         PelageError: Something makes the whole meaningless.
     """
     sources, results = read_sources(dataset, name), results_files(dataset)
+    named = deployment_tables(dataset, name)
+    tables = [*results.values(), *named.values()]
     with ExitStack() as stack:
         surveys, checked, files = [], [], []
         for source in sources:
@@ -53,7 +59,7 @@ def bring_in(dataset: Mapping[str, Any], name: str, photos: Path, truth: Path, f
             one = check_survey(survey, source.key, source.entry.get("date_order") or "")
             surveys.append(survey)
             checked.append(one)
-            files.append(file_verdicts(source.name, survey, set(one.rows["path"]), one.missing, results.values()))
+            files.append(file_verdicts(source.name, survey, set(one.rows["path"]), one.missing, tables))
         told = put_together(sources, checked, name)
         roots = {source.name: survey.root for source, survey in zip(sources, surveys, strict=True)}
         originals = [roots[source] / path for source, path in zip(told.photos["source"], told.origins, strict=True)]
@@ -61,14 +67,38 @@ def bring_in(dataset: Mapping[str, Any], name: str, photos: Path, truth: Path, f
         placed = place_photos(told.photos, originals, photos, fill)
     table = flag_clocks(placed.photos)
     verdicts = pd.concat(files, ignore_index=True)
-    rejected = rejected_table(sorted(told.rejected + boxes.rejected))
+    operation = put_in_operation(_deployments(dataset, name, sources, surveys, named), table)
+    rejected = rejected_table(sorted(told.rejected + boxes.rejected + operation.rejected))
     counts = data_set_counts(table, told.claims, told.counts | {"only_change_time": placed.only_change_time})
     counts |= {
+        "deployments": operation.counts,
         "boxes": results_counts(boxes),
         "files": verdict_counts(verdicts),
         "rejected": {reason: int(number) for reason, number in rejected["reason"].value_counts().sort_index().items()},
     }
-    return DataSet(table, told.claims, boxes.boxes, verdicts, rejected, counts)
+    return DataSet(table, told.claims, operation.table, boxes.boxes, verdicts, rejected, counts)
+
+
+def _deployments(
+    dataset: Mapping[str, Any],
+    name: str,
+    sources: Sequence[Source],
+    surveys: Sequence[Survey],
+    named: Mapping[str, Path],
+) -> Iterator[tuple[Deployments, str, str]]:
+    """Give what tells of deployments, as `put_in_operation` takes it.
+
+    A table that the data set names tells of all of it; else each source's own table does, else what the source itself
+    tells.
+    """
+    key = f"datasets.{name}"
+    if key in named:
+        yield read_deployments(named[key]), key, dataset.get("date_order") or ""
+        return
+    for source, survey in zip(sources, surveys, strict=True):
+        own = read_deployments(named[source.key]) if source.key in named else survey.deployments
+        if own is not None:
+            yield own, source.key, source.entry.get("date_order") or ""
 
 
 def to_look_at(data: DataSet) -> list[str]:
@@ -78,6 +108,8 @@ def to_look_at(data: DataSet) -> list[str]:
         f"{counts['files'][verdict]} {what}" for verdict, what in VERDICTS.items() if what and counts["files"][verdict]
     ]
     lines += [f"{counts[name]} {what}" for name, what in TO_LOOK_AT.items() if counts[name]]
+    ran = counts["deployments"]
+    lines += [f"{ran[what]} {said}" for what, said in deployments.TO_LOOK_AT.items() if ran[what]]
     if counts["clock_suspect"]:
         lines.append(f"{counts['clock_suspect']} photos have dates that cannot be trusted (flag clock_suspect)")
     if counts["boxes"]["no_result"]:

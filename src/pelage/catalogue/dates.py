@@ -45,10 +45,15 @@ class Dates:
     faults: dict[int, str]
     utc: bool = False
 
+    @property
+    def clock(self) -> float:
+        """Minutes ahead of UTC of the clock that `iso` is of; NaN where no zone is told."""
+        known = self.zone.dropna()
+        return 0.0 if self.utc else float(known.iloc[0]) if len(known) else float("nan")
+
     def seconds(self) -> np.ndarray:
         """Return N seconds since 1970 by UTC, NaN where no date is; cells without a zone are in the others' first."""
-        known = self.zone.dropna()
-        minutes = self.zone.fillna(known.iloc[0] if len(known) else 0).to_numpy(float) * (not self.utc)
+        minutes = self.zone.fillna(np.nan_to_num(self.clock)).to_numpy(float) * (not self.utc)
         times = pd.to_datetime(self.iso.where(self.iso != ""), format="ISO8601")
         return ((times - pd.Timestamp(0)).dt.total_seconds()).to_numpy(float) - 60 * minutes
 

@@ -49,6 +49,14 @@ def results_files(dataset: Mapping[str, Any]) -> dict[str, Path]:
     return {one: project_root() / Path(one).expanduser() for one in written}
 
 
+def deployment_tables(dataset: Mapping[str, Any], name: str) -> dict[str, Path]:
+    """Return the tables of deployments that the data set `name` and its sources name, by the key that names them."""
+    entries = [(f"datasets.{name}", dataset)]
+    entries += [(source.key, source.entry) for source in read_sources(dataset, name) if source.folder]
+    named = {key: str(entry["deployments"]) for key, entry in entries if entry.get("deployments")}
+    return {key: project_root() / Path(path).expanduser() for key, path in named.items()}
+
+
 def read_sources(dataset: Mapping[str, Any], name: str) -> list[Source]:
     """Return the sources of the data set `name`: its one `source`, or those that its key `sources` lists."""
     key = f"datasets.{name}"

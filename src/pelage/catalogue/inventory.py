@@ -125,18 +125,23 @@ def results_rows(name: str, files: Mapping[str, Path]) -> list[tuple[str, ...]]:
     Raises:
         PelageError: One is missing, or cannot be read.
     """
-    rows = []
-    for written, file in files.items():
-        if not file.is_file():
-            raise PelageError(
-                f"params.yaml: datasets.{name}.results is {written!r}, and there is no file {file}. Give the path of "
-                "the JSON file that the detector has written."
-            )
-        (found,) = list_files(file, state_file(file))
-        if found.detail:
-            raise PelageError(f"params.yaml: datasets.{name}.results: {file}: {found.detail}")
-        rows.append((name, written, "results", str(found.bytes), found.sha256))
-    return rows
+    wanted = "Give the path of the JSON file that the detector has written."
+    return [_file_row(name, f"datasets.{name}.results", written, file, wanted) for written, file in files.items()]
+
+
+def deployment_rows(name: str, files: Mapping[str, Path]) -> list[tuple[str, ...]]:
+    """Return the rows of the tables of deployments (`entries.deployment_tables`) of the data set `name`."""
+    wanted = "Give the path of the CSV that tells when and where cameras ran, from the project's root."
+    return [_file_row(name, f"{key}.deployments", str(file), file, wanted) for key, file in files.items()]
+
+
+def _file_row(name: str, key: str, written: str, file: Path, wanted: str) -> tuple[str, ...]:
+    if not file.is_file():
+        raise PelageError(f"params.yaml: {key} is {written!r}, and there is no file {file}. {wanted}")
+    (found,) = list_files(file, state_file(file))
+    if found.detail:
+        raise PelageError(f"params.yaml: {key}: {file}: {found.detail}")
+    return name, written, key.rpartition(".")[2], str(found.bytes), found.sha256
 
 
 def source_files(source: Source) -> list[Found]:

@@ -53,6 +53,29 @@ Rejected = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
+class Deployments:
+    """Where and when cameras ran, as a source or a table tells it, not yet checked.
+
+    Attributes:
+        rows: N rows of text in the columns `pelage.catalogue.deployments.CELLS`, or some of them.
+        file: What tells them, for messages.
+        row: Where each row stands in it, such as `row 12`.
+        rejected: Rows that the reader does not use.
+        clock: Minutes ahead of UTC of the clock that the photos' dates are of; NaN where no zone is told.
+    """
+
+    rows: pd.DataFrame
+    file: str
+    row: Sequence[str]
+    rejected: Sequence[Rejected] = ()
+    clock: float = float("nan")
+
+    def where(self, positions: Sequence[int]) -> str:
+        """Return file and rows of some rows, the first three by name."""
+        return f"{self.file}, {', '.join(self.row[i] for i in positions[:3])}"
+
+
+@dataclass(frozen=True)
 class Survey:
     """Photos as a source tells of them, not yet checked.
 
@@ -66,6 +89,7 @@ class Survey:
         rejected: Rows and cells that the reader does not use.
         counts: What the reader has to report: names that the pattern does not match and the like.
         suspect: Which rows are of a camera whose clock the source itself distrusts; none if empty.
+        deployments: Where and when its cameras ran, if the source tells it.
     """
 
     rows: pd.DataFrame
@@ -77,6 +101,7 @@ class Survey:
     rejected: Sequence[Rejected] = ()
     counts: dict[str, int] = field(default_factory=dict)
     suspect: Sequence[bool] = ()
+    deployments: Deployments | None = None
 
     def where(self, positions: Sequence[int]) -> str:
         """Return file and rows of some rows, the first five by name."""

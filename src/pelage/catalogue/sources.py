@@ -12,7 +12,7 @@ from pelage.catalogue.entries import Source
 from pelage.catalogue.folder import read_folder
 from pelage.catalogue.git import open_git
 from pelage.catalogue.inventory import list_files, source_files
-from pelage.catalogue.schema import Survey
+from pelage.catalogue.schema import Deployments, Survey
 from pelage.common.files import cache_root
 
 
@@ -29,8 +29,10 @@ def open_survey(source: Source, photos: Path, truth: Path) -> Iterator[Survey]:
         PelageError: The reader finds a fault that nothing can be read with.
     """
     if source.kind == "synthetic":
-        rows = write_survey(source.entry, photos, truth)
-        yield Survey(rows, photos, source.key, [f"photo {name!r}" for name in rows["path"]], list_files(photos))
+        rows, ran = write_survey(source.entry, photos, truth)
+        deployments = Deployments(ran, source.key, [f"deployment {number}" for number in range(1, len(ran) + 1)])
+        named = [f"photo {name!r}" for name in rows["path"]]
+        yield Survey(rows, photos, source.key, named, list_files(photos), deployments=deployments)
     elif source.kind == "folder":
         yield read_folder(source.path, source_files(source), source.entry, source.key)
     elif source.kind == "camtrap_dp":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -38,7 +38,7 @@ _SAID = {
 
 
 def file_verdicts(
-    source: str, survey: Survey, used: Collection[str], missing: Iterable[str], results: Iterable[Path] = ()
+    source: str, survey: Survey, used: Collection[str], missing: Iterable[str], tables: Sequence[Path] = ()
 ) -> pd.DataFrame:
     """Return the verdict of every file of a source, sorted by path.
 
@@ -47,18 +47,18 @@ def file_verdicts(
         survey: What it tells; `files` are those found below its root.
         used: Paths of those that are photos of the data set.
         missing: Paths that are listed but absent.
-        results: Full paths of results files, which are read as tables are wherever they lie.
+        tables: Full paths of tables and results files that are read wherever they lie.
     """
-    told = [*survey.tables, *(os.path.relpath(file, survey.root) for file in results)]
-    tables = {os.path.normpath(path).replace(os.sep, "/") for path in told}
+    told = [*survey.tables, *(os.path.relpath(file, survey.root) for file in tables)]
+    read = {os.path.normpath(path).replace(os.sep, "/") for path in told}
     rows = {}
     for file in survey.files:
         verdict = "photo" if file.path in used else file.kind
         if verdict == "photo" and file.path not in used:
             verdict = "unlisted"
-        if file.path in tables:
+        if file.path in read:
             verdict = "table"
-        unread = verdict == "table" and file.path not in tables
+        unread = verdict == "table" and file.path not in read
         detail = file.detail or ("Nothing reads it." if unread else _SAID.get(verdict, ""))
         rows[file.path] = (verdict, detail)
     for path in used:

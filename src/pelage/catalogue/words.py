@@ -45,6 +45,11 @@ def spelling(text: str) -> str:
     return unicodedata.normalize("NFC", " ".join(text.translate(_WIDTHLESS).split()))
 
 
+def name_key(text: str) -> str:
+    """Return what is the same for all spellings of one name (`one_spelling`)."""
+    return unicodedata.normalize("NFKC", spelling(text)).casefold()
+
+
 def is_nothing(text: str) -> bool:
     """Tell whether a cell says nothing, in whatever case."""
     return spelling(text).casefold() in NOTHING
@@ -67,7 +72,7 @@ def one_spelling(column: pd.Series) -> Spellings:
     counts = column.value_counts(sort=False)
     written = pd.DataFrame({"raw": counts.index.astype(object), "rows": counts.to_numpy()})
     written["spelled"] = [spelling(text) for text in written["raw"]]
-    written["key"] = [unicodedata.normalize("NFKC", text).casefold() for text in written["spelled"]]
+    written["key"] = [name_key(text) for text in written["spelled"]]
     often = written.groupby(["key", "spelled"], as_index=False)["rows"].sum()
     best = often.sort_values(["key", "rows", "spelled"], ascending=[True, False, True]).drop_duplicates("key")
     written["name"] = written["key"].map(dict(zip(best["key"], best["spelled"], strict=True)))

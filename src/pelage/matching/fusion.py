@@ -22,10 +22,10 @@ import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from pelage.common.tables import read_parquet
+from pelage.common.tables import UNKNOWN, read_parquet
 from pelage.matching.calibration import Curve, fit_curve, folds_by
 from pelage.matching.rankings import PAIR, drop_opposite, rank_pairs, ranking_files
-from pelage.split.protocols import PSEUDO_NOVEL
+from pelage.split.protocols import ASKED, PRACTICE, PSEUDO_NOVEL
 
 LEAST_INDIVIDUALS = 5
 """Individuals with pairs of the same animal from which on probabilities are fitted; fewer say nothing of others."""
@@ -269,9 +269,9 @@ class Fused:
     Attributes:
         pairs: Those of `join_scores` with the candidate's `identity`, whether it is the `same` as the query's, whether
             the pair was `learnt` from, the `score`, a probability (or a sum of reciprocal ranks where there is no
-            fusion), and the `order` by which it ranks. Pairs of validation queries, pseudo-novel ones too, are scored
-            by a fusion of other individuals where there are enough, so that neither a threshold nor a choice between
-            rules rests on scores that were fitted to it.
+            fusion), and the `order` by which it ranks. Pairs of validation queries, in all protocols that they ask
+            in, are scored by a fusion of other individuals where there are enough, so that neither a threshold, nor a
+            choice between rules, nor what is learnt from these scores rests on what was fitted to it.
         fusion: None where there was nothing to calibrate on.
         held_out: Whether validation pairs are scored in this way.
     """
@@ -297,7 +297,8 @@ def fuse(
 ) -> Fused:
     """Fuse methods: learn on the first candidates of validation queries, then score all pairs.
 
-    A single method keeps its own order, to the last tie.
+    A single method keeps its own order, to the last tie. Photos of one individual are added up where methods are
+    judged; where it is asked who is who, each pair speaks for itself.
 
     Args:
         rankings: Tables of `rankings_table`, by method.
@@ -309,21 +310,24 @@ def fuse(
     pairs = join_scores(rankings)
     asked, same = by_identity(pairs, identity)
     learnt = ((pairs["protocol"] == "validation") & (pairs["nearest"] <= shortlist)).to_numpy()
-    pairs = pairs.assign(identity=pairs["candidate"].map(identity), same=same, learnt=learnt)
+    alone = pairs["protocol"].isin(ASKED)
+    whose = pairs["candidate"].map(identity).mask(alone, pairs["candidate"])
+    pairs = pairs.assign(identity=whose, same=same, learnt=learnt)
     fusion, others = learn_fusion(pairs[learnt], same[learnt], asked[learnt], methods, kind, photos, rule)
     score = fusion.probability(pairs) if fusion else reciprocal_rank(pairs, methods)
-    of_validation = pairs["protocol"].isin(["validation", PSEUDO_NOVEL]).to_numpy()
+    of_validation = pairs["protocol"].isin(["validation", PSEUDO_NOVEL, PRACTICE]).to_numpy()
     for individuals, fitted in others:
         own = of_validation & np.isin(asked.astype(str), individuals)
         score[own] = fitted.probability(pairs[own])
     if fusion and len(methods) == 1:
-        score = in_own_order(score, pairs[methods[0]].to_numpy())
+        own = pairs[methods[0]].to_numpy()
+        score = in_own_order(score, own, own[learnt])
     score = score.round(9)
     order = pairs[methods[0]].to_numpy() if len(methods) == 1 else score
     return Fused(pairs.assign(score=score, order=order), fusion, bool(others))
 
 
-def in_own_order(probability: np.ndarray, own: np.ndarray) -> np.ndarray:
+def in_own_order(probability: np.ndarray, own: np.ndarray, learnt: np.ndarray) -> np.ndarray:
     """Let a single method's probabilities, which end on a plateau, rise with its scores to the last, `(P,)`.
 
     What is sure is told apart by how sure it is, so that a line to new animals can be drawn there. Nothing changes by
@@ -332,8 +336,9 @@ def in_own_order(probability: np.ndarray, own: np.ndarray) -> np.ndarray:
     Args:
         probability: `(P,)`, never falling with `own`.
         own: `(P,)` the method's scores.
+        learnt: `(L,)` those of the pairs that were learnt from, whose middle and spread are the scale.
     """
-    low, middle, high = np.quantile(own, [0.1, 0.5, 0.9])
+    low, middle, high = np.quantile(learnt, [0.1, 0.5, 0.9])
     away = (own - middle) / max(high - low, 1e-9)
     return (1 - OWN_SHARE) * probability + OWN_SHARE * (1 + away / (1 + np.abs(away))) / 2
 
@@ -353,10 +358,23 @@ def candidates(
         rankings: The same as they are fused, see `read_rankings`.
         identity, shortlist, kind, photos: As in `fuse`.
     """
-    found = {method: fuse({method: table}, identity, shortlist, kind, 1) for method, table in own.items()}
-    for rule in COMBINED:
-        found[rule] = fuse(rankings, identity, shortlist, "pchip" if rule == MEAN else kind, photos, rule)
-    return found
+    rules = (*own, *COMBINED)
+    return {rule: fuse_by(rule, own, rankings, identity, shortlist, kind, photos) for rule in rules}
+
+
+def fuse_by(
+    rule: str,
+    own: Mapping[str, pd.DataFrame],
+    rankings: Mapping[str, pd.DataFrame],
+    identity: Mapping[str, str],
+    shortlist: int,
+    kind: str,
+    photos: int,
+) -> Fused:
+    """Return what one rule makes of the methods: the name of one of them, or one of `COMBINED`; the rest as above."""
+    if rule in own:
+        return fuse({rule: own[rule]}, identity, shortlist, kind, 1)
+    return fuse(rankings, identity, shortlist, "pchip" if rule == MEAN else kind, photos, rule)
 
 
 def learn_fusion(
@@ -457,9 +475,12 @@ def query_weights(pairs: pd.DataFrame) -> np.ndarray:
 
 
 def by_identity(pairs: pd.DataFrame, identity: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the individual of each pair's query, `(P,)`, and whether the candidate shows it too, `(P,)` bool."""
+    """Return the individual of each pair's query, `(P,)`, and whether the candidate shows it too, `(P,)` bool.
+
+    Of what nobody named nobody knows it: that is no pair of the same animal.
+    """
     asked, answering = (pairs[column].map(identity).to_numpy(object) for column in ("query", "candidate"))
-    return asked, asked == answering
+    return asked, (asked == answering) & (asked != UNKNOWN)
 
 
 def read_methods(params: Mapping[str, Any]) -> tuple[str, list[str], list[str]]:

@@ -3,13 +3,19 @@
 rembg's U^2-Net (Qin et al. 2020), after matching the crop's histogram to a reference photo if one is given, as in the
 leopard study (SpotID). What all photos of the camera share (`shared_bands`) is neither segmented nor in the mask. A
 mask that cannot be the animal's is replaced by the animal's box and flagged.
+
+Where u2netp's map of a photo, or of an animal and its surroundings, showed the animal's silhouette, that map is cut to
+the crop: it has ground to compare with, while a crop is mostly animal, and was made already. A crop is looked at itself
+where there is no such map, or where what it shows cannot be the animal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,19 +25,22 @@ from PIL import Image
 from skimage.exposure import match_histograms
 
 from pelage.common.errors import PelageError
-from pelage.common.files import sha256_bytes, sha256_file
+from pelage.common.files import inside, sha256_bytes, sha256_file
 from pelage.common.images import decode_image, encode_png, read_image, to_rgb, write_png
 from pelage.common.memo import Memo
 from pelage.common.parallel import parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
 from pelage.common.tables import crop_file
-from pelage.preprocess.boxes import Box
+from pelage.preprocess.boxes import Box, pad_box
 from pelage.preprocess.crop import Window, crop_window, shrink
-from pelage.preprocess.saliency import Saliency, stretch
+from pelage.preprocess.saliency import MARGIN, SIDE, Saliency, SaliencyMaps, cut_map, stretch
 from pelage.preprocess.shared_bands import SharedBands, pixels_within, without_bands
 
 VERSION = 1
+FINE = 32
+"""Pixels of a map that a crop's longer side has at least if it is cut from it."""
+
 FILLS = {"black": 0, "grey": 128, "white": 255, "alpha": 0}
 OTHER_MODELS = [
     *("u2net", "u2net_human_seg", "silueta", "isnet-general-use", "isnet-anime", "bria-rmbg"),
@@ -46,10 +55,14 @@ FALLBACKS = ("band", "small", "large", "disagrees")
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A model by name: `alpha(image)` is the opacity `(H, W)` uint8 of an RGB image; `sha256` is of its weights."""
+    """A model by name: `alpha(image)` is the opacity `(H, W)` uint8 of an RGB image; `sha256` is of its weights.
+
+    `saliency` is the network of `alpha` if animals are found by it, too.
+    """
 
     alpha: Callable[[np.ndarray], np.ndarray]
     sha256: str
+    saliency: Saliency | None = None
 
 
 def load_segmenter(model: str, u2netp: Path) -> Segmenter:
@@ -73,7 +86,7 @@ def load_segmenter(model: str, u2netp: Path) -> Segmenter:
         size = image.shape[1], image.shape[0]
         return np.asarray(Image.fromarray(opacity).resize(size, Image.Resampling.LANCZOS))
 
-    return Segmenter(alpha, saliency.sha256)
+    return Segmenter(alpha, saliency.sha256, saliency)
 
 
 def _rembg_segmenter(model: str) -> Segmenter:
@@ -120,6 +133,15 @@ def cut_out(image: np.ndarray, alpha: np.ndarray, fill: str) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Outline:
+    """The part `box` of the photo at `path` (with the hash `sha256` of its content) whose map shows an animal."""
+
+    path: str
+    sha256: str
+    box: Box
+
+
+@dataclass(frozen=True)
 class Place:
     """Where a crop is from.
 
@@ -127,11 +149,13 @@ class Place:
         window: Its place in the photo.
         box: The animal's box in pixels of the photo; None where nobody has told it, as the whole photo is the crop.
         bands: What all photos of the camera share, in pixels of the photo.
+        outline: What shows the animal's outline, if anything does.
     """
 
     window: Window
     box: tuple[float, float, float, float] | None = None
     bands: Sequence[Box] = ()
+    outline: Outline | None = None
 
     def animal(self, shape: tuple[int, int]) -> np.ndarray:
         """Return which pixels of the crop `(H, W)` are in the animal's box, boolean; all if there is none."""
@@ -145,24 +169,40 @@ class Place:
 NOWHERE = Place(Window(0, 0, 1, 1))
 
 
-def crop_places(detections: pd.DataFrame, photos: pd.DataFrame, bands: SharedBands, padding: float) -> dict[str, Place]:
+def crop_places(
+    detections: pd.DataFrame, animals: pd.DataFrame, photos: pd.DataFrame, bands: SharedBands, padding: float
+) -> dict[str, Place]:
     """Return the place of each crop by the name of its file.
 
     Args:
-        detections: Rows of `data/detections.csv` (crop_id, image_id, x, y, w, h).
-        photos: Rows of `data/clean.csv` (image_id, width, height, station, camera).
+        detections: Rows of `data/detections.csv` (crop_id, image_id, animal, x, y, w, h).
+        animals: Rows of `data/animals.csv` (image_id, animal, x, y, w, h, outline).
+        photos: Rows of `data/clean.csv` (image_id, path, sha256, width, height, station, camera).
         bands: What photos share.
         padding: See `crop_window`.
     """
     photo_of = {photo.image_id: photo for photo in photos.itertuples()}
+    animal_of = {(animal.image_id, animal.animal): animal for animal in animals.itertuples()}
     places = {}
     for row in detections.itertuples():
         photo, box = photo_of[row.image_id], (row.x, row.y, row.w, row.h)
         window = crop_window(box, padding, photo.width, photo.height)
         if window is not None:
             told = None if box == (0, 0, photo.width, photo.height) else box
-            places[crop_file(row.crop_id)] = Place(window, told, bands.of(photo))
+            outline = _outline(animal_of[row.image_id, row.animal], photo, window)
+            places[crop_file(row.crop_id)] = Place(window, told, bands.of(photo), outline)
     return places
+
+
+def _outline(animal: Any, photo: Any, window: Window) -> Outline | None:
+    """Return what shows an animal's outline: what it was seen in, or its surroundings where that is too coarse."""
+    if not animal.outline:
+        return None
+    whole = 0, 0, int(photo.width), int(photo.height)
+    fine = max((window.right - window.left) / whole[2], (window.bottom - window.top) / whole[3]) * SIDE >= FINE
+    box = tuple(int(value) for value in (animal.x, animal.y, animal.w, animal.h))
+    seen = whole if animal.outline == "photo" and fine else pad_box(box, MARGIN, *whole[2:])
+    return Outline(photo.path, photo.sha256, seen)
 
 
 def segment(image: np.ndarray, shared: np.ndarray, segmenter: Segmenter) -> np.ndarray:
@@ -218,12 +258,14 @@ class Background:
         cover: Share of the crop, without bands, that was segmented as animal.
         fallback: Why the mask was replaced, one of `FALLBACKS`, or empty.
         shared: Share of the crop that lies in bands.
+        outlined: Whether the mask is cut from the map in which the animal was found.
     """
 
     file: str
     cover: float
     fallback: str
     shared: float
+    outlined: bool = False
 
 
 def remove_backgrounds(
@@ -234,6 +276,7 @@ def remove_backgrounds(
     params: Mapping,
     memo_root: Path | None = None,
     places: Mapping[str, Place] | None = None,
+    photos: Path = Path(),
 ) -> list[Background]:
     """Write a mask and a background-free view for each crop; segmentation is memoised.
 
@@ -246,7 +289,9 @@ def remove_backgrounds(
         segmenter: From `load_segmenter`.
         params: `reference` (path or None), `fill`, `min_cover`, `max_cover`, `min_coat`.
         memo_root: Folder of memos, see `Memo`.
-        places: Where files are from (see `crop_places`); one without is all the animal's, and no camera's.
+        places: Where files are from (see `crop_places`); one without is all the animal's, and no camera's. Outlines
+            count where the segmenter has the network that sees them, without a reference, and beside bands.
+        photos: Folder that the paths of outlines start from.
 
     Returns:
         One `Background` a crop, sorted by file name.
@@ -259,27 +304,42 @@ def remove_backgrounds(
         reference = to_rgb(read_image(Path(params["reference"])))
         reference_sha = sha256_bytes(reference.tobytes())
     memo = Memo("background", VERSION, [segmenter.sha256, reference_sha], memo_root)
+    maps = None
+    if segmenter.saliency is not None and reference is None:
+        maps = SaliencyMaps(segmenter.saliency, memo_root)
+
+    def outlined(place: Place, shape: tuple[int, int]) -> np.ndarray:
+        seen = place.outline
+        read = partial(read_image, inside(photos, seen.path, "data/clean.csv"))
+        saliency = maps(seen.sha256, seen.box, lambda: to_rgb(read()))
+        return np.round(cut_map(stretch(saliency), seen.box, place.window, shape) * 255).astype(np.uint8)
+
+    def segmented(image: np.ndarray, data: bytes, shared: np.ndarray) -> np.ndarray:
+        key = memo.key(sha256_bytes(data), *([np.packbits(shared).tobytes()] if shared.any() else []))
+        known = memo.get(key)
+        if known is None:
+            memo.put(key, known := encode_png(segment(image, shared, segmenter)))
+        return decode_image(known)
 
     def remove(path: Path) -> Background:
         data, place = path.read_bytes(), (places or {}).get(path.name, NOWHERE)
         image = to_rgb(decode_image(data, str(path)))
         if reference is not None:
             image = match_histogram(image, reference)
-        shared = place.shared(image.shape[:2])
-        key = memo.key(sha256_bytes(data), *([np.packbits(shared).tobytes()] if shared.any() else []))
-        known = memo.get(key)
-        if known is None:
-            alpha = segment(image, shared, segmenter)
-            memo.put(key, encode_png(alpha))
-        else:
-            alpha = decode_image(known)
-        animal = place.animal(alpha.shape)
-        cover, fallback = judge(alpha >= 128, animal, shared, place.box is not None, params)
+        shape = image.shape[:2]
+        animal, shared, boxed = place.animal(shape), place.shared(shape), place.box is not None
+        by_map, fallback = maps is not None and place.outline is not None and not shared.any(), "unseen"
+        if by_map:
+            alpha = outlined(place, shape)
+            cover, fallback = judge(alpha >= 128, animal, shared, boxed, params)
+        if fallback:
+            by_map, alpha = False, segmented(image, data, shared)
+            cover, fallback = judge(alpha >= 128, animal, shared, boxed, params)
         if fallback:
             alpha = np.where(animal & ~shared, 255, 0).astype(np.uint8)
         write_png(masks / path.name, np.where(alpha >= 128, 255, 0).astype(np.uint8))
         write_png(views / path.name, cut_out(image, alpha, params["fill"]))
-        return Background(path.name, cover, fallback, float(shared.mean()))
+        return Background(path.name, cover, fallback, float(shared.mean()), by_map)
 
     files = sorted(crops.glob("*.png"))
     return list(track(parallel_map(remove, files), "background", len(files)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,29 +39,30 @@ from pelage.preprocess.animals import (
 from pelage.preprocess.background_model import LIGHTS, Background, departure, learn_background, light, thumbnail
 from pelage.preprocess.bodies import BodyJudge, split_silhouette
 from pelage.preprocess.boxes import Box, clip_box, cut, pad_box, whole_box
+from pelage.preprocess.crop import Window
 from pelage.preprocess.detectors.animal import Animal
-from pelage.preprocess.detectors.embedded import choose_animals, propose, shrunk
+from pelage.preprocess.detectors.embedded import LEVELS, choose_animals, propose, shrunk
 from pelage.preprocess.detectors.onnx_network import Found
 from pelage.preprocess.detectors.results import Told
 from pelage.preprocess.detectors.scorer import read_scorer
 from pelage.preprocess.detectors.wanted import other_species, read_backend
 from pelage.preprocess.face import Face, FaceFinder
 from pelage.preprocess.orientation import judge_side, measure_silhouette, shows_flank
-from pelage.preprocess.saliency import resize_map
+from pelage.preprocess.saliency import MARGIN, SaliencyMaps, cut_map, resize_map
 from pelage.preprocess.shared_bands import SharedBands
 
 ANIMAL_COLUMNS = [
     "image_id", "animal", "x", "y", "w", "h", "score", "found_by", "species", "orientation", "identity", "claimed",
-    "shared", "shared_score",
+    "shared", "shared_score", "outline",
 ]  # fmt: skip
 COLUMNS = ["crop_id", "image_id", "part", "x", "y", "w", "h", "score", "orientation", "animal", "shared"]
 BACKGROUND_PHOTOS = 120  # of one camera, evenly over its photos: enough for a median, few enough for memory
-VERSION = 2
+VERSION = 3
 """Raised by hand whenever something else would be seen in the same photo."""
 
 NETWORKS_AT_ONCE = 4  # photos in MegaDetector at once: each may need some GiB
+SHOWN = 0.9  # share of a silhouette that is salient at least where saliency shows it
 CUT = 0.5  # score from which on a silhouette is cut in two where the cut is plain
-MARGIN = 0.1  # share of a box's longer side that is added before a silhouette or a face is looked for
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Sighting:
     def to_json(self) -> bytes:
         """Return all of it as JSON."""
         animals, alone = (
-            [(one.box, one.score, one.found_by, None, one.species) for one in kind]
+            [(one.box, one.score, one.found_by, None, one.species, one.outline) for one in kind]
             for kind in (self.animals, self.alone)
         )
         told = self.reason, self.detail, self.shared_scores
@@ -291,7 +292,9 @@ def animal_tables(
         for n, (animal, naming) in enumerate(zip(sighting.animals, namings, strict=True)):
             told = (naming.species or animal.species, sighting.orientations[n], naming.identity, naming.claimed)
             both = shared[len(part_boxes) + n] or crowded[n]
-            animals.append((image_id, n, *animal.box, animal.score, animal.found_by, *told, both, score[n]))
+            animals.append(
+                (image_id, n, *animal.box, animal.score, animal.found_by, *told, both, score[n], animal.outline)
+            )
         for n, row in enumerate(sighting.rows):
             parts.append((f"{image_id}#{n}", image_id, *row, shared[n] or crowded[row[7]]))
     return Tables(
@@ -365,8 +368,8 @@ class Detector:
         bands: SharedBands | None = None,
     ) -> None:
         self._root, self._settings, self._claims = root, settings, claims
-        self._saliency, self._network, self._results, self._bands = saliency, network, results, bands
-        self._saliency_memo = Memo("saliency", 1, saliency.sha256)
+        self._network, self._results, self._bands = network, results, bands
+        self._maps = SaliencyMaps(saliency)
         self._glance_memo = Memo("glance", 1, {"opencv": cv2.__version__})
         self._find_face = FaceFinder()
         depends: dict[str, Any] = {"settings": asdict(settings), "saliency": saliency.sha256, "opencv": cv2.__version__}
@@ -411,18 +414,16 @@ class Detector:
 
     def glance(self, photo: Any) -> tuple[np.ndarray, np.ndarray] | None:
         """Return a photo's thumbnail and saliency map, or None if it cannot be read."""
-        whole = json.dumps((0, 0, int(photo.width), int(photo.height)))
-        known = self._glance_memo.get(key := self._glance_memo.key(photo.sha256))
-        saliency = self._saliency_memo.get(self._saliency_memo.key(photo.sha256, whole))
-        if known is not None and saliency is not None:
-            return decode_image(known), decode_image(saliency).astype(np.float32) / 255
+        read = cache(lambda: read_photo(self._root, photo))
+        key = self._glance_memo.key(photo.sha256)
         try:
-            image = read_photo(self._root, photo)
+            known = self._glance_memo.get(key)
+            if known is None:
+                self._glance_memo.put(key, known := encode_png(thumbnail(read())))
+            saliency = self._maps(photo.sha256, (0, 0, int(photo.width), int(photo.height)), read)
         except PelageError:
             return None
-        thumb = thumbnail(image)
-        self._glance_memo.put(key, encode_png(thumb))
-        return thumb, self._saliency_of(image, photo, whole_box(image))
+        return decode_image(known), saliency
 
     def _look(self, image: np.ndarray, photo: Any, camera: Camera) -> Sighting:
         size, claims = (image.shape[1], image.shape[0]), self._claims.get(photo.image_id, ())
@@ -442,10 +443,11 @@ class Detector:
         parts = [self._parts(image, photo, *one) for one in zip(animals, told, strict=True)]
         rows = [
             (part, *box, score, orientation, number)
-            for number, (orientation, shown, _) in enumerate(parts)
+            for number, (orientation, shown, *_) in enumerate(parts)
             for part, box, score in shown
         ]
-        orientations, shared_scores = [orientation for orientation, *_ in parts], [score for *_, score in parts]
+        orientations, _, shared_scores, outlines = (list(told) for told in zip(*parts, strict=True))
+        animals = [replace(animal, outline=seen_in) for animal, seen_in in zip(animals, outlines, strict=True)]
         reason = "" if rows else "no part"
         detail = "" if rows else f"No animal of the photo shows its {' or '.join(self._settings.parts)}."
         seen = size, _without_masks(animals), orientations, rows, _without_masks(alone)
@@ -499,7 +501,7 @@ class Detector:
     def _by_embedded(self, image: np.ndarray, photo: Any, camera: Camera) -> tuple[list[Animal], list[Animal]]:
         seen = shrunk(image)
         found = self._network_sees(seen, photo)
-        saliency = self._saliency_of(image, photo, whole_box(image))
+        saliency = self._maps(photo.sha256, whole_box(image), lambda: image)
         (width, height), printed = (image.shape[1], image.shape[0]), self._printed(photo)
 
         def judge(evidence: np.ndarray) -> list[Animal]:
@@ -507,7 +509,8 @@ class Detector:
             animals = choose_animals(
                 proposals, self._score(proposals.features), self._settings.min_score, width, height
             )
-            return [one for one in animals if one.box[2] * one.box[3] >= self._settings.min_area * width * height]
+            large = [one for one in animals if one.box[2] * one.box[3] >= self._settings.min_area * width * height]
+            return [replace(one, outline="photo") if _shown(one, saliency, (width, height)) else one for one in large]
 
         alone, thumb = judge(saliency), thumbnail(image)
         background = camera.backgrounds.get(light(thumb))
@@ -521,37 +524,31 @@ class Detector:
             self._network_memo.put(key, known := json.dumps(found).encode())
         return [Found(category, score, tuple(box)) for category, score, box in json.loads(known)]
 
-    def _saliency_of(self, image: np.ndarray, photo: Any, box: Box) -> np.ndarray:
-        key = self._saliency_memo.key(photo.sha256, json.dumps(box))
-        known = self._saliency_memo.get(key)
-        if known is not None:
-            return decode_image(known).astype(np.float32) / 255
-        saliency = np.round(self._saliency(np.ascontiguousarray(cut(image, box))) * 255).astype(np.uint8)
-        self._saliency_memo.put(key, encode_png(saliency))
-        return saliency.astype(np.float32) / 255
-
     def _silhouette(self, image: np.ndarray, photo: Any, animal: Animal) -> np.ndarray | None:
         """Return the silhouette `(h, w)` in an animal's box, or None where nothing stands out."""
         mask = animal.mask
         if mask is None:
             box = pad_box(animal.box, MARGIN, image.shape[1], image.shape[0])
-            saliency = resize_map(self._saliency_of(image, photo, box), box[2], box[3])
+            saliency = resize_map(self._maps(photo.sha256, box, lambda: image), box[2], box[3])
             x, y, w, h = animal.box
             mask = cut(saliency, (x - box[0], y - box[1], w, h)) >= self._settings.threshold
         return mask if mask.any() else None
 
     def _parts(
         self, image: np.ndarray, photo: Any, animal: Animal, told: str
-    ) -> tuple[str, list[tuple[str, Box, float]], float]:
-        """Return an animal's orientation (`told`, or as it looks), the wanted parts, and how probably it is two."""
+    ) -> tuple[str, list[tuple[str, Box, float]], float, str]:
+        """Return an animal's orientation (`told`, or as it looks), the wanted parts, how probably it is two, and
+        what its silhouette was seen in (see `Animal.outline`)."""
         wanted = self._settings.parts
         if self._settings.backend in ("whole", "columns"):  # somebody has looked: one animal a box
-            part = self._settings.part
+            part, mask = self._settings.part, None
             if told == UNKNOWN and part == "flank":
                 mask = self._silhouette(image, photo, animal)
                 told = UNKNOWN if mask is None else judge_side(measure_silhouette(mask))
-            return told, [(part, animal.box, animal.score)] if part in wanted else [], 0.0
+            shown = [(part, animal.box, animal.score)] if part in wanted else []
+            return told, shown, 0.0, "" if mask is None else "box"
         mask = self._silhouette(image, photo, animal)
+        outline = "" if mask is None else animal.outline or "box"
         face = self._face(image, animal, mask) if "face" in wanted else None
         sideways, flank, shared_score = told in ("left", "right"), animal.box, 0.0
         if mask is not None:
@@ -566,7 +563,7 @@ class Detector:
             elif face is not None:
                 told = "front"
         parts = [("flank", flank, animal.score)] if sideways and "flank" in wanted else []
-        return told, parts + ([("face", face.box, face.score)] if face else []), shared_score
+        return told, parts + ([("face", face.box, face.score)] if face else []), shared_score, outline
 
     def _face(self, image: np.ndarray, animal: Animal, mask: np.ndarray | None) -> Face | None:
         x, y, w, h = pad_box(animal.box, MARGIN, image.shape[1], image.shape[0])
@@ -581,6 +578,15 @@ class Detector:
 
 def _without_masks(animals: Sequence[Animal]) -> list[Animal]:
     return [replace(animal, mask=None) for animal in animals]
+
+
+def _shown(animal: Animal, saliency: np.ndarray, size: tuple[int, int]) -> bool:
+    """Tell whether an animal with a mask is salient itself, and not only moved before its camera's background."""
+    if animal.mask is None or not animal.mask.any():
+        return False
+    x, y, w, h = animal.box
+    seen = cut_map(saliency, (0, 0, *size), Window(x, y, x + w, y + h), (h, w))
+    return bool((seen[animal.mask] >= LEVELS[0]).mean() >= SHOWN)
 
 
 def combine(saliency: np.ndarray, departure: np.ndarray) -> np.ndarray:

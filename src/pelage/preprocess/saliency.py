@@ -6,6 +6,8 @@ Qin et al., "U^2-Net: going deeper with nested U-structure for salient object de
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -15,8 +17,15 @@ from PIL import Image
 
 from pelage.common.errors import PelageError
 from pelage.common.files import sha256_file
+from pelage.common.images import decode_image, encode_png
+from pelage.common.memo import Memo
+from pelage.preprocess.boxes import Box, cut
+from pelage.preprocess.crop import Window
 
 SIDE = 320
+MARGIN = 0.1
+"""Share of a box's longer side that is added before an animal's silhouette is looked for in it."""
+
 MEAN = np.array([0.485, 0.456, 0.406])
 STD = np.array([0.229, 0.224, 0.225])
 
@@ -52,6 +61,27 @@ class Saliency:
         return self._session.run([self._output], {self._input: batch})[0][0, 0]
 
 
+class SaliencyMaps:
+    """Maps of parts of photos, to 8 bits; each is made once, whoever asks for it.
+
+    Args:
+        saliency: U^2-Net, with its `sha256`.
+        root: Folder of memos, see `Memo`.
+    """
+
+    def __init__(self, saliency: Callable[[np.ndarray], np.ndarray], root: Path | None = None) -> None:
+        self._saliency, self._memo = saliency, Memo("saliency", 1, saliency.sha256, root)
+
+    def __call__(self, sha256: str, box: Box, read: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return the map `(320, 320)` in 0..1, float32, of `box` in the photo of a hash that `read` gives as RGB."""
+        key = self._memo.key(sha256, json.dumps(box))
+        known = self._memo.get(key)
+        if known is None:
+            saliency = self._saliency(np.ascontiguousarray(cut(read(), box)))
+            self._memo.put(key, known := encode_png(np.round(saliency * 255).astype(np.uint8)))
+        return decode_image(known).astype(np.float32) / 255
+
+
 def stretch(saliency: np.ndarray) -> np.ndarray:
     """Stretch a map to the whole range 0..1, as rembg does (a flat one becomes 0)."""
     low, high = float(saliency.min()), float(saliency.max())
@@ -61,3 +91,22 @@ def stretch(saliency: np.ndarray) -> np.ndarray:
 def resize_map(saliency: np.ndarray, width: int, height: int) -> np.ndarray:
     """Resize a map to `(height, width)` bilinearly."""
     return cv2.resize(saliency, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def cut_map(saliency: np.ndarray, box: Box, window: Window, shape: tuple[int, int]) -> np.ndarray:
+    """Return a crop `(H, W)` of the map of a part of a photo, bilinearly.
+
+    Args:
+        saliency: `(S, S)`, the part squeezed to a square.
+        box: The part, in pixels of the photo.
+        window: The crop's place in the photo; where it reaches beyond the part, the part's border goes on.
+        shape: Height and width of the crop, which may have been scaled.
+    """
+    across, down = saliency.shape[1] / box[2], saliency.shape[0] / box[3]
+    step_x, step_y = (window.right - window.left) / shape[1], (window.bottom - window.top) / shape[0]
+    to_map = np.array([
+        [step_x * across, 0, (step_x / 2 + window.left - box[0]) * across - 0.5],
+        [0, step_y * down, (step_y / 2 + window.top - box[1]) * down - 0.5],
+    ])  # fmt: skip
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(saliency, to_map, shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)

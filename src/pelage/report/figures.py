@@ -7,69 +7,25 @@ intervals are whiskers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from itertools import cycle
 
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
+from pelage.common.tables import UNKNOWN
+from pelage.report.drawing import INK, SOFT, STYLE, canvas, to_png
 from pelage.report.tables import HEADLINE, METRIC_NAMES, Method, blocks, number
 
-INK, SOFT, FAINT = "#1f2328", "#6b7280", "#e5e7eb"
 KIND_COLOURS = {"network": "#0072b2", "local": "#d55e00", "study": "#6a3d9a", "fused": INK, "control": "#7f7f7f"}
 LINE_COLOURS = ["#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#8c510a"]
-SUBSET_COLOURS = {"train": "#0072b2", "val": "#e69f00", "test": "#009e73", "none": "#c7c7c7"}
+SUBSET_COLOURS = {"train": "#0072b2", "val": "#e69f00", "test": "#009e73"}
 HISTORY = {"seed": int, "epoch": int, "loss": float, "val_flank_map": float}
 STRIP = 6
 """Most pictures of a network in the strip."""
 CURVES = {"rank": int, "closed": float, "open": float, "disjoint": float}
-STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": SOFT,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlepad": 10,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": FAINT,
-    "grid.linewidth": 0.8,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "legend.frameon": False,
-    "figure.dpi": 120,
-}
-
-
-def canvas(inches: tuple[float, float], rows: int, columns: int, **options: object) -> tuple[Figure, np.ndarray]:
-    """Return a figure of `inches` (width, height) and its `(rows, columns)` axes, laid out without overlaps."""
-    figure = Figure(inches, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)
-    return figure, figure.subplots(rows, columns, squeeze=False, **options)
-
-
-def to_png(figure: Figure) -> bytes:
-    """Return a figure as PNG bytes with a palette: small, and without dates or versions."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    image = Image.open(buffer).convert("RGB").quantize(128, dither=Image.Dither.NONE)
-    buffer = BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
 
 
 def spread(positions: Sequence[float], gap: float, low: float = -np.inf, high: float = np.inf) -> np.ndarray:
@@ -315,7 +271,8 @@ def counts_figure(split: pd.DataFrame) -> bytes:
     Args:
         split: Rows of `data/split.csv`; photos of unknown individuals are left out.
     """
-    told = split[split["subset"] != "none"].drop_duplicates(["image_id", "identity"])
+    told = split[(split["subset"] != "none") & (split["identity"] != UNKNOWN)]
+    told = told.drop_duplicates(["image_id", "identity"])
     counts = told.groupby(["identity", "subset"]).size().unstack(fill_value=0)
     counts = counts.reindex(columns=[subset for subset in SUBSET_COLOURS if subset in counts])
     counts = counts.loc[counts.sum(axis=1).sort_index().sort_values(ascending=False, kind="stable").index]

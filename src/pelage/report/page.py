@@ -32,7 +32,8 @@ SUBSETS = {
     "val": "validation: early stopping and thresholds",
     "test, known": "queries: new encounters of known individuals",
     "test, novel": "queries: individuals that training never saw",
-    "none": "neither trained on nor scored: the individual is not told, or the split leaves the photo out",
+    "survey": "nobody named the animal: it is asked who it is",
+    "none": "neither trained on nor scored: the crop shows another animal, too, or the split leaves the photo out",
 }
 
 

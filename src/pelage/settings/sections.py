@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, Strict, model_validator
@@ -97,6 +98,8 @@ RESULTS = worded(
 SHA256 = worded(
     Annotated[str, Strict(), Field(pattern=r"^[0-9a-fA-F]{64}$")] | None, "64 hexadecimal digits, or nothing"
 )
+DAY = Annotated[str, Strict(), AfterValidator(date.fromisoformat)]
+HABITAT = worded(POSITIVE | TEXT | None, "metres above 0 around the stations, or the path of a GeoJSON or CSV file")
 
 
 class Ingest(Section):
@@ -117,6 +120,7 @@ class Source(Section):
     photos: COUNT = 1
     path: MAYBE_TEXT = None
     metadata: MAYBE_TEXT = None
+    deployments: MAYBE_TEXT = None
     path_pattern: MAYBE_TEXT = None
     identity_level: worded(SEED | one_of("none") | None, "a whole number from 0, or none") = None
     date_order: one_of("dmy", "mdy") | None = None
@@ -163,6 +167,7 @@ class Dataset(Source):
 
     sources: list[NamedSource] | None = None
     boxes: one_of(*BOXES) = "embedded"
+    habitat: HABITAT = None
     results: RESULTS = None
     species: SPECIES = None
     part: PART | None = None
@@ -185,6 +190,13 @@ class Dataset(Source):
         if self.boxes in ("columns", "whole") and self.part is None:
             raise refuse(f"part is missing, which boxes {self.boxes!r} need: say what they show, {' or '.join(PARTS)}.")
         return self
+
+
+class Exchange(Section):
+    """An entry of `export`, of the data set of the same name."""
+
+    time_zone: MAYBE_TEXT = None
+    package: worded(dict[str, Any] | None, "properties of datapackage.json and their values") = None
 
 
 class Clean(Section):
@@ -520,6 +532,15 @@ class Fusion(Section):
     photos: COUNT
 
 
+class Individuals(Section):
+    """Section `individuals`."""
+
+    probability: FRACTION
+    draws: COUNT
+    speed_m_per_s: worded(POSITIVE | None, "a number above 0, or nothing")
+    seed: SEED
+
+
 class Mlp(Section):
     """Section `mlp`."""
 
@@ -561,6 +582,16 @@ class Evaluate(Section):
 
     confidence: FRACTION
     false_match_rate: FRACTION
+
+
+class Count(Section):
+    """Section `count`."""
+
+    occasion_days: COUNT
+    first: worded(DAY | None, 'a day in quotation marks, such as "2025-03-01", or nothing')
+    last: worded(DAY | None, 'a day in quotation marks, such as "2025-03-01", or nothing')
+    detection: one_of("half_normal", "exponential", "hazard_half_normal")
+    ghosts: SHARE
 
 
 class Insight(Section):
@@ -621,9 +652,12 @@ class Params(Section):
     matchers: Any
     rematchers: Any
     fusion: Fusion
+    individuals: Individuals
     mlp: Mlp
     pairs: Pairs
     naive: Naive
     evaluate: Evaluate
+    count: Count
     insight: Insight
     report: Report
+    export: Any

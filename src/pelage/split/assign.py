@@ -1,7 +1,7 @@
 """Make the split table: every detected crop with its label and subset, drawn from a seed or read from a column.
 
 `train` holds encounters of the known individuals and is their gallery; `val` and `test` hold other encounters of them
-and individuals kept out altogether; `none` holds crops of unknown individuals.
+and individuals kept out altogether; `survey` holds the crops that nobody named, and `none` what is not used.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pelage.catalogue.clocks import right_dates
 from pelage.common.errors import PelageError
 from pelage.common.tables import UNKNOWN
 from pelage.split.draw import draw_subsets, draw_val
-from pelage.split.protocols import SPLIT_COLUMNS
+from pelage.split.protocols import SPLIT_COLUMNS, SURVEY
 
-SUBSETS = ("train", "val", "test", "none")
+NAMED = ("train", "val", "test")
+SUBSETS = (*NAMED, SURVEY, "none")
 PHOTOS = "data/clean.csv"
 DETECTION_NUMBERS = {"shared": bool}
 DETECTION_COLUMNS = ["crop_id", "image_id", "part", "orientation", "animal", "shared"]
@@ -30,8 +31,8 @@ def crop_table(
     """Join crops with their animals and photos and give each its label, in `crop_id` order.
 
     The label is what is learnt: `identity:orientation` for flanks (the two flanks of an animal carry different
-    patterns), `identity` for other parts. `used` tells which crops may train, answer or ask: those of named animals
-    that show no other animal.
+    patterns), `identity` for other parts. `usable` tells which crops show no other animal, `used` which of these may
+    train and be judged: those of named animals.
 
     Args:
         photos: Rows of `data/clean.csv` (columns `PHOTO_COLUMNS`).
@@ -62,7 +63,8 @@ def crop_table(
             f"data/detections.csv: the animal {row['animal']} of the crop {row['crop_id']!r} is not in "
             "data/animals.csv. Run the stage detect again."
         )
-    crops["used"] = (crops["identity"] != UNKNOWN) & (keep_shared | ~crops["shared"])
+    crops["usable"] = keep_shared | ~crops["shared"]
+    crops["used"] = crops["usable"] & (crops["identity"] != UNKNOWN)
     crops["label"] = crops["identity"].where(
         (crops["part"] != "flank") | (crops["identity"] == UNKNOWN), crops["identity"] + ":" + crops["orientation"]
     )
@@ -171,6 +173,7 @@ def split_metrics(split: pd.DataFrame) -> dict[str, int | float | None]:
         metrics[f"{subset}_crops"] = len(held)
         if subset != "none":
             metrics[f"{subset}_encounters"] = held["encounter"].nunique()
+        if subset in NAMED:
             metrics[f"{subset}_individuals"] = held["identity"].nunique()
     for subset in ("val", "test"):
         metrics[f"{subset}_novel_individuals"] = rows[subset].loc[~rows[subset]["known"], "identity"].nunique()
@@ -181,12 +184,12 @@ def split_metrics(split: pd.DataFrame) -> dict[str, int | float | None]:
 
 
 def _grouped(crops: pd.DataFrame, clocks: pd.DataFrame, bits: int, revisit_gap_s: float) -> pd.DataFrame:
-    """Give crops their group; that of crops of nobody known, who stand in no subset, is their encounter."""
+    """Give crops their group; that of a crop of nobody known is its encounter, or what named photos of it belong to."""
     known = crops[crops["identity"] != UNKNOWN]
     seen = known.drop_duplicates(["image_id", "identity"])
     group = groups(seen.assign(date=right_dates(seen, clocks)), bits, revisit_gap_s)
-    of_photo = group.set_axis(seen["image_id"]).loc[lambda own: ~own.index.duplicated()]
-    return crops.assign(group=known["image_id"].map(of_photo).reindex(crops.index).fillna(crops["encounter"]))
+    of_encounter = group.set_axis(seen["encounter"]).loc[lambda own: ~own.index.duplicated()]
+    return crops.assign(group=crops["encounter"].map(of_encounter).fillna(crops["encounter"]))
 
 
 def _visits(crops: pd.DataFrame) -> pd.DataFrame:
@@ -196,7 +199,9 @@ def _visits(crops: pd.DataFrame) -> pd.DataFrame:
 
 
 def _table(crops: pd.DataFrame, subset: pd.Series, published: bool) -> pd.DataFrame:
-    table = crops.assign(subset=subset.reindex(crops.index).fillna("none"), published=published)
+    asked = crops["usable"] & (crops["identity"] == UNKNOWN)
+    rest = pd.Series(np.where(asked, SURVEY, "none"), crops.index)
+    table = crops.assign(subset=subset.reindex(crops.index).fillna(rest), published=published)
     table["known"] = table["identity"].isin(table.loc[table["subset"] == "train", "identity"])
     table["gallery"] = np.asarray(table["subset"] == "train")
     return table[SPLIT_COLUMNS]

@@ -1,22 +1,27 @@
 """How one split is read: which crops ask (queries), which may answer (gallery), and which pairs are barred.
 
-Five readings of `data/split.csv`: validation, pseudo_novel, closed, open and disjoint. All methods are searched and
-judged by them.
+Five readings of `data/split.csv` judge methods: validation, pseudo_novel, closed, open and disjoint. All methods are
+searched and judged by them. Three more ask who the queries are as if nobody had named any of them: practice, rehearsal
+and survey. Only the methods of the fusion answer these.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from pelage.common.tables import read_table
+from pelage.common.errors import PelageError
+from pelage.common.tables import UNKNOWN, read_table
 
 OPPOSITE = {"left": "right", "right": "left"}
 PSEUDO_NOVEL = "pseudo_novel"
 PROTOCOLS = ("validation", PSEUDO_NOVEL, "closed", "open", "disjoint")
+PRACTICE, REHEARSAL, SURVEY = ASKED = ("practice", "rehearsal", "survey")
 SPLIT_COLUMNS = [
     "crop_id", "image_id", "part", "identity", "label", "encounter", "group", "place", "night", "camera", "station",
     "date", "orientation", "subset", "known", "gallery", "published",
@@ -34,12 +39,23 @@ class ProtocolSet:
             closed and open protocols of a published split say so, because their published numbers were made that way.
         own_individual: Whether a query may be answered by photos of its own individual; otherwise it is asked as if the
             gallery did not have it.
+        named: Whether queries that stand in the gallery, too, answer others with their name.
     """
 
     queries: pd.DataFrame
     gallery: pd.DataFrame
     same_encounter: bool = False
     own_individual: bool = True
+    named: bool = True
+
+    @property
+    def names(self) -> np.ndarray:
+        """Whom the gallery crops show as far as a method may know, `(G,)`; what has no name is somebody of its own."""
+        crops, identity = (self.gallery[column].to_numpy(object) for column in ("crop_id", "identity"))
+        nobody = identity == UNKNOWN
+        if not self.named:
+            nobody |= self.gallery["crop_id"].isin(self.queries["crop_id"]).to_numpy()
+        return np.where(nobody, crops, identity)
 
     def may_answer(self, queries: pd.DataFrame, gallery: pd.DataFrame, same_side: bool = False) -> np.ndarray:
         """Tell which of some gallery crops may answer which of some queries, `(Q, G)` bool; see `allowed`."""
@@ -89,6 +105,45 @@ def protocol_sets(split: pd.DataFrame, part: str) -> dict[str, ProtocolSet]:
         )
         for name, (queries, candidates, same_encounter) in sets.items()
     }
+
+
+def read_asked(path: Path) -> list[str]:
+    """Read which of the protocols `ASKED` a method answers: a file of the folder `data/asked`."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError) as error:
+        raise PelageError(f"{path} is missing or torn ({error}). Run the stage ask.") from error
+
+
+def asked_sets(split: pd.DataFrame, part: str, wanted: Sequence[str] = ASKED) -> dict[str, ProtocolSet]:
+    """Return those of the protocols `ASKED` of one part that are wanted and have queries, in this order.
+
+    The queries answer one another, too, but none has a name: what is found is who is who among them, and who is whom of
+    the named ones. No photo is answered by its own group.
+
+    * practice: `val` crops against these and `train`; evidence is calibrated on it.
+    * rehearsal: `test` crops against these and the gallery; here it is judged what decisions are worth.
+    * survey: crops that nobody named against these and all named ones of `train`, `val` and `test`.
+
+    Args:
+        split: Rows of `data/split.csv`.
+        part: `flank` or `face`.
+        wanted: Their names.
+    """
+    rows = split[split["part"] == part].sort_values("crop_id", ignore_index=True)
+    asking = {PRACTICE: "val", REHEARSAL: "test", SURVEY: SURVEY}
+    answering = {
+        PRACTICE: rows["subset"] == "train",
+        REHEARSAL: rows["gallery"],
+        SURVEY: rows["subset"].isin(["train", "val", "test"]),
+    }
+    sets = {}
+    for name, subset in asking.items():
+        asks = rows["subset"] == subset
+        if name in wanted and asks.any():
+            queries, gallery = (rows[chosen].reset_index(drop=True) for chosen in (asks, asks | answering[name]))
+            sets[name] = ProtocolSet(queries, gallery, named=False)
+    return sets
 
 
 def allowed(

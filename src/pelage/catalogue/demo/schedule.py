@@ -1,10 +1,12 @@
 """Who passes which station when, what every camera makes of it, and what goes wrong with the files.
 
-Everything has a random stream of its own, named by what it is; so a longer survey has all photos of a shorter one.
+Everything has a random stream of its own, named by what it is; so a larger survey has all photos of a smaller one: its
+animals patrol more often.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,13 +16,16 @@ from typing import Any
 import numpy as np
 
 from pelage.catalogue.demo.animal import Pose
+from pelage.catalogue.demo.reserve import START, Reserve
 from pelage.common.errors import PelageError
 from pelage.common.seeds import derive, generator
 
-START = datetime(2025, 3, 1)
 RESET = datetime(2015, 1, 1)
 """What the camera with the wrong clock took for the first day."""
-FEWEST_ENCOUNTERS, MOST_ENCOUNTERS = 4, 8
+PATROLS = 20
+"""Patrols of each animal of which a survey may have photos."""
+REST = timedelta(hours=8)
+"""Least time between two encounters of an animal, in which it gets from any station to any other at a walk."""
 HALF_WAY = 2.7
 """Metres from either camera of a station to the trail between them."""
 
@@ -73,13 +78,18 @@ class Shot:
     @property
     def camera(self) -> str:
         """Name of the camera, such as `S03A`."""
-        return f"S{self.station + 1:02d}{'AB'[self.side]}"
+        return camera_name(self.station, self.side)
 
     @property
     def image_id(self) -> str:
         """Name of the file without its ending; a copy made by hand has a suffix."""
         suffix = {"duplicate": "-1", "near_duplicate": "_edit"}.get(self.dirt, "")
         return f"{self.camera}_{self.number:04d}{suffix}"
+
+
+def camera_name(station: int, side: int) -> str:
+    """Return the name of a camera, such as `S03A`; without the last letter it is that of its station."""
+    return f"S{station + 1:02d}{'AB'[side]}"
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,11 @@ class Survey:
             values[key] = value
         return cls(**values)
 
+    @property
+    def reserve(self) -> Reserve:
+        """Where it takes place."""
+        return Reserve(self.seed, self.individuals, self.stations, self.days)
+
 
 def plan_shots(survey: Survey) -> list[Shot]:
     """Return the first `survey.photos` photos in the order in which they are made; a larger number only adds to them.
@@ -123,8 +138,7 @@ def plan_shots(survey: Survey) -> list[Shot]:
     if len(shots) < survey.photos:
         raise PelageError(
             f"params.yaml: the synthetic survey cannot have {survey.photos} photos, because {survey.individuals} "
-            f"individuals with up to {MOST_ENCOUNTERS} encounters leave {len(shots)}. Lower photos or raise "
-            "individuals."
+            f"individuals on up to {PATROLS} patrols leave {len(shots)}. Lower photos or raise individuals."
         )
     return shots
 
@@ -138,26 +152,34 @@ def wrong_clock_camera(survey: Survey) -> tuple[int, int]:
 def _events(survey: Survey) -> Iterator[list[Shot]]:
     """Yield all encounters that the survey could have, in a shuffled order, with empty frames between them.
 
-    First come four encounters of each animal, then up to four more of the busier ones.
+    First come those of each animal's first patrol, then those of its second; a patrol may be on any day.
     """
-    for visit in range(MOST_ENCOUNTERS):
-        order = generator(survey.seed, "demo", "round", visit).permutation(survey.individuals)
+    reserve = survey.reserve
+    met: dict[int, list[datetime]] = defaultdict(list)
+    for patrol in range(PATROLS):
+        order = generator(survey.seed, "demo", "round", patrol).permutation(survey.individuals)
         for individual in map(int, order):
-            activity = generator(survey.seed, "demo", "activity", individual).uniform(0.25, 0.95)
-            rng = generator(survey.seed, "demo", "encounter", individual, visit)
-            if visit >= FEWEST_ENCOUNTERS and rng.random() > activity:
-                continue
-            yield _encounter(survey, individual, visit, rng)
-            rng = generator(survey.seed, "demo", "empty", individual, visit)
-            if rng.random() < 0.2:
-                yield _empty(survey, individual, visit, rng)
+            rng = generator(survey.seed, "demo", "encounter", individual, patrol)
+            shots = _encounter(reserve, individual, patrol, met, rng)
+            if shots:
+                yield shots
+            rng = generator(survey.seed, "demo", "empty", individual, patrol)
+            if rng.random() < 0.085 and (frames := _empty(reserve, individual, patrol, rng)):
+                yield frames
 
 
-def _encounter(survey: Survey, individual: int, visit: int, rng: np.random.Generator) -> list[Shot]:
-    home = generator(survey.seed, "demo", "home", individual).integers(survey.stations)
-    station = int((home + rng.choice([-1, 0, 0, 1, 2])) % survey.stations)
-    hour = rng.uniform(6.4, 17.8) if rng.random() < 0.45 else (rng.normal(0.0, 3.0) - 0.5) % 24
-    start = START + timedelta(days=int(rng.integers(survey.days)), seconds=round(hour * 3600))
+def _encounter(
+    reserve: Reserve, individual: int, patrol: int, met: dict[int, list[datetime]], rng: np.random.Generator
+) -> list[Shot]:
+    """Return the photos of a patrol, none where the animal passes no camera that runs; `met` gets who was seen when."""
+    seed = reserve.seed
+    chance = reserve.passing[individual]
+    passes = rng.random() < chance.sum()
+    station = int(rng.choice(reserve.stations, p=chance / chance.sum()))
+    start = _moment(reserve, individual in reserve.rare, rng)
+    running = [side for side in (0, 1) if reserve.runs((station, side), start)]
+    if not passes or not running or not _rested(met[individual], start):
+        return []
     mode = rng.choice(["pass", "approach", "stand"], p=[0.70, 0.20, 0.10])
     direction = float(rng.choice([-1.0, 1.0]))
     yaw = float(np.clip(rng.normal(0, 0.22), -0.5, 0.5))
@@ -168,19 +190,20 @@ def _encounter(survey: Survey, individual: int, visit: int, rng: np.random.Gener
         head_pitch=float(rng.normal(-0.05, 0.1)),
         tail_lift=float(rng.uniform(-0.1, 0.45)),
         tail_sway=float(rng.normal(0, 0.12)),
-        bulk=float(generator(survey.seed, "demo", "build", individual).uniform(0.92, 1.1)),
+        bulk=float(generator(seed, "demo", "build", individual).uniform(0.92, 1.1)),
     )
     glance = int(rng.integers(2)) if rng.random() < 0.6 else None  # the camera that it looks at
     lane = float(rng.uniform(-0.6, 0.6))
-    companion = None
-    if survey.individuals > 1 and rng.random() < 0.06:
-        companion = int((individual + 1 + rng.integers(survey.individuals - 1)) % survey.individuals)
+    companion = _companion(reserve, individual, station, start, met, rng) if rng.random() < 0.06 else None
+    for seen in (individual, companion):
+        if seen is not None:
+            met[seen].append(start)
     turn = float(rng.choice([-1.0, 1.0])) * np.pi / 2 + rng.normal(0, 0.3)
-    light = derive(survey.seed, "demo", "light", individual, visit)
+    light = derive(seed, "demo", "light", individual, patrol)
     shots = []
-    triggered = [side for side in (0, 1) if rng.random() < 0.88] or [int(rng.integers(2))]
+    triggered = [side for side in running if rng.random() < 0.88] or [int(rng.choice(running))]
     for side in triggered:
-        frames = int(rng.choice([1, 2, 3, 4, 5], p=[0.12, 0.2, 0.3, 0.22, 0.16]))
+        frames = int(rng.choice([1, 2, 3, 4, 5], p=[0.28, 0.33, 0.22, 0.11, 0.06]))
         time = start + timedelta(seconds=int(rng.integers(3)))
         phase = rng.uniform(-0.42, 0.42) - 0.11 * (frames - 1)
         for frame in range(frames):
@@ -211,10 +234,40 @@ def _encounter(survey: Survey, individual: int, visit: int, rng: np.random.Gener
                 shifted = (along + behind * np.cos(heading), across + behind * np.sin(heading) + 0.3)
                 other = replace(pose, phase=pose.phase + 0.37, head_yaw=0.0, head_drop=0.03)
                 actors.append(Actor(companion, float(shifted[0]), float(shifted[1]), float(heading), other))
-            name = f"E{individual + 1:02d}-{visit + 1}"
+            name = f"E{individual + 1:02d}-{patrol + 1}"
             shots.append(Shot(name, station, side, frame, time, tuple(actors), light))
             time += timedelta(seconds=int(rng.integers(1, 4)))
     return shots
+
+
+def _moment(reserve: Reserve, rare: bool, rng: np.random.Generator) -> datetime:
+    """Return when a patrol passes a station: by day or around midnight, on any day, or on one of the unnamed ones."""
+    hour = rng.uniform(6.4, 17.8) if rng.random() < 0.45 else (rng.normal(0.0, 3.0) - 0.5) % 24
+    first = (reserve.unnamed_from - START).days if rare else 0
+    return START + timedelta(days=int(rng.integers(first, reserve.days)), seconds=round(hour * 3600))
+
+
+def _rested(met: list[datetime], time: datetime) -> bool:
+    return all(abs(time - other) >= REST for other in met)
+
+
+def _companion(
+    reserve: Reserve,
+    individual: int,
+    station: int,
+    time: datetime,
+    met: dict[int, list[datetime]],
+    rng: np.random.Generator,
+) -> int | None:
+    """Return who walks along: an animal that passes the station as well, if there is one that can be there."""
+    early = time < reserve.unnamed_from
+    free = [
+        other
+        for other in range(reserve.individuals)
+        if other != individual and not (early and other in reserve.rare) and _rested(met[other], time)
+    ]
+    near = reserve.passing[free, station]
+    return int(rng.choice(free, p=near / near.sum())) if near.sum() > 0 else None
 
 
 def _angle_to_camera(along: float, across: float, heading: float, side: int) -> float:
@@ -224,11 +277,13 @@ def _angle_to_camera(along: float, across: float, heading: float, side: int) -> 
     return float((bearing - heading + np.pi) % (2 * np.pi) - np.pi)
 
 
-def _empty(survey: Survey, individual: int, visit: int, rng: np.random.Generator) -> list[Shot]:
-    """Return frames that wind or sun released."""
-    station, side = int(rng.integers(survey.stations)), int(rng.integers(2))
-    time = START + timedelta(days=int(rng.integers(survey.days)), seconds=int(rng.integers(86400)))
-    light = derive(survey.seed, "demo", "empty light", individual, visit)
+def _empty(reserve: Reserve, individual: int, patrol: int, rng: np.random.Generator) -> list[Shot]:
+    """Return frames that wind or sun released, none where the camera does not run."""
+    station, side = int(rng.integers(reserve.stations)), int(rng.integers(2))
+    time = START + timedelta(days=int(rng.integers(reserve.days)), seconds=int(rng.integers(86400)))
+    if not reserve.runs((station, side), time):
+        return []
+    light = derive(reserve.seed, "demo", "empty light", individual, patrol)
     return [
         Shot("", station, side, frame, time + timedelta(seconds=2 * frame), (), light)
         for frame in range(int(rng.integers(1, 3)))

@@ -1,6 +1,7 @@
-"""Make the demo survey: photos as camera traps leave them, the table as a researcher would have it, and the truth.
+"""Make the demo survey: photos as camera traps leave them, the tables as a researcher would have them, and the truth.
 
-The truth (boxes, masks, sides, identities of every animal) goes to a folder of its own, only ever read to score.
+The truth (boxes, masks, sides, identities of every animal, and where each is at home) goes to a folder of its own, only
+ever read to score.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,8 +19,18 @@ from pelage.catalogue.demo.animal import body
 from pelage.catalogue.demo.pattern import Coat, grow_coat
 from pelage.catalogue.demo.photo import STRIP, Lens, Light, add_strip, encode_jpeg, expose
 from pelage.catalogue.demo.render import HEIGHT, WIDTH, Layer, Place, render
+from pelage.catalogue.demo.reserve import CRS, START, Reserve, degrees
 from pelage.catalogue.demo.scene import Scene, build_scene
-from pelage.catalogue.demo.schedule import HALF_WAY, RESET, START, Actor, Shot, Survey, plan_shots, wrong_clock_camera
+from pelage.catalogue.demo.schedule import (
+    HALF_WAY,
+    RESET,
+    Actor,
+    Shot,
+    Survey,
+    camera_name,
+    plan_shots,
+    wrong_clock_camera,
+)
 from pelage.common.files import write_bytes
 from pelage.common.images import encode_png, write_png
 from pelage.common.parallel import parallel_map
@@ -39,17 +50,28 @@ _FEWEST_PIXELS = 400
 """Of an animal that somebody would notice in a photo."""
 
 
-def write_survey(entry: Mapping[str, Any], photos_folder: Path, truth_folder: Path) -> pd.DataFrame:
+class Written(NamedTuple):
+    """What a researcher has of a survey.
+
+    Attributes:
+        photos: A row a photo, sorted by `image_id`: who is on it (`unknown` where nobody is, and on all photos of the
+            last days), the date of the camera's clock from EXIF (empty where there is none), camera, station, and
+            `sequence`, the number of the file.
+        deployments: A row a stretch in which a camera ran, in the columns of `data/deployments.csv` but `rests_on`.
+    """
+
+    photos: pd.DataFrame
+    deployments: pd.DataFrame
+
+
+def write_survey(entry: Mapping[str, Any], photos_folder: Path, truth_folder: Path) -> Written:
     """Make a survey; the same entry gives the same bytes, and more `photos` only add to fewer.
 
     Args:
         entry: `seed`, `individuals`, `stations`, `days` and `photos`; other keys are not looked at.
         photos_folder: Gets a folder a camera with its JPEG files (some of them damaged).
-        truth_folder: Gets `truth.csv` and `masks/`.
-
-    Returns:
-        The table of the photos, sorted by `image_id`: who is on the photo (`unknown` when nobody is), the date of the
-        camera's clock from EXIF (empty when there is none), camera, station, and `sequence`, the number of the file.
+        truth_folder: Gets `truth.csv`, `masks/`, and `population.csv`: all individuals, photographed or not, with the
+            middle of their home range (`x`, `y` in metres of `crs`, latitude, longitude).
 
     Raises:
         PelageError: A number of `entry` is missing or senseless, or there cannot be so many photos.
@@ -65,15 +87,43 @@ def write_survey(entry: Mapping[str, Any], photos_folder: Path, truth_folder: Pa
     def make(shot: Shot) -> tuple[dict, list[dict]]:
         late = (shot.station, shot.side) == wrong_clock
         clock = shot.time - (START - RESET) if late else shot.time
-        return _make_photo(survey.seed, shot, clock, coats, scenes, photos_folder, truth_folder)
+        row, animals = _make_photo(survey.seed, shot, clock, coats, scenes, photos_folder, truth_folder)
+        return (row if shot.time < reserve.unnamed_from else {**row, "identity": UNKNOWN}), animals
 
+    reserve = survey.reserve
     rows, truth = [], []
     for row, animals in track(parallel_map(make, shots), "demo survey", len(shots)):
         rows.append(row)
         truth += animals
     table = pd.DataFrame(truth, columns=TRUTH_COLUMNS)
     write_table(truth_folder / "truth.csv", table.sort_values(["image_id", "animal"], kind="stable"))
-    return pd.DataFrame(rows, columns=_COLUMNS).sort_values("image_id", kind="stable", ignore_index=True)
+    write_table(truth_folder / "population.csv", _population(reserve))
+    photos = pd.DataFrame(rows, columns=_COLUMNS).sort_values("image_id", kind="stable", ignore_index=True)
+    return Written(photos, _deployments(reserve))
+
+
+def _population(reserve: Reserve) -> pd.DataFrame:
+    names = [identity(individual) for individual in range(reserve.individuals)]
+    places = pd.DataFrame(np.round(reserve.homes, 1), columns=["x", "y"]).assign(crs=CRS)
+    places[["latitude", "longitude"]] = degrees(reserve.homes)
+    return places.assign(identity=names)[["identity", "x", "y", "crs", "latitude", "longitude"]]
+
+
+def _deployments(reserve: Reserve) -> pd.DataFrame:
+    places = degrees(reserve.places)
+    rows = [
+        {
+            "station": camera_name(*camera)[:-1],
+            "camera": camera_name(*camera),
+            "latitude": f"{places[camera[0]][0]:.6f}",
+            "longitude": f"{places[camera[0]][1]:.6f}",
+            "start": begin.isoformat(),
+            "end": over.isoformat(),
+        }
+        for camera, running in sorted(reserve.operation.items())
+        for begin, over in running
+    ]
+    return pd.DataFrame(rows)
 
 
 def _make_photo(
@@ -196,7 +246,7 @@ def _facts(actor: Actor, place: Place, layer: Layer, mask: np.ndarray) -> dict:
     height, width = layer.cover.shape
     whole = np.count_nonzero(layer.cover > 0.5)
     facts = {
-        "identity": f"L{actor.individual + 1:02d}",
+        "identity": identity(actor.individual),
         "orientation": visible_side(place),
         **dict(zip("xywh", _box(mask > 0), strict=True)),
         **dict.fromkeys(("face_x", "face_y", "face_w", "face_h"), ""),
@@ -213,6 +263,11 @@ def _facts(actor: Actor, place: Place, layer: Layer, mask: np.ndarray) -> dict:
     if facing > 0.45 and whole_head and np.count_nonzero(seen_head) > max(0.6 * head_pixels, 150):
         facts.update(zip(("face_x", "face_y", "face_w", "face_h"), _box(seen_head), strict=True))
     return facts
+
+
+def identity(individual: int) -> str:
+    """Return the name of an animal, such as `L07`."""
+    return f"L{individual + 1:02d}"
 
 
 def visible_side(place: Place) -> str:

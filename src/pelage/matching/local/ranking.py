@@ -6,7 +6,7 @@ Features of each crop -> scores of all pairs that may be compared (a kind shortl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ class Scores:
 Score = Callable[[Sequence[Any], Sequence[Any], np.ndarray, np.ndarray], Scores]
 """`score(queries, gallery, permitted, identity)`: the features of Q queries and G gallery crops (in the order of their
 ids, which decides between equals), which pairs are compared `(Q, G)` bool (all others score 0 and take no place among
-the nearest keypoints), and whom the gallery crops show `(G,)`."""
+the nearest keypoints), and whom the gallery crops show `(G,)`, as `ProtocolSet.names` tells it."""
 
 
 def leading(score: np.ndarray, agreed: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
@@ -109,7 +109,7 @@ def rank(
         queries = chosen.queries[chosen.queries["crop_id"].isin(features)]
         gallery = chosen.gallery[chosen.gallery["crop_id"].isin(features)].sort_values("crop_id")
         names = list(gallery["crop_id"])
-        answers = known.setdefault((chosen.same_encounter, chosen.own_individual, *names), {})
+        answers = known.setdefault((chosen.same_encounter, chosen.own_individual, chosen.named, *names), {})
         new = queries[~queries["crop_id"].isin(answers)]
         sides = [
             rows["orientation"].to_numpy(object) if same_side else np.full(len(rows), "") for rows in (new, gallery)
@@ -120,10 +120,10 @@ def rank(
             [features[name] for name in names],
             sides,
             chosen.may_answer(new, gallery),
-            gallery["identity"].to_numpy(object),
+            replace(chosen, gallery=gallery).names,
         )
         answers |= dict(zip(new["crop_id"], zip(scores.score, scores.verified, strict=True), strict=True))
-        told = explained.setdefault((chosen.same_encounter, chosen.own_individual, *names), {})
+        told = explained.setdefault((chosen.same_encounter, chosen.own_individual, chosen.named, *names), {})
         for (place, crop), found in sorted(scores.agreed.items()):
             told.setdefault(new["crop_id"].iloc[place], {})[names[crop]] = found
 

@@ -116,28 +116,37 @@ def search(embeddings: pd.DataFrame, sets: Mapping[str, ProtocolSet], rules: Sea
         gallery = chosen.gallery[chosen.gallery["crop_id"].isin(ids)]
         chosen = replace(chosen, queries=queries, gallery=gallery)
         asked, answers = points[places.loc[queries["crop_id"]]], points[places.loc[gallery["crop_id"]]]
-        if kind_for(len(gallery), rules.index) != "flat":
-            tables.append(_search_index(protocol, chosen, asked, answers, rules))
-            continue
-        near = _reciprocal_distances(chosen, asked, answers, rules) if rules.rerank and len(queries) else None
-        for start in range(0, len(queries), BLOCK):
-            block = slice(start, start + BLOCK)
-            rows = queries.iloc[block]
-            permitted = chosen.may_answer(rows, gallery, rules.same_side)
-            scores = asked[block] @ answers.T
-            if rules.expansion and len(gallery):
-                first = _first(np.where(permitted, scores, -np.inf), rules.expansion)
-                scores = expand_queries(asked[block], answers, first, rules.alpha) @ answers.T
-            if near is not None:
-                scores = scores - 2
-                listed, distance = (values[block] for values in near)
-                row, column = np.nonzero(listed >= 0)
-                scores[row, listed[row, column]] = 2 - distance[row, column]
-            scores = np.round(scores, 6)
-            tables.append(rankings_table(protocol, rows["crop_id"], gallery["crop_id"], scores, permitted, rules.depth))
-    identity = pd.concat([chosen.gallery.set_index("crop_id")["identity"] for chosen in sets.values()])
-    identity = identity[~identity.index.duplicated()]
-    return aggregate_names(join_rankings(tables), identity, rules.aggregate, rules.neighbours)
+        if kind_for(len(gallery), rules.index) == "flat":
+            found = _search_all(protocol, chosen, asked, answers, rules)
+        else:
+            found = _search_index(protocol, chosen, asked, answers, rules)
+        name = pd.Series(chosen.names, index=gallery["crop_id"])
+        tables.append(aggregate_names(found, name, rules.aggregate, rules.neighbours))
+    return join_rankings(tables)
+
+
+def _search_all(
+    protocol: str, chosen: ProtocolSet, asked: np.ndarray, answers: np.ndarray, rules: SearchRules
+) -> pd.DataFrame:
+    """Rank a whole gallery, in blocks of queries."""
+    queries, gallery, tables = chosen.queries, chosen.gallery, []
+    near = _reciprocal_distances(chosen, asked, answers, rules) if rules.rerank and len(queries) else None
+    for start in range(0, len(queries), BLOCK):
+        block = slice(start, start + BLOCK)
+        rows = queries.iloc[block]
+        permitted = chosen.may_answer(rows, gallery, rules.same_side)
+        scores = asked[block] @ answers.T
+        if rules.expansion and len(gallery):
+            first = _first(np.where(permitted, scores, -np.inf), rules.expansion)
+            scores = expand_queries(asked[block], answers, first, rules.alpha) @ answers.T
+        if near is not None:
+            scores = scores - 2
+            listed, distance = (values[block] for values in near)
+            row, column = np.nonzero(listed >= 0)
+            scores[row, listed[row, column]] = 2 - distance[row, column]
+        scores = np.round(scores, 6)
+        tables.append(rankings_table(protocol, rows["crop_id"], gallery["crop_id"], scores, permitted, rules.depth))
+    return join_rankings(tables)
 
 
 def _first(scores: np.ndarray, count: int) -> np.ndarray:
@@ -190,7 +199,7 @@ def _search_index(
             "crops is searched by an approximate index. Set them to 0, or search.index to flat."
         )
     queries, gallery = chosen.queries, chosen.gallery
-    group = "image_id" if chosen.same_encounter else "encounter"
+    group = "image_id" if chosen.same_encounter else "group"
     spare = int(gallery[group].value_counts().max())
     if not chosen.own_individual:
         spare += int(gallery["identity"].value_counts().max())

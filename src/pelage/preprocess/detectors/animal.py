@@ -19,6 +19,8 @@ class Animal:
         found_by: The detector, or `claim` for a box that the source has and the detector has not.
         mask: Its silhouette `(h, w)` bool within the box, if the detector tells.
         species: As a results file has it, if it is sure, else empty.
+        outline: What of the photo its silhouette was seen in: `photo` (all of it), `box` (its box and some room around
+            it), or empty where none was looked for or seen.
     """
 
     box: Box
@@ -26,3 +28,4 @@ class Animal:
     found_by: str
     mask: np.ndarray | None = None
     species: str = ""
+    outline: str = ""

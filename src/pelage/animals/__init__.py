@@ -1,0 +1,1 @@
+"""Animals: from matches to individuals. Evidence, clusters, decisions of people, what to ask next, counts, exchange."""

@@ -1,0 +1,265 @@
+"""Answers: who is it, who is new, and what cannot be told.
+
+What is answered is the best clustering. How sure an answer is, is the share of partitions, drawn by their probability,
+in which the unit is with that name, or that new animal, and with no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
+
+from pelage.animals.clustering import Graph
+from pelage.animals.decisions import Decisions
+from pelage.animals.evidence import possible_pairs, shown_sides, side_codes
+from pelage.animals.links import Nodes, components
+from pelage.animals.units import NAMED, Units
+from pelage.common.tables import UNKNOWN
+
+KNOWN, NEW, CANNOT_TELL = "known", "new", "cannot_tell"
+SOURCE, PELAGE = "source", "pelage"
+"""Who decided: the names that came with the photos, or this program."""
+
+POOR = ("blurred", "underexposed", "overexposed", "too_small")
+"""Flags of photos that say why nothing can be told from them."""
+
+CERTAIN = 1e3
+"""What a link that must hold is taken for where links are compared."""
+
+ANSWER_COLUMNS = [
+    "unit", "scope", "encounter", "side", "individual", "answer", "probability", "reason", "decided_by", "station",
+    "date", "photos", "best_crop", "weakest_link", "likeliest",
+]  # fmt: skip
+
+
+def chances(graph: Graph, draws: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """Return the probability of each node's place in the best clustering, `(N,)`.
+
+    It is the mean over draws of the chance that a node, all others being where they are, goes where others of its
+    cluster are (Gelfand and Smith, JASA 1990): smooth, where counting draws goes in steps. Nodes that must be together
+    go together. A node that is alone is asked for the chance of being alone.
+
+    Args:
+        graph: N nodes.
+        draws: `(D, N)` partitions of them.
+        best: `(N,)` the best one.
+    """
+    count = len(graph.names)
+    hold = graph.weight == np.inf
+    group = components(graph.first[hold], graph.second[hold], count)
+    of = np.zeros(group.max(initial=-1) + 1, int)
+    of[group] = np.arange(count)  # a node for each group
+    named = np.zeros(len(of), bool)
+    named[group[graph.known() >= 0]] = True
+    one, two = np.r_[group[graph.first], group[graph.second]], np.r_[group[graph.second], group[graph.first]]
+    weight = np.tile(graph.weight, 2)
+    kept = (one != two) & ~named[one]
+    one, two, weight = one[kept], two[kept], weight[kept]
+    alone = np.bincount(best[of], minlength=count)[best[of]] == 1
+    total = np.zeros(len(of))
+    for labels in draws:
+        label = labels[of]
+        key = one * (label.max(initial=0) + 1) + label[two]
+        _, at, place = np.unique(key, return_index=True, return_inverse=True)
+        pull = np.bincount(place, weight, len(at))
+        mine, cluster_ = one[at], label[two[at]]
+        highest = np.zeros(len(of))
+        np.maximum.at(highest, mine, pull)
+        strength = np.exp(pull - highest[mine])
+        all_ = np.bincount(mine, strength, len(of)) + np.exp(-highest)
+        holds_name = np.zeros(label.max(initial=0) + 1, bool)
+        holds_name[label[named]] = True
+        friends = np.zeros(len(at), bool)  # clusters that hold others of the node's own
+        np.logical_or.at(friends, place, best[of[one]] == best[of[two]])
+        cluster_named = np.zeros(count, bool)
+        cluster_named[best[of[named]]] = True
+        right = friends & (holds_name[cluster_] == cluster_named[best[of[mine]]])
+        total += np.where(alone, np.exp(-highest), np.bincount(mine, strength * right, len(of))) / all_
+    result = total / max(len(draws), 1)
+    result[named] = 1.0
+    return result[group]
+
+
+def answer(
+    units: Units,
+    nodes: Nodes,
+    links: pd.DataFrame,
+    graph: Graph,
+    best: np.ndarray,
+    draws: np.ndarray,
+    enough: float,
+    calibrated: bool,
+    people: Decisions | None = None,
+    reviewers: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """Answer for each unit of a scope; named ones answer for themselves.
+
+    Args:
+        units, nodes: Named units, and those of another scope.
+        links: Rows of `LINK_COLUMNS`.
+        graph: As `graph_of` returns it of these.
+        best: `(N,)` the best clustering of its nodes.
+        draws: `(D, N)` partitions drawn.
+        enough: Least probability of an answer.
+        calibrated: Whether scores of photo pairs are probabilities.
+        people: What they decided: names that they gave, what they could not tell, which crop shows a unit best.
+        reviewers: By unit, who decided upon it last.
+
+    Returns:
+        `ANSWER_COLUMNS`, ordered by scope and unit. `likeliest` is the individual of the best clustering also where the
+        answer is that it cannot be told. New animals are numbered by their first sighting.
+    """
+    place = pd.Series(np.arange(len(graph.names)), index=graph.names)
+    table = units.table.assign(
+        node=units.table["unit"].map(nodes.of_unit), decided_by=units.table["unit"].map(reviewers or {}).fillna(PELAGE)
+    )
+    named = table["scope"] == NAMED
+    at = place[table["unit"].map(nodes.member)].to_numpy(int)
+    name_of = {best[place[node]]: name for node, name in nodes.name.items()}
+    seen = _flanks_seen(nodes, table["node"])
+    chance = chances(graph, draws, best)[at]
+    is_known = pd.Series(best[at]).isin(name_of).to_numpy()
+    table["probability"] = np.where(is_known, chance, chance * seen["share"])
+    table["weakest_link"] = weakest_links(graph, best, links, nodes)[at]
+
+    reasons = _reasons(table, links, nodes, seen, calibrated, is_known)
+    unsure = table["probability"] < enough
+    reason = np.where(reasons != "", reasons, np.where(unsure, _doubt(table, seen), ""))
+    if people is not None:
+        reason = table["unit"].map(people.cannot_tell).fillna(pd.Series(reason, table.index)).to_numpy(object)
+        table["best_crop"] = table["unit"].map(people.best).fillna(table["best_crop"])
+    told = np.where(reason != "", CANNOT_TELL, np.where(is_known, KNOWN, NEW))
+    table["answer"], table["reason"] = np.where(named, NAMED, told), np.where(named, "", reason)
+    table["probability"] = np.where(named, 1.0, table["probability"])
+    table.loc[named, "decided_by"] = SOURCE
+
+    decided = table[(table["answer"] == NEW).to_numpy()].assign(cluster=best[at][(table["answer"] == NEW).to_numpy()])
+    called = {} if people is None else people.called
+    new = new_names(decided, set(name_of.values()) | set(called.values()))
+    said = {best[place[unit]]: name for unit, name in called.items() if unit in place.index}
+    new |= {label: name for label, name in said.items() if label not in name_of}
+    likeliest = pd.Series(best[at], index=table.index).map(name_of | new).fillna("")
+    table["likeliest"] = likeliest
+    table["individual"] = table["likeliest"].where(table["answer"] != CANNOT_TELL, "")
+    return table.round({"probability": 4})[ANSWER_COLUMNS]
+
+
+def new_names(decided: pd.DataFrame, taken: set[str]) -> dict[int, str]:
+    """Return the name of each new animal, `new-001` and so on by its first sighting, by cluster.
+
+    Args:
+        decided: Units of new animals: `cluster, date, unit`.
+        taken: Names that are others'.
+    """
+    dated = decided.assign(undated=decided["date"] == "").sort_values(["undated", "date", "unit"])
+    free = (name for number in range(1, len(decided) + len(taken) + 1) if (name := f"new-{number:03d}") not in taken)
+    return {int(cluster): name for cluster, name in zip(dated["cluster"].drop_duplicates(), free, strict=False)}
+
+
+def partitions_table(graph: Graph, draws: np.ndarray, units: Units, nodes: Nodes) -> pd.DataFrame:
+    """Return `draw, unit, individual`: names, and `unnamed-` with the first unit of the cluster where there is none."""
+    place = pd.Series(np.arange(len(graph.names)), index=graph.names)
+    at = place[units.table["unit"].map(nodes.member)].to_numpy(int)
+    tables = []
+    for number, labels in enumerate(draws):
+        whose = np.full(labels.max(initial=-1) + 1, "", object)
+        for node in range(len(labels) - 1, -1, -1):
+            whose[labels[node]] = f"unnamed-{graph.names[node]}"
+        for node, name in nodes.name.items():
+            whose[labels[place[node]]] = name
+        tables.append(pd.DataFrame({"draw": number, "unit": units.table["unit"], "individual": whose[labels[at]]}))
+    columns = {"draw": int, "unit": object, "individual": object}
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(columns)).astype(columns)
+
+
+def weakest_links(graph: Graph, best: np.ndarray, links: pd.DataFrame, nodes: Nodes) -> np.ndarray:
+    """Return what holds each node in its cluster by a thread, `(N,)`: the two crops of the weakest link, or nothing.
+
+    The links of a cluster that hold it together are its maximum spanning tree. Of those on the way from a node to the
+    name, or where there is none to the first node, the weakest counts; one that must hold is never weak.
+    """
+    count = len(graph.names)
+    inside = (best[graph.first] == best[graph.second]) & (graph.weight > -np.inf)
+    one, two = graph.first[inside], graph.second[inside]
+    weight = np.minimum(graph.weight[inside], CERTAIN)
+    tree = minimum_spanning_tree(coo_array((2 * CERTAIN - weight, (one, two)), shape=(count, count)).tocsr())
+    place = pd.Series(np.arange(count), index=graph.names)
+    ends = [place[links[column].map(nodes.member)].to_numpy(int) for column in ("unit", "other")]
+    words = {
+        (min(a, b), max(a, b)): f"{query} ~ {candidate}"
+        for a, b, query, candidate in zip(*ends, links["query"], links["candidate"], strict=True)
+        if query
+    }
+    result = np.full(count, "", object)
+    start = np.argsort(graph.known() < 0, kind="stable")
+    seen: set[int] = set()
+    cost = tree + tree.T
+    for root in start:
+        if best[root] in seen:
+            continue
+        seen.add(best[root])
+        order, before = breadth_first_order(cost, root, directed=False)
+        least = {int(root): (np.inf, "")}
+        for node in order[1:].tolist():
+            step = int(before[node])
+            strength = 2 * CERTAIN - cost[node, step]
+            pair = (min(node, step), max(node, step))
+            own = (np.inf, "") if strength >= CERTAIN else (strength, words.get(pair, ""))
+            least[node] = min(least[step], own)
+            result[node] = least[node][1]
+    return result
+
+
+def _flanks_seen(nodes: Nodes, of: pd.Series) -> pd.DataFrame:
+    """Return which share of names each of some nodes can be compared with, how many these are, and how many names."""
+    names = np.unique(np.r_[nodes.crops["node"].to_numpy(str), of.to_numpy(str)])
+    place = pd.Series(np.arange(len(names)), index=names)
+    shown = shown_sides(place[nodes.crops["node"]].to_numpy(int), side_codes(nodes.crops["side"]), len(names))
+    named = np.flatnonzero([name in nodes.name for name in names])
+    kinds, kind = np.unique(shown > 0, axis=0, return_inverse=True)
+    able = np.array([(possible_pairs(np.vstack([own, shown[named]]), 0, np.arange(1, len(named) + 1)) > 0).sum()
+                     for own in kinds.astype(int)])  # fmt: skip
+    met = able[kind.reshape(-1)][place[of].to_numpy(int)]
+    share = met / len(named) if len(named) else np.ones(len(met))
+    return pd.DataFrame({"share": share, "met": met, "names": len(named)}, index=of.index)
+
+
+def _reasons(
+    table: pd.DataFrame, links: pd.DataFrame, nodes: Nodes, seen: pd.DataFrame, calibrated: bool, known: np.ndarray
+) -> np.ndarray:
+    """Return why nothing at all can be told of a unit, empty where something can."""
+    compared = links[links["pairs"] > 0]
+    linked = {nodes.of_unit[unit] for column in ("unit", "other") for unit in compared[column].unique()}
+    no_crop = (table["best_crop"] == "").to_numpy()
+    several = table["flags"].str.contains("several").to_numpy()
+    alone = ~table["node"].isin(linked).to_numpy() & (len(compared) > 0)
+    decided = (table["decided_by"] != PELAGE).to_numpy()
+    reason = np.select(
+        [decided, no_crop & several, no_crop, np.full(len(table), not calibrated), alone],
+        [
+            "",
+            "several animals: every photo of it shows another one as well",
+            "no flank: no photo of it shows what is compared",
+            "too little evidence: too few individuals in validation to turn scores into probabilities",
+            "too little evidence: no photo of it could be compared with any other",
+        ],
+        default="",
+    )
+    return np.where(known & no_crop, np.where(table["probability"] == 1.0, "", reason), reason)
+
+
+def _doubt(table: pd.DataFrame, seen: pd.DataFrame) -> np.ndarray:
+    """Return why the probability of a unit's answer is not enough."""
+    poor = table["flags"].map(lambda own: next((word for word in POOR if word in own.split()), ""))
+    unseen = (seen["share"] < 1).to_numpy()
+    words = "too little evidence: this flank is known of " + seen["met"].astype(str) + " of "
+    words += seen["names"].astype(str) + " named animals"
+    return np.select(
+        [poor != "", table["side"] == UNKNOWN, unseen],
+        [poor.str.replace("_", " "), "no flank: it cannot be told which one it shows", words],
+        default="too little evidence",
+    )

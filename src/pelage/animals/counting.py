@@ -1,0 +1,157 @@
+"""How many animals there are: all estimates of all populations, plain and carrying the error of identification.
+
+The plain estimate takes each decision for right. The other one counts each of the partitions drawn from the
+probabilities of the links, on the same mask, and combines them (`multiple.py`). Closed estimators need no places and
+tell how many animals use the area of the stations; spatial ones tell their density, and how many live in a region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
+
+from pelage.animals.closed import Estimate, closed_estimates, no_estimate, summarise
+from pelage.animals.effort import Effort
+from pelage.animals.habitat import Habitat
+from pelage.animals.histories import LINKED, POPULATIONS, detections, history, population
+from pelage.animals.multiple import combine
+from pelage.animals.spatial import Fit, Mask, centres, fit
+
+DENSITY, REGION = "scr", "scr_region"
+DENSITY_2, REGION_2 = "scr2", "scr2_region"
+SPATIAL = {DENSITY: False, DENSITY_2: True}
+"""Estimators of density, and whether they leave out animals seen once."""
+
+HUNDRED = 100
+"""Densities are told of so many km2."""
+
+COLUMNS = [
+    "population", "estimator", "n", "se", "low", "high", "animals", "captures", "occasions", "carries_error", "note",
+]  # fmt: skip
+NO_PLACES = (
+    "no station has coordinates: fill in latitude and longitude (or x, y and crs) of each station in the table of "
+    "deployments that the data set names"
+)
+NOT_DRAWN = "no partition was drawn"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """All that was counted.
+
+    Attributes:
+        estimates: `COLUMNS`, one row an estimate.
+        fits: Fitted models of the plain histories, by population and estimator.
+        mask: Where centres may lie; None without places.
+        region: What the mask is, in words.
+        centres: `individual, x, y, spread_m`, of the linked population.
+    """
+
+    estimates: pd.DataFrame
+    fits: dict[tuple[str, str], Fit] = field(default_factory=dict)
+    mask: Mask | None = None
+    region: str = ""
+    centres: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["individual", "x", "y", "spread_m"]))
+
+
+def drawn_sightings(seen: pd.DataFrame, partitions: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return the sightings as each partition names their animals; units that no partition knows keep their name."""
+    drawn = []
+    for _, partition in partitions.groupby("draw", sort=True):
+        names = partition.set_index("unit")["individual"]
+        drawn.append(seen.assign(individual=seen["unit"].map(names).fillna(seen["individual"])))
+    return drawn
+
+
+def count_all(
+    seen: pd.DataFrame,
+    partitions: pd.DataFrame,
+    effort: Effort,
+    habitat: Habitat,
+    kernel: str,
+    track: Callable[[Sequence], Iterator] = iter,
+) -> Counted:
+    """Estimate each population, from the decisions and from the partitions drawn.
+
+    Args:
+        seen: Sightings in the survey's time (`histories.in_time`).
+        partitions: Rows of data/partitions.parquet: `draw, unit, individual`.
+        effort: When and where the survey looked.
+        habitat: Where animals live.
+        kernel: One of `spatial.KERNELS`.
+        track: Shows progress over the partitions.
+    """
+    names, everywhere = detections(population(seen, LINKED), effort)
+    mask, region = None, ""
+    if effort.located.any():
+        mask, region = habitat.mask(everywhere, effort.crs, kernel)
+    plain = {which: _Counter(effort, mask, kernel) for which in POPULATIONS}
+    decided = {which: plain[which].estimates(population(seen, which)) for which in POPULATIONS}
+    drawn: dict[str, list[dict[str, Estimate]]] = {which: [] for which in POPULATIONS}
+    for sighted in track(drawn_sightings(seen, partitions)):
+        for which in POPULATIONS:
+            drawn[which].append(plain[which].estimates(population(sighted, which)))
+    rows = []
+    for which in POPULATIONS:
+        own = population(seen, which)
+        captures = len(own.drop_duplicates(["individual", "occasion"]))
+        shared = {"population": which, "captures": captures, "occasions": effort.occasions}
+        for name, estimate in decided[which].items():
+            carried = combine(name, [one.get(name, no_estimate(name, 0, "")) for one in drawn[which]])
+            carried = carried if drawn[which] else no_estimate(name, estimate.animals, NOT_DRAWN)
+            for told, carries in ((carried, True), (estimate, False)):
+                columns = ("estimator", "n", "se", "low", "high", "animals", "note")
+                rows.append({**shared, **{c: getattr(told, c) for c in columns}, "carries_error": carries})
+    fits = {(which, name): plain[which].first[name] for which in POPULATIONS for name in plain[which].first}
+    main = fits.get((LINKED, DENSITY))
+    counted = Counted(pd.DataFrame(rows, columns=COLUMNS), fits, mask, region)
+    if main is None or not main.converged:
+        return counted
+    middle, spread = centres(main, everywhere, mask)
+    table = pd.DataFrame({"individual": names, "x": middle[:, 0], "y": middle[:, 1], "spread_m": spread})
+    return replace(counted, centres=table)
+
+
+class _Counter:
+    """Estimates of one population, which remembers what it has counted: many partitions are the same."""
+
+    def __init__(self, effort: Effort, mask: Mask | None, kernel: str) -> None:
+        self.effort, self.mask, self.kernel = effort, mask, kernel
+        self.first: dict[str, Fit] = {}
+        self.known: dict[bytes, dict[str, Estimate]] = {}
+
+    def estimates(self, seen: pd.DataFrame) -> dict[str, Estimate]:
+        """Return all estimates, by name."""
+        animal = pd.factorize(seen["individual"])[0]
+        key = animal.tobytes() + seen["unit"].str.cat(sep="\n").encode()
+        if key not in self.known:
+            self.known[key] = self._estimates(seen)
+        return self.known[key]
+
+    def _estimates(self, seen: pd.DataFrame) -> dict[str, Estimate]:
+        captures = summarise(history(seen, self.effort.occasions)[1])
+        found = {estimate.estimator: estimate for estimate in closed_estimates(captures)}
+        return found | self._spatial(seen)
+
+    def _spatial(self, seen: pd.DataFrame) -> dict[str, Estimate]:
+        names, told = detections(seen, self.effort)
+        found = {}
+        for name, twice in SPATIAL.items():
+            if self.mask is None:
+                found[name] = no_estimate(name, len(names), NO_PLACES)
+                continue
+            start = self.first[name].theta if name in self.first and self.first[name].converged else None
+            fitted = fit(told, self.mask, self.kernel, twice, start)
+            if start is not None and not fitted.converged:
+                fitted = fit(told, self.mask, self.kernel, twice)
+            self.first.setdefault(name, fitted)
+            if fitted.converged:
+                density = fitted.estimate(name)
+                scaled = {key: HUNDRED * getattr(density, key) for key in ("n", "se", "low", "high")}
+                found[name] = replace(density, **scaled)
+                found[f"{name}_region"] = fitted.realised(f"{name}_region")
+            else:
+                found[name] = replace(no_estimate(name, len(names), fitted.note), bound=0.0)
+        return found

@@ -1,0 +1,269 @@
+"""Links: all that is known of two units being one animal, a row each, and the graph that it makes.
+
+Units that must be together are asked about as one, with all their photos, and so is a named animal: one that is known
+from forty encounters answers once, and is not outvoted by the thirty in which it stood otherwise. They are a node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from pelage.animals.agreement import BOTH
+from pelage.animals.clustering import Graph
+from pelage.animals.decisions import Decisions
+from pelage.animals.evidence import Evidence, count_comparable, possible_pairs, shown_sides, side_codes
+from pelage.animals.units import NAMED, Units
+from pelage.catalogue.clocks import seconds_of
+
+MUST, CANNOT, EVIDENCE, DECISION = "must", "cannot", "evidence", "decision"
+LINK_COLUMNS = ["unit", "other", "log_odds", "pairs", "query", "candidate", "kind", "filters"]
+COMPARED = "own encounter and opposite flanks left out"
+UNLISTED = "on no shortlist together"
+EARTH_M = 6371008.8
+CLOCKS_S = 600.0
+"""Seconds by which the clocks of two stations may differ."""
+
+LARGEST = 3000
+"""Units in a component up to which pairs on no shortlist, and places that are too far apart, are looked for in it."""
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """What is asked about as one; a node has the name of its first unit.
+
+    Attributes:
+        of_unit: Node by unit: that of all units of its name, or of those that must be together.
+        member: Node of the graph by unit: the same of named ones; others stand for themselves.
+        name: Name by node, of named ones.
+        identity: True animal by unit.
+        asked: Nodes that nobody named.
+        crops: `crop_id, node, side, unit` of all crops that may be compared.
+    """
+
+    of_unit: dict[str, str]
+    member: dict[str, str]
+    name: dict[str, str]
+    identity: dict[str, str]
+    asked: set[str]
+    crops: pd.DataFrame
+
+
+def nodes_of(units: Units, aliases: Mapping[str, str] | None = None) -> Nodes:
+    """Group units.
+
+    Args:
+        units: Named ones, and those of another scope.
+        aliases: What animals are called now, by the name that the source has.
+    """
+    table = units.table
+    place = pd.Series(np.arange(len(table)), index=table["unit"])
+    named = (table["scope"] == NAMED).to_numpy()
+    must = units.links[units.links["kind"] == MUST]
+    one, two = (place[must[column]].to_numpy(int) for column in ("unit", "other"))
+    asked = ~named[one] & ~named[two]
+    group = components(one[asked], two[asked], len(table))
+    whose = table["identity"].map(lambda name: (aliases or {}).get(name, name))
+    first = table["unit"].groupby(whose.where(named)).transform("min")
+    node = first.where(named, table["unit"].groupby(group).transform("min"))
+    of_unit = dict(zip(table["unit"], node, strict=True))
+    side = table.set_index("unit")["side"]
+    crops = units.crops.assign(node=units.crops["unit"].map(of_unit), side=units.crops["unit"].map(side))
+    return Nodes(
+        of_unit,
+        dict(zip(table["unit"], node.where(named, table["unit"]), strict=True)),
+        dict(zip(node[named], whose[named], strict=True)),
+        dict(zip(table["unit"], table["identity"], strict=True)),
+        set(node[~named]),
+        crops[["crop_id", "node", "side", "unit"]],
+    )
+
+
+def known_links(units: Units) -> pd.DataFrame:
+    """Return what is known without a match, as rows of `LINK_COLUMNS`."""
+    known = units.links
+    certain = known["kind"].map({MUST: np.inf, CANNOT: -np.inf}).astype(float)
+    why = known["kind"].map({MUST: "one encounter of one animal", CANNOT: "two animals of one photo"})
+    return _links(known["unit"], known["other"], certain, kind=known["kind"], filters=why)
+
+
+def count_asked(nodes: Nodes) -> tuple[int, int]:
+    """Return how many pairs of nodes can be compared: of two that nobody named, and of such a one and a name."""
+    names, shown = _shown(nodes)
+    asked = np.isin(names, sorted(nodes.asked))
+    return count_comparable(shown[asked]), count_comparable(shown[asked], shown[~asked])
+
+
+def evidence_links(nodes: Nodes, pairs: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
+    """Return what photos say, a row of `LINK_COLUMNS` a pair of nodes, told of the units whose crops look most alike.
+
+    Pairs of a unit and a name, and of two units, have each a share of their own (`Evidence.shift`). With them come
+    pairs that evidence ties in a chain though they stand on no shortlist together.
+
+    Args:
+        nodes: As `nodes_of` returns them.
+        pairs: As `side_pairs` returns them for `nodes`.
+        evidence: What was learnt in practice.
+    """
+    unit = nodes.crops.set_index("crop_id")["unit"]
+    asks = pairs["query"].map(unit).map(nodes.of_unit).isin(nodes.asked)
+    query, candidate = pairs["query"].where(asks, pairs["candidate"]), pairs["candidate"].where(asks, pairs["query"])
+    odds = evidence.log_odds(pairs)
+    own = (pairs["first"].isin(nodes.asked) & pairs["second"].isin(nodes.asked)).to_numpy()
+    shifts = {}
+    for among, possible in zip((True, False), count_asked(nodes), strict=True):
+        listed = odds[own == among]
+        shifts[among] = evidence.shift(listed, possible - len(listed))
+        odds[own == among] += shifts[among]
+    told = {"pairs": pairs["pairs"], "query": query, "candidate": candidate, "kind": EVIDENCE, "filters": COMPARED}
+    links = _links(query.map(unit), candidate.map(unit), np.minimum(odds, evidence.most), **told)
+    absent = {among: evidence.least + by for among, by in shifts.items()}
+    return pd.concat([links, _unlisted(nodes, links, absent)], ignore_index=True)
+
+
+def _shown(nodes: Nodes) -> tuple[np.ndarray, np.ndarray]:
+    """Return the names of nodes that have crops, sorted, and what these show."""
+    names, node = np.unique(nodes.crops["node"].to_numpy(str), return_inverse=True)
+    return names, shown_sides(node, side_codes(nodes.crops["side"]), len(names))
+
+
+def _unlisted(nodes: Nodes, links: pd.DataFrame, absent: Mapping[bool, float]) -> pd.DataFrame:
+    """Return a link for each pair of nodes that a chain of links ties, but that stand on no shortlist together.
+
+    Args:
+        nodes: As `nodes_of` returns them.
+        links: What photos say.
+        absent: Log-odds of such a pair, by whether nobody named either.
+    """
+    unit_of = {node: unit for unit, node in reversed(nodes.of_unit.items())}
+    names, shown = _shown(nodes)
+    place = pd.Series(np.arange(len(names)), index=names)
+    one, two = (place[links[column].map(nodes.of_unit)].to_numpy(int) for column in ("unit", "other"))
+    listed = np.unique(np.minimum(one, two) * len(names) + np.maximum(one, two))
+    asked = np.isin(names, sorted(nodes.asked))
+    found = [np.zeros((2, 0), int)]
+    for part in _parts_above(one, two, links["log_odds"].to_numpy(), len(names)):
+        a, b = (part[side] for side in np.triu_indices(len(part), 1))
+        wanted = (asked[a] | asked[b]) & (possible_pairs(shown, a, b) > 0) & ~np.isin(a * len(names) + b, listed)
+        found.append(np.stack([a[wanted], b[wanted]]))
+    a, b = np.concatenate(found, axis=1)
+    a, b = np.where(asked[a], a, b), np.where(asked[a], b, a)
+    ends = (pd.Series(names[side], dtype=object).map(unit_of) for side in (a, b))
+    return _links(*ends, np.where(asked[a] & asked[b], absent[True], absent[False]), kind=EVIDENCE, filters=UNLISTED)
+
+
+def in_graph(decisions: Decisions, nodes: Nodes) -> Decisions:
+    """Return decisions as they are of the nodes of a graph: what is said of any unit of a name is said of the name."""
+    links = decisions.links.assign(**{end: decisions.links[end].map(nodes.member) for end in ("unit", "other")})
+    links = links[links["unit"].notna() & links["other"].notna() & (links["unit"] != links["other"])]
+    seen: dict[tuple[str, str], tuple[str, ...]] = {}
+    for pair, who in decisions.seen.items():
+        if all(unit in nodes.member for unit in pair):
+            one, two = sorted(nodes.member[unit] for unit in pair)
+            seen[one, two] = tuple(sorted({*who, *seen.get((one, two), ())}))
+    return replace(decisions, links=links, seen=seen)
+
+
+def decision_links(decisions: Decisions) -> pd.DataFrame:
+    """Return what people decided on pairs, as rows of `LINK_COLUMNS`."""
+    said = decisions.links
+    voices = "people: " + said["for"].astype(str) + " for, " + said["against"].astype(str) + " against"
+    return _links(said["unit"], said["other"], said["log_odds"], kind=said["kind"], filters=voices)
+
+
+def far_links(units: Units, nodes: Nodes, links: pd.DataFrame, places: pd.DataFrame, speed: float) -> pd.DataFrame:
+    """Return a `cannot` link for each two units that no animal can have run between, though evidence ties them.
+
+    Args:
+        units, nodes: Named units, and those of another scope.
+        links: All others.
+        places: `station, latitude, longitude`; stations without a place, and units without a time, bar nothing.
+        speed: Metres a second, in a straight line, that an animal does not exceed.
+    """
+    table = units.table
+    where = places.set_index("station").reindex(table["station"])[["latitude", "longitude"]].to_numpy(float)
+    time = seconds_of(table["date"]).to_numpy()
+    members = table["unit"].map(nodes.of_unit)
+    names, node = np.unique(members.to_numpy(str), return_inverse=True)
+    place = pd.Series(np.arange(len(names)), index=names)
+    ends = [links[column].map(nodes.of_unit).map(place).to_numpy(int) for column in ("unit", "other")]
+    held = links["log_odds"].to_numpy() == np.inf
+    together = components(*(end[held] for end in ends), len(names))
+    asked = (table["scope"] != NAMED).to_numpy()
+    found: list[tuple[str, str, str]] = []
+    for part in _parts_above(*ends, links["log_odds"].to_numpy(), len(names), least=2):
+        rows = np.flatnonzero(np.isin(node, part) & ~np.isnan(time) & ~np.isnan(where).any(1))
+        for row in rows[asked[rows]]:
+            later = rows[(rows > row) | ~asked[rows]]
+            later = later[together[node[later]] != together[node[row]]]
+            apart_m, apart_s = metres(where[row], where[later]), np.abs(time[later] - time[row])
+            for other in later[apart_m > speed * (apart_s + CLOCKS_S)]:
+                km, minutes = metres(where[row], where[[other]])[0] / 1000, abs(time[other] - time[row]) / 60
+                found.append((*table["unit"].iloc[[row, other]], f"{km:.1f} km apart within {minutes:.0f} minutes"))
+    told = pd.DataFrame(found, columns=["unit", "other", "filters"], dtype=object)
+    return _links(told["unit"], told["other"], np.full(len(told), -np.inf), kind=CANNOT, filters=told["filters"])
+
+
+def metres(one: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return great-circle distances, `(N,)`, from a place `(2,)` to others `(N, 2)`, latitude and longitude."""
+    a, b = np.radians(one), np.radians(others)
+    half = np.sin((b - a) / 2) ** 2
+    return 2 * EARTH_M * np.arcsin(np.sqrt(half[:, 0] + np.cos(a[0]) * np.cos(b[:, 0]) * half[:, 1]))
+
+
+def graph_of(units: Units, nodes: Nodes, links: pd.DataFrame) -> tuple[Graph, np.ndarray]:
+    """Return the graph of all units that nobody named and of names, and the side of each of its nodes.
+
+    Args:
+        units, nodes: Named units, and those of another scope.
+        links: Rows of `LINK_COLUMNS`; those of one pair are added up, but one that must or must not hold counts alone.
+
+    Returns:
+        A graph of the members of `nodes`, and `(N,)` sides, `both` of a name.
+    """
+    table = units.table
+    side = dict(zip(table["unit"], table["side"], strict=True))
+    names = np.unique(np.array([*nodes.member.values()], dtype=str))
+    place = pd.Series(np.arange(len(names)), index=names)
+    ends = [place[links[column].map(nodes.member)].to_numpy(int) for column in ("unit", "other")]
+    pairs = pd.DataFrame({"first": np.minimum(*ends), "second": np.maximum(*ends), "weight": links["log_odds"]})
+    pairs = pairs[pairs["first"] != pairs["second"]]
+    certain = np.isinf(pairs["weight"])
+    pairs = pairs[certain | ~certain.groupby([pairs["first"], pairs["second"]]).transform("any")]
+    pairs = pairs.groupby(["first", "second"], as_index=False)["weight"].sum()
+    named = np.array([name in nodes.name for name in names], bool)
+    animal = np.where(named, np.cumsum(named) - 1, -1)
+    sides = np.array([BOTH if own else side[name] for name, own in zip(names, named, strict=True)], dtype=object)
+    graph = Graph(
+        names, pairs["first"].to_numpy(int), pairs["second"].to_numpy(int), pairs["weight"].to_numpy(float), animal
+    )
+    return graph, sides
+
+
+def _parts_above(
+    one: np.ndarray, two: np.ndarray, weight: np.ndarray, count: int, least: int = 3
+) -> Iterator[np.ndarray]:
+    """Give the members of each component of links above 0 that has `least` or more, up to `LARGEST`."""
+    above = weight > 0
+    label = components(one[above], two[above], count)
+    order = np.argsort(label, kind="stable")
+    for part in np.split(order, np.flatnonzero(np.diff(label[order])) + 1):
+        if least <= len(part) <= LARGEST:
+            yield part
+
+
+def components(one: np.ndarray, two: np.ndarray, count: int) -> np.ndarray:
+    """Return the component of each of so many nodes, `(count,)`, that links `one` to `two` make."""
+    tied = coo_array((np.ones(len(one), bool), (one, two)), shape=(count, count))
+    return connected_components(tied, directed=False)[1]
+
+
+def _links(unit: pd.Series, other: pd.Series, log_odds: np.ndarray, **told: object) -> pd.DataFrame:
+    empty = {"pairs": 0, "query": "", "candidate": ""}
+    table = pd.DataFrame({"unit": unit, "other": other, "log_odds": log_odds}).assign(**(empty | told))
+    return table[LINK_COLUMNS].reset_index(drop=True)

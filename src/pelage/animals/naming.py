@@ -1,0 +1,221 @@
+"""Naming: the whole way from photo pairs to answers, the same for the survey and for its rehearsal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from pelage.animals.agreement import Agreement, agree
+from pelage.animals.answers import CANNOT_TELL, answer, partitions_table
+from pelage.animals.clustering import Contradiction, Graph, cluster, contract, draw_partitions
+from pelage.animals.decisions import Decisions, decided, fold
+from pelage.animals.evidence import Evidence, learn, side_pairs
+from pelage.animals.journal import JOURNAL, Journal
+from pelage.animals.links import (
+    Nodes,
+    count_asked,
+    decision_links,
+    evidence_links,
+    far_links,
+    graph_of,
+    in_graph,
+    known_links,
+    nodes_of,
+)
+from pelage.animals.units import NAMED, Units
+from pelage.evaluation.reliability import expected_calibration_error, proper_scores, reliability_table
+
+
+@dataclass(frozen=True)
+class Named:
+    """What came of the units of a scope.
+
+    Attributes:
+        units, nodes: Named units, and those of the scope.
+        links: `LINK_COLUMNS`, with `probability`, and whether both are `together` in the best clustering.
+        graph: Of these, see `graph_of`.
+        sides: `(N,)` of its nodes.
+        best: `(N,)` best clustering.
+        draws: `(D, N)` partitions.
+        answers: `ANSWER_COLUMNS`.
+        told: Decisions that would make one animal of two that were photographed together: sentences.
+    """
+
+    units: Units
+    nodes: Nodes
+    links: pd.DataFrame
+    graph: Graph
+    sides: np.ndarray
+    best: np.ndarray
+    draws: np.ndarray
+    answers: pd.DataFrame
+    told: list[str]
+
+    def asked_only(self) -> Named:
+        """Return the same with tables of units that nobody named alone, and `identity` among the answers."""
+        table, crops, answers = self.units.table, self.units.crops, self.answers
+        own = Units(table[table["scope"] != NAMED], crops[crops["scope"] != NAMED], self.units.links)
+        told = answers[answers["scope"] != NAMED]
+        return replace(self, units=own, answers=told.assign(identity=told["unit"].map(self.nodes.identity)))
+
+    def partitions(self) -> pd.DataFrame:
+        """Return the draws as a table, see `partitions_table`."""
+        return partitions_table(self.graph, self.draws, self.units, self.nodes)
+
+
+@dataclass(frozen=True)
+class People:
+    """What people decided on the units of a scope.
+
+    Attributes:
+        decisions: As `fold` returns them.
+        reviewers: By unit, who decided on it last.
+        told: Entries that count not at all, or not as they were meant: sentences.
+    """
+
+    decisions: Decisions
+    reviewers: dict[str, str]
+    told: list[str]
+
+
+def hear_people(journal: Journal, units: Units, photos: pd.DataFrame) -> People:
+    """Return what a journal says of units.
+
+    Args:
+        journal: As `read_journal` returns it.
+        units: Named ones, and those of another scope.
+        photos: Rows of `data/clean.csv`: `image_id, sha256`.
+    """
+    table = units.table
+    unit_of = dict(zip(units.crops["crop_id"], units.crops["unit"], strict=True))
+    identity = dict(zip(table["unit"], table["identity"], strict=True))
+    decisions = fold(journal.entries, unit_of, identity, dict(zip(photos["image_id"], photos["sha256"], strict=True)))
+    links = decisions.links
+    concerned = {*links["unit"], *links["other"], *decisions.new, *decisions.called, *decisions.cannot_tell}
+    reviewers: dict[str, str] = {}
+    for entry in sorted(journal.entries, key=lambda entry: (datetime.fromisoformat(entry.time), entry.id)):
+        for crop in (*entry.crops, *entry.other_crops):
+            if unit_of.get(crop) in concerned:
+                reviewers[unit_of[crop]] = entry.reviewer
+    told = [one.sentence(JOURNAL) for one in (*journal.told, *decisions.told)]
+    return People(decisions, reviewers, told)
+
+
+def practise(units: Units, photo_pairs: pd.DataFrame) -> Evidence | None:
+    """Learn what photo pairs are worth from units whose names are known but were not told; None without any pair."""
+    nodes = nodes_of(units)
+    pairs = side_pairs(photo_pairs, nodes.crops)
+    return learn(pairs, nodes.identity, nodes.asked, sum(count_asked(nodes)) - len(pairs)) if len(pairs) else None
+
+
+def name_animals(
+    units: Units,
+    photo_pairs: pd.DataFrame,
+    evidence: Evidence | None,
+    places: pd.DataFrame,
+    draws: int,
+    probability: float,
+    speed_m_per_s: float | None,
+    seed: int,
+    people: People | None = None,
+) -> Named:
+    """Decide which units are one animal, and who it is.
+
+    Args:
+        units: Named ones, and those of another scope.
+        photo_pairs: `query, candidate, score` of the scope's protocol.
+        evidence: What was learnt in practice; None where scores are no probabilities.
+        places: `station, latitude, longitude`.
+        draws: Partitions drawn.
+        probability: Least one of an answer.
+        speed_m_per_s: Metres a second that no animal exceeds; None: any does.
+        seed: Of the draws.
+        people: What they decided.
+    """
+    nodes = nodes_of(units, people.decisions.aliases if people else None)
+    links = known_links(units)
+    if evidence is not None:
+        links = pd.concat([links, evidence_links(nodes, side_pairs(photo_pairs, nodes.crops), evidence)])
+    if speed_m_per_s is not None:
+        links = pd.concat([links, far_links(units, nodes, links, places, speed_m_per_s)])
+    links = links.reset_index(drop=True)
+    graph, sides = graph_of(units, nodes, links)
+    told: list[str] = []
+    if people is not None:
+        graph, told = with_decisions(graph, in_graph(people.decisions, nodes))
+        links = pd.concat([links, decision_links(people.decisions)], ignore_index=True)
+    best = cluster(graph, seed)
+    drawn = draw_partitions(graph, draws, seed)
+    said = (people.decisions, people.reviewers) if people else ()
+    answers = answer(units, nodes, links, graph, best, drawn, probability, evidence is not None, *said)
+    label = pd.Series(best, index=graph.names)
+    ends = [links[column].map(nodes.member).map(label) for column in ("unit", "other")]
+    links = links.assign(
+        log_odds=links["log_odds"].round(6), probability=expit(links["log_odds"]).round(6), together=ends[0] == ends[1]
+    )
+    links = links.sort_values(["unit", "other", "kind", "filters"], ignore_index=True)
+    return Named(units, nodes, links, graph, sides, best, drawn, answers, told)
+
+
+def with_decisions(graph: Graph, decisions: Decisions) -> tuple[Graph, list[str]]:
+    """Add decisions to a graph, but for certain ones that cannot be: two animals of one photo are two.
+
+    Returns:
+        The graph, and a sentence for each time that some were left out.
+
+    Raises:
+        Contradiction: It does not come from people.
+    """
+    told: list[str] = []
+    while True:
+        both = decided(graph, decisions)
+        try:
+            contract(both)
+            return both, told
+        except Contradiction as error:
+            links = decisions.links
+            path = set(map(str, error.units))
+            certain = links["unit"].isin(path) & links["other"].isin(path) & np.isinf(links["log_odds"])
+            if not certain.any():
+                raise
+            told.append(f"{error} Until then none of them counts.")
+            decisions = replace(decisions, links=links[~certain])
+
+
+def compare(named: Named, labels: np.ndarray | None = None, decided: bool = False) -> Agreement:
+    """Compare a clustering with the truth.
+
+    Args:
+        named: Units whose true animals are known.
+        labels: `(N,)` clusters of the graph's nodes, else the best ones.
+        decided: Only of units that were answered for, and names.
+    """
+    names, labels = named.graph.names, named.best if labels is None else labels
+    is_name = named.graph.known() >= 0
+    truth = np.array([named.nodes.identity[name] for name in names])
+    counted = np.ones(len(names), bool)
+    if decided:
+        rows = named.answers
+        told = rows.loc[~rows["answer"].isin([CANNOT_TELL, NAMED]), "unit"]
+        counted = is_name | np.isin(names, told)
+    return agree(truth[counted], labels[counted], named.sides[counted], ~is_name[counted])
+
+
+def calibration(named: Named) -> dict[str, float | None]:
+    """Return what the probabilities of pairs are worth: `brier_skill`, and `top1_ece` of each node's best answer."""
+    rows = named.links[named.links["pairs"] > 0]
+    if rows.empty:
+        return {"brier_skill": None, "top1_ece": None}
+    ends = [rows[column].map(named.nodes.of_unit) for column in ("unit", "other")]
+    same = (ends[0].map(named.nodes.identity) == ends[1].map(named.nodes.identity)).to_numpy()
+    probability = rows["probability"].to_numpy(float)
+    skill = proper_scores(probability, same, np.ones(len(rows)))["brier_skill"]
+    both = pd.concat([pd.DataFrame({"node": end, "probability": probability, "same": same}) for end in ends])
+    both = both[both["node"].isin(named.nodes.asked)].sort_values(["node", "probability"], kind="stable")
+    top = both.drop_duplicates("node", keep="last")
+    table = reliability_table(top["probability"].to_numpy(), top["same"].to_numpy(), np.ones(len(top)))
+    return {"brier_skill": skill, "top1_ece": expected_calibration_error(table)}

@@ -1,0 +1,195 @@
+"""Units: what is named as a whole, an encounter and a flank of one animal, and what is known of them without a match.
+
+Photos of one encounter and flank show one animal, unless a photo of the encounter shows several: then each animal of
+each photo is a unit of its own. The two flanks of an encounter are one animal only where that is proven: both cameras
+of the station took the animal at one moment, one from each side, and no photo of the encounter shows another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+import numpy as np
+import pandas as pd
+
+from pelage.catalogue.clocks import CLOCK_COLUMNS, CLOCK_NUMBERS, right_dates, seconds_of
+from pelage.common.tables import UNKNOWN
+from pelage.split.protocols import OPPOSITE, PRACTICE, REHEARSAL, SURVEY
+
+NAMED, GALLERY = "named", "gallery"
+SCOPE_OF = {"val": PRACTICE, "test": REHEARSAL, "survey": SURVEY}
+"""Scope in which the crops of a subset are decided upon as if, or because, nobody had named them."""
+
+MOMENT_S = 10.0
+"""Seconds between two photos of a paired station that show one animal from both sides. Other animals of a group follow
+one another more slowly, and then a photo of the encounter shows two of them sooner or later."""
+
+FLANK = "flank"
+UNIT_COLUMNS = [
+    "unit", "scope", "encounter", "side", "identity", "photos", "best_crop", "station", "camera", "date", "flags",
+]  # fmt: skip
+CROP_COLUMNS = ["unit", "scope", "crop_id"]
+SEEN = {
+    "clean": {"required": ["image_id", "encounter", "station", "camera", "place", "date", "flags", "sha256"]},
+    "clocks": {"numbers": CLOCK_NUMBERS, "required": CLOCK_COLUMNS},
+    "animals": {
+        "numbers": {"shared": bool},
+        "required": ["image_id", "animal", "identity", "orientation", "shared"],
+    },
+    "detections": {
+        "numbers": {"w": float, "h": float},
+        "required": ["crop_id", "image_id", "animal", "part", "w", "h", "orientation"],
+    },
+}
+"""Tables that tell which animals were seen, and how they are read."""
+
+PLACE_NUMBERS = {"latitude": float, "longitude": float}
+
+
+@dataclass(frozen=True)
+class Units:
+    """Units of some scopes.
+
+    Attributes:
+        table: One row a unit, `UNIT_COLUMNS`, ordered by scope and `unit`: `photos` counts its photos, `best_crop` is
+            its largest crop that may be compared (empty where there is none), `date` that of its first photo; `flags`
+            are those that all of its photos have, with `several` where every crop of it shows another animal, too.
+        crops: `unit, scope, crop_id`, the crops that may be compared; an id may hold blanks, so it is a row each.
+        links: `unit, other, kind`: what is known of two units without a match, `must` or `cannot`; `unit < other`. Of
+            two named ones the names tell.
+    """
+
+    table: pd.DataFrame
+    crops: pd.DataFrame
+    links: pd.DataFrame
+
+
+def animals_seen(tables: Mapping[str, pd.DataFrame], split: pd.DataFrame, part: str) -> pd.DataFrame:
+    """Return one row an animal in a photo, with when, where, and the crop by which it may be compared.
+
+    Args:
+        tables: Rows of `data/clean.csv`, `clocks.csv`, `animals.csv`, `detections.csv`, by name, read as `SEEN` says.
+        split: Rows of `data/split.csv`.
+        part: The part that is compared. Only flanks have sides.
+
+    Returns:
+        `image_id, animal, identity, encounter, station, camera, place, date, time` (seconds, by right clocks, or
+        missing), `flags, side, crop_id` (empty: no crop of the part), `area` (pixels of the crop), `subset` (empty:
+        none), `gallery`, `shared`, and `crowded`: a photo of its encounter shows several animals.
+    """
+    animals, detections = tables["animals"], tables["detections"]
+    photos = tables["clean"].assign(date=right_dates(tables["clean"], tables["clocks"]))
+    photos["time"] = seconds_of(photos["date"])
+    crops = detections[detections["part"] == part].assign(area=lambda crop: crop["w"] * crop["h"])
+    crops = crops.merge(split.loc[split["part"] == part, ["crop_id", "subset", "gallery"]], "left", on="crop_id")
+    crops = crops.sort_values("crop_id").drop_duplicates(["image_id", "animal"])
+    seen = animals[SEEN["animals"]["required"]].merge(photos[[*SEEN["clean"]["required"], "time"]], on="image_id")
+    seen = seen.merge(
+        crops[["image_id", "animal", "crop_id", "area", "subset", "gallery", "orientation"]],
+        "left",
+        on=["image_id", "animal"],
+        suffixes=("", "_crop"),
+    )
+    side = seen["orientation_crop"].fillna(seen["orientation"])
+    seen["side"] = side.where(side.isin(OPPOSITE) & (part == FLANK), UNKNOWN)
+    alone = ~seen["shared"] & ~seen["image_id"].duplicated(keep=False)
+    seen["crowded"] = (~alone).groupby(seen["encounter"]).transform("any")
+    filled = seen.assign(crop_id=seen["crop_id"].fillna(""), subset=seen["subset"].fillna(""))
+    filled["area"], filled["gallery"] = filled["area"].fillna(0), filled["gallery"].eq(True)
+    kept = ["image_id", "animal", "identity", "encounter", "station", "camera", "place", "date", "time", "flags"]
+    kept += ["side", "crop_id", "area", "subset", "gallery", "shared", "crowded"]
+    return filled[kept].sort_values(["encounter", "time", "image_id", "animal"], ignore_index=True)
+
+
+def units_of(seen: pd.DataFrame, *scopes: str) -> Units:
+    """Return the units of scopes.
+
+    * named: all animals that the source names, also those of whom no crop may be compared: they were there.
+    * practice, rehearsal: the crops of `val`, of `test`, as if nobody had named them; `identity` is the truth.
+    * survey: all that nobody has named. An encounter without a crop that may be compared is a unit without crops.
+    * gallery: the named ones whose crops are in the gallery; their scope is named.
+
+    Args:
+        seen: As `animals_seen` returns it.
+        scopes: Some of the five.
+    """
+    rows = pd.concat([_rows_of(seen, scope) for scope in scopes], ignore_index=True)
+    able = rows[(rows["crop_id"] != "") & (rows["subset"] != "none") & (rows["subset"] != "")]
+    crops = able[CROP_COLUMNS].sort_values(["scope", "unit", "crop_id"], ignore_index=True)
+    return Units(_unit_table(rows, able), crops, _known_links(rows))
+
+
+def _rows_of(seen: pd.DataFrame, scope: str) -> pd.DataFrame:
+    named, crowded = seen["identity"] != UNKNOWN, seen["crowded"]
+    name = seen["encounter"] + "|" + seen["side"]
+    who = seen["image_id"] + "#" + seen["animal"].astype(str)
+    names = seen["identity"].where(named).groupby(seen["encounter"]).transform("nunique")
+    first = 1
+    if scope in (NAMED, GALLERY):
+        kept = named if scope == NAMED else named & seen["gallery"]
+        who, numbered = seen["identity"], names > 1
+    elif scope == SURVEY:
+        able = seen["subset"] == SURVEY
+        told = seen["encounter"].isin(seen.loc[able, "encounter"])
+        crowded |= names > 1
+        kept = ~named & (able | ~told | crowded)
+        who, numbered, first = who.where(crowded, ""), crowded | (names > 0), names + 1
+    else:
+        kept, numbered = seen["subset"].map(SCOPE_OF) == scope, crowded
+    numbered &= kept
+    number = who.where(numbered).groupby(name).transform(lambda own: pd.factorize(own, sort=True)[0]) + first
+    unit = name.where(~numbered, name + "|" + number.astype(int).astype(str))
+    return seen.assign(unit=unit.astype(object), scope=NAMED if scope == GALLERY else scope, crowded=crowded)[kept]
+
+
+def _unit_table(rows: pd.DataFrame, able: pd.DataFrame) -> pd.DataFrame:
+    key = ["scope", "unit"]
+    by = rows.groupby(key, sort=True)
+    table = by[["encounter", "side", "identity", "station", "camera", "date"]].first()
+    table["photos"] = by["image_id"].nunique()
+    largest = able.sort_values(["area", "crop_id"], ascending=[False, True]).groupby(key)["crop_id"].first()
+    table["best_crop"] = largest.reindex(table.index).fillna("")
+    flags = by["flags"].agg(lambda own: " ".join(sorted(set.intersection(*(set(said.split()) for said in own)))))
+    several = by["shared"].any() & (table["best_crop"] == "")
+    table["flags"] = (flags + several.map({True: " several", False: ""})).str.strip()
+    return table.reset_index()[UNIT_COLUMNS]
+
+
+def _known_links(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return `must` and `cannot` links of units, those of several animals in one photo and of one animal alone."""
+    links = []
+    together = rows[rows.groupby("image_id")["unit"].transform("nunique") > 1]
+    for _, own in together.groupby("image_id"):
+        links += [(*pair, "cannot") for pair in combinations(sorted(set(own["unit"])), 2)]
+    alone = rows[~rows["crowded"] & (rows.groupby("encounter")["unit"].transform("nunique") > 1)]
+    for _, own in alone.groupby("encounter"):
+        if both_flanks_proven(own):
+            links += [(*pair, "must") for pair in pairwise(sorted(set(own["unit"])))]
+        else:
+            for _, flank in own[own["side"] != UNKNOWN].groupby("side"):
+                links += [(*pair, "must") for pair in pairwise(sorted(set(flank["unit"])))]
+    table = pd.DataFrame(links, columns=["unit", "other", "kind"], dtype=object)
+    named = set(rows.loc[rows["scope"] == NAMED, "unit"])
+    table = table[~(table["unit"].isin(named) & table["other"].isin(named))]
+    return table.drop_duplicates().sort_values(["unit", "other"], ignore_index=True)
+
+
+def both_flanks_proven(seen: pd.DataFrame) -> bool:
+    """Tell whether the photos of an encounter, each of one animal alone, are known to show the same one.
+
+    So it is unless there are both flanks; then a left and a right one must be of two cameras of one station, and of one
+    moment (`MOMENT_S`). Photos of no flank go with one flank as photos of the same flank go with one another.
+
+    Args:
+        seen: Rows of `animals_seen`, of one encounter.
+    """
+    left, right = (seen[seen["side"] == side] for side in ("left", "right"))
+    if left.empty or right.empty:
+        return True
+    apart = np.abs(left["time"].to_numpy()[:, None] - right["time"].to_numpy())  # missing times are never near
+    cameras = left["camera"].to_numpy(object)[:, None] != right["camera"].to_numpy(object)
+    stations = left["station"].to_numpy(object)[:, None] == right["station"].to_numpy(object)
+    named = (left["station"] != "").to_numpy()[:, None]
+    return bool(((apart <= MOMENT_S) & cameras & stations & named).any())

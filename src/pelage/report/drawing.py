@@ -1,0 +1,53 @@
+"""How figures are drawn: one style, one canvas, and PNG bytes that never differ between two runs."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+INK, SOFT, FAINT = "#1f2328", "#6b7280", "#e5e7eb"
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": SOFT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 10,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.8,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "figure.dpi": 120,
+}
+
+
+def canvas(inches: tuple[float, float], rows: int, columns: int, **options: object) -> tuple[Figure, np.ndarray]:
+    """Return a figure of `inches` (width, height) and its `(rows, columns)` axes, laid out without overlaps."""
+    figure = Figure(inches, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def to_png(figure: Figure) -> bytes:
+    """Return a figure as PNG bytes with a palette: small, and without dates or versions."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    image = Image.open(buffer).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    buffer = BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()

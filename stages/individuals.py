@@ -1,0 +1,57 @@
+"""Individuals: data/fused.parquet, who was seen, review/journal.jsonl -> data/individuals.csv and its like, metrics."""
+
+import json
+from pathlib import Path
+
+import _path  # noqa: F401
+import pandas as pd
+
+from pelage.animals.journal import JOURNAL, read_journal
+from pelage.animals.naming import hear_people, name_animals, practise
+from pelage.animals.rehearsal import all_numbers, metrics_of
+from pelage.animals.units import GALLERY, NAMED, PLACE_NUMBERS, SEEN, animals_seen, units_of
+from pelage.common.files import write_json
+from pelage.common.params import read_params
+from pelage.common.stage import run_stage
+from pelage.common.tables import read_parquet, read_table, rejected_table, write_parquet, write_table
+from pelage.matching.fusion import RECIPROCAL_RANK, read_methods
+from pelage.split.protocols import PRACTICE, REHEARSAL, SURVEY, read_split
+
+
+def main() -> None:
+    """Learn what pairs are worth on validation, rehearse on test photos, and name those that nobody named."""
+    params = read_params()
+    wanted, part = params["individuals"], read_methods(params)[0]
+    tables = {name: read_table(Path(f"data/{name}.csv"), **told) for name, told in SEEN.items()}
+    places = read_table(Path("data/deployments.csv"), numbers=PLACE_NUMBERS, required=["station", *PLACE_NUMBERS])
+    seen = animals_seen(tables, read_split(Path("data/split.csv")), part)
+    fused = read_parquet(Path("data/fused.parquet"), categories=["protocol", "query", "candidate"])
+    asked = {protocol: fused[fused["protocol"] == protocol] for protocol in (PRACTICE, REHEARSAL, SURVEY)}
+    calibration = json.loads(Path("data/numbers/fuse.json").read_text(encoding="utf-8"))["calibration"]
+
+    able = calibration != RECIPROCAL_RANK
+    evidence = practise(units_of(seen, GALLERY, PRACTICE), asked[PRACTICE]) if able else None
+    rehearsal = name_animals(units_of(seen, GALLERY, REHEARSAL), asked[REHEARSAL], evidence, places, **wanted)
+    units = units_of(seen, NAMED, SURVEY)
+    people = hear_people(read_journal(JOURNAL), units, tables["clean"])
+    survey = name_animals(units, asked[SURVEY], evidence, places, **wanted, people=people)
+
+    own = rehearsal.asked_only()
+    write_table(Path("data/units.csv"), pd.concat([units.table, own.units.table], ignore_index=True))
+    write_table(Path("data/unit_crops.csv"), pd.concat([units.crops, own.units.crops], ignore_index=True))
+    write_table(Path("data/individuals.csv"), survey.answers)
+    write_table(Path("data/rehearsal.csv"), own.answers)
+    links = [named.links.assign(scope=scope) for named, scope in ((survey, SURVEY), (rehearsal, REHEARSAL))]
+    write_parquet(Path("data/links.parquet"), pd.concat(links, ignore_index=True))
+    write_parquet(Path("data/partitions.parquet"), survey.partitions())
+    told = [("", str(JOURNAL), "decision", sentence) for sentence in (*people.told, *survey.told)]
+    write_table(Path("data/rejected/individuals.csv"), rejected_table(told))
+    metrics = metrics_of(rehearsal, survey)
+    write_json(Path("metrics/individuals.json"), metrics)
+    write_json(Path("data/numbers/individuals.json"), all_numbers(evidence, rehearsal))
+    for scope, numbers in metrics.items():
+        print(f"individuals: {scope} " + ", ".join(f"{name} {value}" for name, value in numbers.items()))
+
+
+if __name__ == "__main__":
+    run_stage(main)
