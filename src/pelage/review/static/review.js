@@ -31,7 +31,8 @@
     if (sending) return;
     sending = true;
     trouble('');
-    const body = JSON.stringify({ ...event, id: newId(), reviewer: reviewer.value.trim() });
+    const who = reviewer.value.trim();
+    const body = JSON.stringify({ ...event, id: newId(), time: new Date().toISOString(), reviewer: who });
     for (let attempt = 0; ; attempt++) {
       try {
         const answer = await fetch('/decide', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
@@ -40,7 +41,7 @@
           trouble('Not written: ' + told.error);
           break;
         }
-        location.assign(told.next);
+        location.assign(told.next === '/' ? `/?reviewer=${encodeURIComponent(who)}` : told.next);
         return;
       } catch (error) {  // no answer: the same line is sent again, and counts once
         trouble('No answer from the page; trying again. Is `make review` still running?');
