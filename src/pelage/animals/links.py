@@ -17,7 +17,14 @@ from scipy.sparse.csgraph import connected_components
 from pelage.animals.agreement import BOTH
 from pelage.animals.clustering import Graph
 from pelage.animals.decisions import Decisions
-from pelage.animals.evidence import Evidence, count_comparable, possible_pairs, shown_sides, side_codes
+from pelage.animals.evidence import (
+    Evidence,
+    count_comparable,
+    possible_pairs,
+    shown_sides,
+    side_codes,
+    side_pairs,
+)
 from pelage.animals.units import NAMED, Units
 from pelage.catalogue.clocks import seconds_of
 
@@ -99,31 +106,74 @@ def count_asked(nodes: Nodes) -> tuple[int, int]:
     return count_comparable(shown[asked]), count_comparable(shown[asked], shown[~asked])
 
 
-def evidence_links(nodes: Nodes, pairs: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
-    """Return what photos say, a row of `LINK_COLUMNS` a pair of nodes, told of the units whose crops look most alike.
+@dataclass(frozen=True)
+class Shares:
+    """Log-odds by which pairs of a scope differ from those of practice (`Evidence.shift`).
 
-    Pairs of a unit and a name, and of two units, have each a share of their own (`Evidence.shift`). With them come
-    pairs that evidence ties in a chain though they stand on no shortlist together.
+    Attributes:
+        own: Of two nodes that nobody named.
+        name: Of such a one and a name.
+    """
+
+    own: float
+    name: float
+
+
+def shares_of(nodes: Nodes, pairs: pd.DataFrame, evidence: Evidence) -> Shares:
+    """Find how many pairs of nodes, and of nodes and names, show one animal.
 
     Args:
         nodes: As `nodes_of` returns them.
         pairs: As `side_pairs` returns them for `nodes`.
         evidence: What was learnt in practice.
     """
+    odds, own = evidence.log_odds(pairs), (pairs["first"].isin(nodes.asked) & pairs["second"].isin(nodes.asked))
+    listed = odds[own], odds[~own]
+    possible = count_asked(nodes)
+    return Shares(*(evidence.shift(some, most - len(some)) for some, most in zip(listed, possible, strict=True)))
+
+
+def evidence_links(nodes: Nodes, pairs: pd.DataFrame, evidence: Evidence, shares: Shares) -> pd.DataFrame:
+    """Return what photos say, a row of `LINK_COLUMNS` a pair of nodes, told of the units whose crops look most alike.
+
+    With them come pairs that evidence ties in a chain though they stand on no shortlist together.
+
+    Args:
+        nodes: As `nodes_of` returns them.
+        pairs: As `side_pairs` returns them for `nodes`.
+        evidence: What was learnt in practice.
+        shares: As `shares_of` returns them.
+    """
     unit = nodes.crops.set_index("crop_id")["unit"]
     asks = pairs["query"].map(unit).map(nodes.of_unit).isin(nodes.asked)
     query, candidate = pairs["query"].where(asks, pairs["candidate"]), pairs["candidate"].where(asks, pairs["query"])
-    odds = evidence.log_odds(pairs)
-    own = (pairs["first"].isin(nodes.asked) & pairs["second"].isin(nodes.asked)).to_numpy()
-    shifts = {}
-    for among, possible in zip((True, False), count_asked(nodes), strict=True):
-        listed = odds[own == among]
-        shifts[among] = evidence.shift(listed, possible - len(listed))
-        odds[own == among] += shifts[among]
+    own = pairs["first"].isin(nodes.asked) & pairs["second"].isin(nodes.asked)
+    odds = np.minimum(evidence.log_odds(pairs) + np.where(own, shares.own, shares.name), evidence.most)
     told = {"pairs": pairs["pairs"], "query": query, "candidate": candidate, "kind": EVIDENCE, "filters": COMPARED}
-    links = _links(query.map(unit), candidate.map(unit), np.minimum(odds, evidence.most), **told)
-    absent = {among: evidence.least + by for among, by in shifts.items()}
+    links = _links(query.map(unit), candidate.map(unit), odds, **told)
+    absent = {True: evidence.least + shares.own, False: evidence.least + shares.name}
     return pd.concat([links, _unlisted(nodes, links, absent)], ignore_index=True)
+
+
+def evidence_of_clusters(
+    labels: np.ndarray, graph: Graph, nodes: Nodes, photo_pairs: pd.DataFrame, evidence: Evidence, shares: Shares
+) -> pd.DataFrame:
+    """Return what photos say of pairs of clusters, `first`, `second`, `log_odds`.
+
+    Args:
+        labels: `(N,)` cluster of each node of the graph.
+        graph: As `graph_of` returns it.
+        nodes, evidence, shares: As in `evidence_links`.
+        photo_pairs: `query, candidate, score`.
+    """
+    label = dict(zip(graph.names, labels, strict=True))
+    crops = nodes.crops.assign(node=nodes.crops["unit"].map(nodes.member).map(label).astype(str))
+    pairs = side_pairs(photo_pairs, crops)
+    named = {str(label[node]) for node in nodes.name}
+    name = pairs["first"].isin(named) | pairs["second"].isin(named)
+    odds = np.minimum(evidence.log_odds(pairs) + np.where(name, shares.name, shares.own), evidence.most)
+    first, second = (pairs[end].astype(int) for end in ("first", "second"))
+    return pd.DataFrame({"first": first, "second": second, "log_odds": odds})
 
 
 def _shown(nodes: Nodes) -> tuple[np.ndarray, np.ndarray]:

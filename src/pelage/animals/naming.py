@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,12 +21,15 @@ from pelage.animals.links import (
     count_asked,
     decision_links,
     evidence_links,
+    evidence_of_clusters,
     far_links,
     graph_of,
     in_graph,
     known_links,
     nodes_of,
+    shares_of,
 )
+from pelage.animals.merging import cluster_and_merge
 from pelage.animals.units import NAMED, Units
 from pelage.evaluation.reliability import expected_calibration_error, proper_scores, reliability_table
 
@@ -139,7 +143,9 @@ def name_animals(
     nodes = nodes_of(units, people.decisions.aliases if people else None)
     links = known_links(units)
     if evidence is not None:
-        links = pd.concat([links, evidence_links(nodes, side_pairs(photo_pairs, nodes.crops), evidence)])
+        pairs = side_pairs(photo_pairs, nodes.crops)
+        shares = shares_of(nodes, pairs, evidence)
+        links = pd.concat([links, evidence_links(nodes, pairs, evidence, shares)])
     if speed_m_per_s is not None:
         links = pd.concat([links, far_links(units, nodes, links, places, speed_m_per_s)])
     links = links.reset_index(drop=True)
@@ -148,7 +154,13 @@ def name_animals(
     if people is not None:
         graph, told = with_decisions(graph, in_graph(people.decisions, nodes))
         links = pd.concat([links, decision_links(people.decisions)], ignore_index=True)
-    best = cluster(graph, seed)
+    if evidence is None:
+        best = cluster(graph, seed)
+    else:
+        asked = partial(
+            evidence_of_clusters, graph=graph, nodes=nodes, photo_pairs=photo_pairs, evidence=evidence, shares=shares
+        )
+        graph, best = cluster_and_merge(graph, seed, asked)
     drawn = draw_partitions(graph, draws, seed)
     said = (people.decisions, people.reviewers) if people else ()
     answers = answer(units, nodes, links, graph, best, drawn, probability, evidence is not None, *said)

@@ -1,0 +1,56 @@
+"""Merging: clusters are asked about once more, each as a whole.
+
+Encounters of one animal look alike where it stood alike, and not where it did not. So what links of single encounters
+add up to is no evidence of a whole cluster: a few good ones are outvoted by many poor ones. A cluster with all its
+photos is asked as a name is, and clusters that are then found to be one animal are merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from pelage.animals.clustering import Graph, cluster
+
+ROUNDS = 5
+"""Times that clusters are asked again, at most; each needs another merger."""
+
+
+def cluster_and_merge(graph: Graph, seed: int, ask: Callable[[np.ndarray], pd.DataFrame]) -> tuple[Graph, np.ndarray]:
+    """Cluster, and merge clusters that are one animal as wholes.
+
+    Args:
+        graph: N nodes.
+        seed: See `cluster`.
+        ask: From clusters `(N,)` to what photos say of pairs of them: `first`, `second` (int), `log_odds`.
+
+    Returns:
+        The graph, in which links between merged clusters add up to what was said of these; and the clusters, `(N,)`.
+    """
+    labels, weight = cluster(graph, seed), np.array(graph.weight, float)
+    for _ in range(ROUNDS):
+        count = int(labels.max(initial=-1)) + 1
+        said = ask(labels)
+        low, high = np.minimum(said["first"], said["second"]), np.maximum(said["first"], said["second"])
+        odds = pd.Series(said["log_odds"].to_numpy(float), index=low.to_numpy(np.int64) * count + high.to_numpy())
+        ends = labels[graph.first], labels[graph.second]
+        key = np.minimum(*ends).astype(np.int64) * count + np.maximum(*ends)
+        barred = np.unique(key[(weight == -np.inf) & (ends[0] != ends[1])])
+        odds = pd.concat([odds.drop(barred, errors="ignore"), pd.Series(-np.inf, index=barred)])
+        animal = np.full(count, -1)
+        told = graph.known() >= 0
+        animal[labels[told]] = graph.known()[told]
+        names = np.char.zfill(np.arange(count).astype(str), len(str(count)))
+        pairs = odds.index.to_numpy(np.int64)
+        merged = cluster(Graph(names, pairs // max(count, 1), pairs % max(count, 1), odds.to_numpy(), animal), seed)
+        if merged.max(initial=-1) + 1 == count:
+            break
+        joined = (ends[0] != ends[1]) & (merged[ends[0]] == merged[ends[1]]) & np.isfinite(weight)
+        joined &= np.isin(key, pairs)
+        _, of, links = np.unique(key[joined], return_inverse=True, return_counts=True)
+        weight[joined] = odds.loc[key[joined]].to_numpy() / links[of]
+        labels = merged[labels]
+    return replace(graph, weight=weight), pd.factorize(labels)[0]
