@@ -13,9 +13,11 @@ from pelage.split.assign import (
     ANIMAL_COLUMNS,
     DETECTION_COLUMNS,
     DETECTION_NUMBERS,
+    NAMED,
     PHOTO_COLUMNS,
     crop_table,
     drawn_split,
+    lacking,
     published_split,
     split_metrics,
 )
@@ -41,9 +43,12 @@ def main() -> None:
     metrics = split_metrics(split)
     write_table(Path("data/split.csv"), split)
     write_json(Path("metrics/split.json"), metrics)
-    for subset in ("train", "val", "test"):
+    for subset in NAMED:
         crops, visits, animals = (metrics[f"{subset}_{name}"] for name in ("crops", "encounters", "individuals"))
         print(f"split: {subset} {crops} crops, {visits} encounters, {animals} individuals")
+    print(f"split: survey {metrics['survey_crops']} crops, {metrics['survey_encounters']} encounters of nobody named")
+    if told := lacking(split[split["subset"].isin(NAMED)]):
+        print(f"split: nothing is learnt or judged. {told}")
 
 
 if __name__ == "__main__":

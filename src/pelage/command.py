@@ -78,7 +78,7 @@ def export(asked: argparse.Namespace) -> None:
     coordinates = not asked.no_coordinates
     wish = Wish(
         asked.format, Path(asked.to), asked.round_coordinates, coordinates, asked.time_zone, asked.copy_photos,
-        asked.population, asked.buffer,
+        asked.population,
     )  # fmt: skip
     print(run_export(wish, read_params(), with_people(read_table(DATA / "rejected" / "detect.csv"))))
 
@@ -149,7 +149,6 @@ def parser() -> argparse.ArgumentParser:
         "--copy-photos", action="store_true", help="copy the photos, too (camtrap-dp, wildlife-datasets)"
     )
     added.add_argument("--population", choices=POPULATIONS, default="linked", help="whose captures (default: linked)")
-    added.add_argument("--buffer", type=float, metavar="METRES", help="around the stations (spacecap)")
     command(times, "pelage times")
     return made
 

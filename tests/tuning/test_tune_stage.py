@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pelage.common.files import sha256_file
+from pelage.common.files import sha256_file, write_json
 from pelage.common.images import read_image, to_rgb, write_png
 from pelage.common.tables import crop_file, read_parquet, rejected_table, write_parquet, write_table
 from pelage.matching.rankings import rankings_table
@@ -55,6 +55,7 @@ def project(scratch, shared_photos):
     table = rankings_table("validation", chosen.queries["crop_id"], names, first, np.ones_like(first, bool), depth=9)
     write_parquet(made.folder / "data/rankings/sift_lnbnn.parquet", table)
     write_parquet(made.folder / "data/rankings/cosface/1.parquet", table.head(0))
+    write_json(made.folder / "data/asked/glue.json", [])
     stage(made, "match_weights")
     return made
 

@@ -1,4 +1,4 @@
-"""Graph: units, what speaks for two of them being one animal, and what must hold; units that must be together are a node."""
+"""Graph: units, what speaks for two of them being one animal, and what must hold between them."""
 
 from __future__ import annotations
 

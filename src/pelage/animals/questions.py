@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from math import exp
 
 import numpy as np
@@ -91,14 +92,14 @@ class Inquiry:
         self.nodes: Nodes = contract(graph)
         self.clusters: Clusters = clustered(self.nodes)
         self.rest = Rest()
-        self._strongest = _strongest_pairs(graph, self.nodes.of_unit)
+        self.strongest = _strongest_pairs(graph, self.nodes.of_unit)
         self._answers: dict[Pair, float] = {}
         self._asked: dict[Region, Question] = {}
         self._regions: dict[int, set[Region]] = {}
         for (unit, other), value in (answered or {}).items():
             self._note(self._nodes_of(unit, other), value)
         self._imply()
-        self._renew(range(len(self.nodes.links)))
+        self.renew(range(len(self.nodes.links)))
 
     @property
     def labels(self) -> np.ndarray:
@@ -108,11 +109,15 @@ class Inquiry:
     def questions(self) -> list[Question]:
         """Return what an answer may still change, the most open first."""
         stale = [
-            region for region, asked in self._asked.items() if self._implied(*self._nodes_of(asked.unit, asked.other))
+            region for region, asked in self._asked.items() if self.implied(*self._nodes_of(asked.unit, asked.other))
         ]
         for region in stale:
-            self._renew_region(region, _links_between(self.clusters, region))
+            self._renew_region(region, _links_between(self.clusters, region), {})
         return sorted(self._asked.values(), key=lambda asked: (-asked.delta, asked.unit, asked.other))
+
+    def first(self) -> Question | None:
+        """Return the most open question, None where no answer changes anything."""
+        return next(iter(self.questions()), None)
 
     def answer(self, unit: int, other: int, same: bool | None) -> bool:
         """Take in an answer, None for cannot tell; return whether it changed a cluster."""
@@ -130,7 +135,7 @@ class Inquiry:
         near = {of[a], of[b]} | self.clusters.touched
         for region in sorted(set().union(*(self._regions.pop(cluster, set()) for cluster in near))):
             self._asked.pop(region, None)
-        self._renew(node for cluster in near for node in self.clusters.members.get(cluster, ()))
+        self.renew(node for cluster in near for node in self.clusters.members.get(cluster, ()))
         return changed
 
     def _nodes_of(self, unit: int, other: int) -> Pair:
@@ -160,49 +165,49 @@ class Inquiry:
             if value < 0
         }
 
-    def _implied(self, a: int, b: int) -> bool:
+    def implied(self, a: int, b: int) -> bool:
+        """Tell whether the answers so far say, or imply, how two nodes are related."""
         one, other = self._root.get(a, a), self._root.get(b, b)
         return one == other or (a, b) in self._answers or (min(one, other), max(one, other)) in self._apart
 
-    def _renew(self, nodes: Iterable[int]) -> None:
+    def renew(self, nodes: Iterable[int]) -> None:
         """Ask anew about the clusters of nodes and about each pair of clusters that these are linked to."""
-        clusters, found = self.clusters, {}
+        of = self.clusters.of
+        found: dict[Region, dict[Pair, float]] = {}
         for node in sorted(set(nodes)):
-            mine = clusters.of[node]
+            mine = of[node]
             for other, weight in self.nodes.links[node].items():
-                theirs = clusters.of[other]
-                if weight > -np.inf and (mine != theirs or node < other):
-                    region = (mine,) if mine == theirs else (min(mine, theirs), max(mine, theirs))
-                    found.setdefault(region, {})[min(node, other), max(node, other)] = weight
+                theirs = of[other]
+                if mine != theirs or node < other:
+                    region = (mine,) if mine == theirs else (mine, theirs) if mine < theirs else (theirs, mine)
+                    found.setdefault(region, {})[(node, other) if node < other else (other, node)] = weight
+        pulls: dict[int, dict[int, float]] = {}
         for region in sorted(found):
-            self._renew_region(region, found[region])
+            self._renew_region(region, found[region], pulls)
 
-    def _renew_region(self, region: Region, links: Mapping[Pair, float]) -> None:
+    def _renew_region(self, region: Region, links: Mapping[Pair, float], pulls: dict[int, dict[int, float]]) -> None:
         self._asked.pop(region, None)
-        asked = self._ask(region, links)
+        asked = self._ask(region, links, pulls)
         if asked is not None:
             self._asked[region] = asked
             for cluster in region:
                 self._regions.setdefault(cluster, set()).add(region)
 
-    def _ask(self, region: Region, links: Mapping[Pair, float]) -> Question | None:
-        """Return the most open question about a cluster or about two clusters, None where no answer changes them."""
+    def _ask(self, region: Region, links: Mapping[Pair, float], pulls: dict[int, dict[int, float]]) -> Question | None:
+        """Return the most open question about a cluster or about two clusters, None where no answer changes them.
+
+        Args:
+            region: One cluster, or two.
+            links: All links inside the one, or between the two.
+            pulls: By node, what it adds to each cluster; filled as they are needed.
+        """
         clusters, nodes = self.clusters, self.nodes
-        least = -MARGIN * self.voice
-        open_links = [(weight, pair) for pair, weight in links.items() if not self._implied(*pair)]
-        if not open_links:
-            return None
-        pulls = {node: clusters.pull(node) for _, pair in open_links for node in pair}
-        if len(region) == 1:
-            chosen = sorted(open_links)[:LOOKS]
-            sure = {pair: max(-pulls[node][region[0]] for node in pair) for _, pair in chosen}
-        else:
-            near = {pair: self._joined(pair, weight, pulls, region) for weight, pair in open_links}
-            chosen = sorted(
-                ((weight, pair) for weight, pair in open_links), key=lambda one: (-near[one[1]], -one[0], one[1])
-            )
-            chosen = [one for one in chosen[:LOOKS] if near[one[1]] > 2 * least]
-            sure = {pair: near[pair] for _, pair in chosen}
+        single, least = len(region) == 1, -MARGIN * self.voice
+        ranked = sorted(((weight if single else -weight, pair) for pair, weight in links.items() if weight > -np.inf))
+        chosen = list(islice((pair for _, pair in ranked if not self.implied(*pair)), LOOKS))
+        if not single:
+            joined = sum(links.values())
+            chosen = [p for p in chosen if self._together(p, links[p], joined, region, pulls) > 2 * least]
         if not chosen:
             return None
         inside = sorted(set().union(*(clusters.members[cluster] for cluster in region)))
@@ -211,34 +216,32 @@ class Inquiry:
         present = [clusters.of[node] for node in inside]
         score = Clusters(part, list(present)).score()
         best = None
-        for _, pair in chosen:
-            delta = sure[pair]
-            if len(inside) > 2 and not (len(region) == 2 and nodes.named[pair[0]] and nodes.named[pair[1]]):
-                other = alternative(part, present, place[pair[0]], place[pair[1]])
-                delta = max(delta, Clusters(part, other).score() - score)
+        for pair in chosen:
+            other = alternative(part, present, place[pair[0]], place[pair[1]])
+            delta = Clusters(part, other).score() - score
             if delta > least and (best is None or delta > best.delta):
-                unit, other_unit, strength = self._strongest[pair]
-                best = Question(unit, other_unit, float(delta), strength, len(region) == 1)
+                best = Question(*self.strongest[pair][:2], float(delta), self.strongest[pair][2], single)
         return best
 
-    def _joined(self, pair: Pair, weight: float, pulls: Mapping[int, Mapping[int, float]], region: Region) -> float:
+    def _together(
+        self, pair: Pair, weight: float, joined: float, region: Region, pulls: dict[int, dict[int, float]]
+    ) -> float:
         """Return what it is worth at least to have two nodes of two clusters together, less the present state."""
         clusters, nodes = self.clusters, self.nodes
         a, b = pair
-        mine, theirs = clusters.of[a], clusters.of[b]
         if nodes.named[a] and nodes.named[b]:
             return -np.inf
-        found = [-np.inf]
+        for node in pair:
+            if node not in pulls:
+                pulls[node] = clusters.pull(node)
+        mine, theirs = clusters.of[a], clusters.of[b]
+        found = [weight - pulls[a][mine] - pulls[b][theirs]]
         if not (nodes.named[a] and clusters.named[theirs]):
-            found.append(pulls[a].get(theirs, 0.0) - pulls[a][mine])
+            found.append(pulls[a][theirs] - pulls[a][mine])
         if not (nodes.named[b] and clusters.named[mine]):
-            found.append(pulls[b].get(mine, 0.0) - pulls[b][theirs])
+            found.append(pulls[b][mine] - pulls[b][theirs])
         if not (clusters.named[mine] and clusters.named[theirs]):
-            few = min(region, key=lambda cluster: (len(clusters.members[cluster]), cluster))
-            if len(clusters.members[few]) <= 3:
-                many = region[1] if few == region[0] else region[0]
-                found.append(sum(clusters.pull(node).get(many, 0.0) for node in sorted(clusters.members[few])))
-        found.append(weight - pulls[a][mine] - pulls[b][theirs])
+            found.append(joined)
         return max(found)
 
 
@@ -249,7 +252,7 @@ def _links_between(clusters: Clusters, region: Region) -> dict[Pair, float]:
         (min(node, other), max(node, other)): weight
         for node in sorted(clusters.members.get(mine, ()))
         for other, weight in clusters.nodes.links[node].items()
-        if clusters.of[other] == theirs and weight > -np.inf
+        if clusters.of[other] == theirs
     }
 
 

@@ -108,7 +108,8 @@ def headline(counted: Counted, effort: Effort, errors: Errors, most_ghosts: floa
     if not seen:
         return "No animal was seen, so none is counted."
     density, number = recommended(counted.estimates, errors, most_ghosts, fenced)
-    told = f"{seen} animals were seen on {effort.occasions} occasions at {len(effort.stations)} stations"
+    where = f" at {len(effort.stations)} stations" if len(effort.stations) else ""
+    told = f"{seen} animals were seen on {effort.occasions} occasions{where}"
     if not density and not number:
         why = next((note for note in table["note"] if note), "too few of them were seen again")
         return f"{told}; how many there are cannot be told: {why}."

@@ -15,7 +15,6 @@ from pelage.catalogue.entries import Source
 from pelage.catalogue.names import id_from_path
 from pelage.catalogue.schema import OF_CLAIMS, OF_PHOTOS, SPELLED, Checked, Rejected
 from pelage.catalogue.words import one_spelling
-from pelage.common.errors import PelageError
 from pelage.common.tables import UNKNOWN
 
 PHOTO_COLUMNS = ("image_id", "path", *OF_PHOTOS, "source", "sha256", "flags")
@@ -47,16 +46,13 @@ class Told:
     origins: pd.Series
 
 
-def put_together(sources: Sequence[Source], checked: Sequence[Checked], name: str) -> Told:
+def put_together(sources: Sequence[Source], checked: Sequence[Checked]) -> Told:
     """Put the sources of a data set together.
 
     Where a data set has several sources, ids and encounters begin with the source's name, and photos lie in a folder of
     that name; individuals, stations and cameras of the same name are the same. A photo that is listed several times is
     one photo with several claims, its id the least of those given; a cell on which the rows disagree is emptied. An id
     that several photos have is made different by the photo's path, for all of them.
-
-    Raises:
-        PelageError: Fewer than two individuals are known.
     """
     counts: dict[str, int] = {}
     rejected: list[Rejected] = []
@@ -84,7 +80,6 @@ def put_together(sources: Sequence[Source], checked: Sequence[Checked], name: st
             rejected.append(("", "", "spelling", f"{column} {raw!r} is read as {name_!r}"))
         counts["spellings"] += len(spelled.merged)
         table[column] = spelled.column
-    _require_two(table, name)
     table["image_id"], repeated = _photo_ids(table)
     counts["repeated_ids"] = len(repeated)
     rejected += repeated
@@ -97,17 +92,6 @@ def put_together(sources: Sequence[Source], checked: Sequence[Checked], name: st
     own = [column for column in photos if column not in (*PHOTO_COLUMNS, "origin")]
     photos = photos.assign(sha256="")
     return Told(photos[[*PHOTO_COLUMNS, *own]], claims, rejected, counts, photos["origin"])
-
-
-def _require_two(table: pd.DataFrame, name: str) -> None:
-    known = sorted(set(table["identity"]) - {UNKNOWN})
-    if len(known) < 2:
-        names = f"one individual only ({known[0]!r})" if known else "no individual by name"
-        raise PelageError(
-            f"datasets.{name} names {names} in {table['path'].nunique()} photos: telling individuals apart needs at "
-            "least two. Fill the column identity, or for a folder without a table give identity_level or path_pattern "
-            "in params.yaml."
-        )
 
 
 def _photo_ids(table: pd.DataFrame) -> tuple[pd.Series, list[Rejected]]:

@@ -60,7 +60,7 @@ def bring_in(dataset: Mapping[str, Any], name: str, photos: Path, truth: Path, f
             surveys.append(survey)
             checked.append(one)
             files.append(file_verdicts(source.name, survey, set(one.rows["path"]), one.missing, tables))
-        told = put_together(sources, checked, name)
+        told = put_together(sources, checked)
         roots = {source.name: survey.root for source, survey in zip(sources, surveys, strict=True)}
         originals = [roots[source] / path for source, path in zip(told.photos["source"], told.origins, strict=True)]
         boxes = read_results(results, told.photos, told.origins.tolist(), originals) if results else no_results()
@@ -121,6 +121,13 @@ def to_look_at(data: DataSet) -> list[str]:
         lines.append(
             f"{counts['shared_encounters']} encounters have several individuals, such as {first['encounter']!r} of "
             f"{first['individuals']}; if their numbers start anew with each individual, write L1-1 for 1"
+        )
+    if counts["identities"] < 2:
+        names = "one individual only" if counts["identities"] else "no individual by name"
+        lines.append(
+            f"the source names {names}, so nothing is learnt and no method judged; it is only asked who is on which "
+            "photos. If it does name individuals: fill the column identity, or for a folder without a table give "
+            "identity_level or path_pattern in params.yaml"
         )
     told = ", ".join(f"{number} {reason}" for reason, number in counts["rejected"].items())
     if told:

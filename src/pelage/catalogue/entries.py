@@ -57,6 +57,12 @@ def deployment_tables(dataset: Mapping[str, Any], name: str) -> dict[str, Path]:
     return {key: project_root() / Path(path).expanduser() for key, path in named.items()}
 
 
+def habitat_file(dataset: Mapping[str, Any], name: str) -> dict[str, Path]:
+    """Return the file that tells where animals of the data set `name` live, by the key of its entry, if there is one."""
+    told = dataset.get("habitat")
+    return {f"datasets.{name}": project_root() / Path(told).expanduser()} if isinstance(told, str) else {}
+
+
 def read_sources(dataset: Mapping[str, Any], name: str) -> list[Source]:
     """Return the sources of the data set `name`: its one `source`, or those that its key `sources` lists."""
     key = f"datasets.{name}"

@@ -135,6 +135,12 @@ def deployment_rows(name: str, files: Mapping[str, Path]) -> list[tuple[str, ...
     return [_file_row(name, f"{key}.deployments", str(file), file, wanted) for key, file in files.items()]
 
 
+def habitat_rows(name: str, files: Mapping[str, Path]) -> list[tuple[str, ...]]:
+    """Return the row of the file (`entries.habitat_file`) that tells where animals of the data set `name` live."""
+    wanted = "Give the path of a GeoJSON of polygons or a CSV of cells, or metres around the stations."
+    return [_file_row(name, f"{key}.habitat", str(file), file, wanted) for key, file in files.items()]
+
+
 def _file_row(name: str, key: str, written: str, file: Path, wanted: str) -> tuple[str, ...]:
     if not file.is_file():
         raise PelageError(f"params.yaml: {key} is {written!r}, and there is no file {file}. {wanted}")

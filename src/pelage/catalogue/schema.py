@@ -148,7 +148,8 @@ def check_survey(survey: Survey, key: str, order: str = "") -> Checked:
     for name in REQUIRED:
         if name not in table:
             has = ", ".join(map(str, survey.rows.columns))
-            raise PelageError(f"{survey.file} has no column {name!r} (it has {has}). Add or rename it.")
+            empty = "; an empty one names nobody" if name == "identity" else ""
+            raise PelageError(f"{survey.file} has no column {name!r} (it has {has}). Add or rename it{empty}.")
     if table.empty:
         raise PelageError(f"{survey.file} lists no photos. Give a source that has some.")
     table["row"], counts = list(survey.row), dict(survey.counts)

@@ -144,7 +144,8 @@ def load_model(path: Path) -> tuple[Embedder | None, dict[str, Any]]:
     """Read a model written by `save_model`.
 
     Returns:
-        The embedder in evaluation mode (None if `about` says that it was not trained), and `about`.
+        The embedder in evaluation mode (None if nothing could be trained and there were no weights to take as they
+        are), and `about`.
 
     Raises:
         PelageError: The file is missing, is no safetensors file, or was not written by `train`.
@@ -159,7 +160,7 @@ def load_model(path: Path) -> tuple[Embedder | None, dict[str, Any]]:
         raise PelageError(
             f"{path} is not a model written by the stage train ({error}). Run that stage again."
         ) from error
-    if not about["trained"]:
+    if not state:
         return None, about
     embedder = Embedder(about["model"], about["channels"])
     embedder.load_state_dict(state)

@@ -185,9 +185,10 @@ def user_paths(params: Mapping[str, Any]) -> Iterator[UserPath]:
         if isinstance(sources, list):
             entries += [(f"datasets.{name}.sources[{number}]", entry) for number, entry in enumerate(sources)]
         for key, entry in entries:
-            table = entry.get("deployments") if isinstance(entry, Mapping) else None
-            if _named(table):
-                yield UserPath(f"{key}.deployments", table, _meant(table))
+            for kind in ("deployments", "habitat"):
+                table = entry.get(kind) if isinstance(entry, Mapping) else None
+                if _named(table):
+                    yield UserPath(f"{key}.{kind}", table, _meant(table))
             path = entry.get("path") if isinstance(entry, Mapping) else None
             if not _named(path) or entry.get("source") == "git":
                 continue

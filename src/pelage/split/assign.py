@@ -74,7 +74,7 @@ def crop_table(
 def drawn_split(
     crops: pd.DataFrame, clocks: pd.DataFrame, bits: int, revisit_gap_s: float, seed: int, **shares: float
 ) -> pd.DataFrame:
-    """Draw the split.
+    """Draw the split. All named crops are in train where nobody can be recognised again (`lacking`).
 
     Args:
         crops: As `crop_table` makes them.
@@ -86,27 +86,33 @@ def drawn_split(
 
     Returns:
         The table of `data/split.csv`.
-
-    Raises:
-        PelageError: There are fewer than two individuals, or none with two groups.
     """
     crops = _grouped(crops, clocks, bits, revisit_gap_s)
     visits = _visits(crops[crops["used"]])
-    individuals = visits["identity"].nunique()
+    drawn = dict.fromkeys(visits["group"], "train") if lacking(visits) else draw_subsets(visits, seed, **shares)
+    return _table(crops, visits["group"].map(drawn), published=False)
+
+
+def lacking(crops: pd.DataFrame) -> str:
+    """Say why nobody can be recognised again, so that there is nothing to learn and to judge; empty where it can be.
+
+    Args:
+        crops: Those of named animals: columns `identity` and `group`.
+    """
+    individuals = crops["identity"].nunique()
     if individuals < 2:
-        raise PelageError(
-            f"{PHOTOS} has crops of {individuals} known individual(s); telling individuals apart takes two at least. "
-            "Fill the column identity, or bring photos of more individuals."
+        return (
+            f"{PHOTOS} has crops of {individuals} known individual(s); learning to tell them apart takes two at least. "
+            "If there are more, fill the column identity."
         )
-    if visits.groupby("identity")["group"].nunique().max() < 2:
-        raise PelageError(
+    if crops.groupby("identity")["group"].nunique().max() < 2:
+        return (
             f"{PHOTOS}: none of its {individuals} individuals was photographed in two encounters (photos of one "
             "encounter, of one individual at one place on one day or in one night, near-equal photos, and undated "
-            "photos of one folder with consecutive numbers count once), so nobody can be recognised again. Bring "
-            "photos of further visits, or check the columns date, station, sequence and encounter, split.burst_gap_s "
-            "and split.revisit_gap_s."
+            "photos of one folder with consecutive numbers count once), so nobody can be recognised again. If some "
+            "were, check the columns date, station, sequence and encounter, split.burst_gap_s and split.revisit_gap_s."
         )
-    return _table(crops, visits["group"].map(draw_subsets(visits, seed, **shares)), published=False)
+    return ""
 
 
 def published_split(

@@ -15,7 +15,7 @@ from pelage.catalogue.clocks import right_dates
 from pelage.catalogue.look_alikes import hash_values, near_pairs
 from pelage.common.errors import PelageError
 from pelage.common.tables import UNKNOWN
-from pelage.split.protocols import ProtocolSet, protocol_sets
+from pelage.split.protocols import PROTOCOLS, ProtocolSet, protocol_sets
 
 SPLIT = "data/split.csv"
 NAMED = 3
@@ -136,8 +136,8 @@ def leakage_metrics(rows: pd.DataFrame, bits: int, leaks: pd.DataFrame) -> dict[
     metrics["same_camera_day_pairs"] = _cross_pairs(taken, ["camera", "day"])
     metrics["same_camera_day_pairs_of_one_individual"] = _cross_pairs(taken, ["camera", "day", "identity"])
     readings = [protocol_sets(rows, part) for part in sorted(set(rows["part"]))]
-    for protocol in readings[0]:
-        found = np.concatenate([_own_group(reading[protocol]) for reading in readings])
+    for protocol in PROTOCOLS:
+        found = np.concatenate([np.zeros(0, bool), *(_own_group(reading[protocol]) for reading in readings)])
         metrics[f"own_encounter_share_{protocol}"] = round(float(found.mean()), 4) if found.size else None
     return metrics
 

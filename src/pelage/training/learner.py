@@ -130,3 +130,19 @@ class Learner:
             self.ema.module.load_state_dict(state["ema"])
         self.loss.load_state_dict(state["loss"])
         self.optimisation.load_state_dict(state)
+
+
+def as_it_is(variant: Variant, weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return what embeds photos where there is nothing to learn from: the backbone with its weights, without a head.
+
+    Args:
+        variant: Its section `model` says the backbone and how its features are pooled.
+        weights: Tensors for the backbone by timm's names.
+
+    Returns:
+        The tensors of an `Embedder`, and its configuration.
+    """
+    embedder = Embedder({**variant.model, "depth": 0}, variant.channels)
+    edges = variant.model.get("edge_filters", "zeros")
+    load_weights(embedder.backbone, weights, variant.model["weights"], edges)
+    return embedder.state_dict(), {**variant.model, "depth": 0, "dim": embedder.dim}

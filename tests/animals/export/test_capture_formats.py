@@ -111,15 +111,15 @@ def test_oscr(captures):
 
 def test_spacecap(captures):
     cells = np.array([[365000.0, 8780000.0], [365500.0, 8780000.0]])
-    export = spacecap(captures, cells, np.array([True, False]), spacing=500.0)
+    export = spacecap(captures, cells, 0.25, "within 4 km of a station")
     names = names_of(export.files["ids.csv"])
     caught, places, operating, habitat = read.spacecap(
         *(export.files[f"{n}.csv"] for n in ("captures", "traps", "habitat"))
     )
     assert named([(who, when, where) for where, who, when in caught], names) == input_rows()
     assert list(places) == [1, 2, 3] and [operating[key] for key in places] == proved().astype(int).tolist()
-    assert habitat == [(365000.0, 8780000.0, 1), (365500.0, 8780000.0, 0)]
-    assert "0.25" in readme("spacecap", export)  # 500 m are a quarter of a square kilometre
+    assert habitat == [(365000.0, 8780000.0, 1), (365500.0, 8780000.0, 1)]
+    assert "\n  0.25\n" in readme("spacecap", export) and "within 4 km" in readme("spacecap", export)
 
 
 def test_mark_leaves_out_occasions_without_a_camera(captures):
@@ -137,7 +137,7 @@ def test_mark_leaves_out_occasions_without_a_camera(captures):
     assert export.left_out == {"occasions at which no station operated": 1}
 
 
-WRITERS = {"secr": lambda c: secr(c, "x"), "oSCR": oscr, "SPACECAP": lambda c: spacecap(c, c.places, [True] * 3, 1.0)}
+WRITERS = {"secr": lambda c: secr(c, "x"), "oSCR": oscr, "SPACECAP": lambda c: spacecap(c, c.places, 1.0, "")}
 
 
 @pytest.mark.parametrize("name", WRITERS)

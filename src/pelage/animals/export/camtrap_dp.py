@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import groupby
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ MEDIA = "media"
 """Folder of the photos in a package."""
 
 SCIENTIFIC = re.compile(r"[A-Z][a-z-]+( [a-z-]+){0,2}")
+FLANKS = {"left", "right"}
 BOX = ["bboxX", "bboxY", "bboxWidth", "bboxHeight"]
 LEAST_SIDE = 1e-15
 """Least width of a box, by the standard."""
@@ -274,6 +275,8 @@ def _of_photos(animals: pd.DataFrame) -> pd.DataFrame:
         ((animals["y"] + animals["h"]) / height).clip(0, 1),
     )
     sides = dict(zip(BOX, (left, top, right - left, bottom - top), strict=True))
+    told = list(zip(*(animals[name].tolist() for name in ("probability", "side", "decided_by", "answer")), strict=True))
+    tags = {one: _tags(*zip(one, strict=True)) for one in set(told)}
     boxed = (sides["bboxWidth"] >= LEAST_SIDE) & (sides["bboxHeight"] >= LEAST_SIDE)
     return pd.DataFrame(
         {
@@ -289,7 +292,7 @@ def _of_photos(animals: pd.DataFrame) -> pd.DataFrame:
             "count": "1",
             "individualID": animals["individual"],
             **{name: share.map("{:.6f}".format).where(boxed, "") for name, share in sides.items()},
-            "observationTags": [_tags([one]) for one in animals.to_dict("records")],
+            "observationTags": [tags[one] for one in told],
         }
     )
 
@@ -318,20 +321,21 @@ def _of_events(animals: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for (encounter, species, who), seen in _groups(animals, ["encounter", "scientificName", "individual"]):
-        photos = Counter(one["image_id"] for one in seen)
+        photos = Counter(one.image_id for one in seen)
+        told = zip(*((one.probability, one.side, one.decided_by, one.answer) for one in seen), strict=True)
         rows.append(
             {
                 "observationID": f"{encounter}#{who or 'unnamed'}" + (f"#{species}" if species else ""),
-                "deploymentID": seen[0]["deploymentID"],
+                "deploymentID": seen[0].deploymentID,
                 "eventID": encounter,
-                "eventStart": seen[0]["timestamp"],
-                "eventEnd": seen[-1]["timestamp"],
+                "eventStart": seen[0].timestamp,
+                "eventEnd": seen[-1].timestamp,
                 "observationLevel": "event",
                 "observationType": "animal",
                 "scientificName": species,
                 "count": "1" if who else str(max(photos.values())),
                 "individualID": who,
-                "observationTags": _tags(seen),
+                "observationTags": _tags(*told),
             }
         )
     return pd.DataFrame(rows)
@@ -341,44 +345,60 @@ def individual_rows(animals: pd.DataFrame) -> pd.DataFrame:
     """Return the resource `individuals`: a row an individual, from what `_of_photos` is made of."""
     rows = []
     for (who,), seen in _groups(animals[animals["individual"] != ""], ["individual"]):
-        sides = sorted({one["side"] for one in seen} & {"left", "right"})
-        species = sorted({one["scientificName"] for one in seen} - {""})
-        judged = [float(one["probability"]) for one in seen if one["probability"]]
+        sides = sorted({one.side for one in seen} & FLANKS)
+        species = sorted({one.scientificName for one in seen} - {""})
+        judged = [float(one.probability) for one in seen if one.probability]
         rows.append(
             {
                 "individualID": who,
                 "scientificName": species[0] if species else "",
-                "status": "new" if all(one["answer"] == "new" for one in seen) else "known",
-                "firstSeen": seen[0]["timestamp"],
-                "lastSeen": seen[-1]["timestamp"],
-                "encounters": str(len({one["encounter"] for one in seen})),
-                "locations": str(len({one["station"] for one in seen})),
+                "status": "new" if all(one.answer == "new" for one in seen) else "known",
+                "firstSeen": seen[0].timestamp,
+                "lastSeen": seen[-1].timestamp,
+                "encounters": str(len({one.encounter for one in seen})),
+                "locations": str(len({one.station for one in seen})),
                 "flanks": "both" if len(sides) == 2 else "".join(sides),
                 "leastProbability": f"{min(judged):.4g}" if judged else "",
-                "decisions": " | ".join(sorted({_decision(one["decided_by"]) for one in seen if one["decided_by"]})),
+                "decisions": " | ".join(sorted({_decision(one.decided_by) for one in seen if one.decided_by})),
             }
         )
     names = [one["name"] for one in schema("individuals-table-schema.json")["fields"]]
     return pd.DataFrame(rows, columns=names)
 
 
-def _groups(animals: pd.DataFrame, keys: list[str]) -> Iterator[tuple[tuple[str, ...], list[dict[str, Any]]]]:
+def _groups(animals: pd.DataFrame, keys: list[str]) -> Iterator[tuple[tuple[str, ...], list[_Seen]]]:
     """Give the rows of each combination of `keys`, by time."""
-    rows = animals.sort_values([*keys, "date", "image_id"], kind="stable").to_dict("records")
-    for key, seen in groupby(rows, lambda row: tuple(row[name] for name in keys)):
+    ordered = animals.sort_values([*keys, "date", "image_id"], kind="stable")
+    rows = map(_Seen._make, zip(*(ordered[name].tolist() for name in _Seen._fields), strict=True))
+    for key, seen in groupby(rows, lambda row: tuple(getattr(row, name) for name in keys)):
         yield key, list(seen)
 
 
-def _tags(seen: Iterable[Mapping[str, str]]) -> str:
-    """Return `key:value | key:value` of some crops; of several probabilities the least, of other things each once."""
-    seen = list(seen)
-    told = [float(one["probability"]) for one in seen if one["probability"]]
-    deciders = sorted({one["decided_by"] for one in seen} - {""})
-    tags = [f"individualIDProbability:{min(told):.4g}"] if told else []
-    tags += [f"flank:{side}" for side in sorted({one["side"] for one in seen} & {"left", "right"})]
-    tags += [f"decision:{one}" for one in sorted(set(map(_decision, deciders)))]
-    tags += [f"decidedBy:{_tag(one)}" for one in deciders if _decision(one) == "human"]
-    tags += [f"answer:{one}" for one in sorted({one["answer"] for one in seen} - {""})]
+class _Seen(NamedTuple):
+    """An animal of a photo, as events and individuals are made of them."""
+
+    image_id: str
+    encounter: str
+    station: str
+    deploymentID: str
+    timestamp: str
+    scientificName: str
+    individual: str
+    probability: str
+    side: str
+    decided_by: str
+    answer: str
+
+
+def _tags(probabilities: Iterable[str], sides: Iterable[str], deciders: Iterable[str], answers: Iterable[str]) -> str:
+    """Return `key:value | key:value`; of several probabilities the least, of other things each once."""
+    judged = [float(one) for one in probabilities if one]
+    people = sorted(set(deciders) - {""})
+    tags = [f"individualIDProbability:{min(judged):.4g}"] if judged else []
+    tags += [f"flank:{side}" for side in sorted(set(sides) & FLANKS)]
+    tags += [f"decision:{one}" for one in sorted(set(map(_decision, people)))]
+    tags += [f"decidedBy:{_tag(one)}" for one in people if _decision(one) == "human"]
+    tags += [f"answer:{one}" for one in sorted(set(answers) - {""})]
     return " | ".join(tags)
 
 

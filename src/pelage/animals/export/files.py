@@ -8,12 +8,15 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from io import StringIO
+from textwrap import fill
 from typing import Any
 
 import pandas as pd
 
 README = "README.txt"
 IDS = "ids.csv"
+WIDTH = 100
+"""Columns of the README; lines of code begin with two blanks and stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,9 @@ def readme(title: str, export: Export) -> str:
     """Return the text of an export's README.txt."""
     lines = [title, "=" * len(title), ""]
     for paragraph in export.about:
-        lines += [paragraph, ""]
+        for line in paragraph.split("\n"):
+            lines.append(line if line.startswith("  ") else fill(line, WIDTH, break_long_words=False))
+        lines.append("")
     lines += ["Left out:", *left_out_lines(export.left_out)]
     return "\n".join(lines) + "\n"
 

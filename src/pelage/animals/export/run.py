@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pelage.animals.effort import station_places
@@ -31,13 +30,14 @@ from pelage.animals.export.secr import secr
 from pelage.animals.export.sightings import SCOPES, named_animals
 from pelage.animals.export.spacecap import spacecap
 from pelage.animals.export.wildlife_datasets import wildlife_datasets
+from pelage.animals.habitat import read_habitat
 from pelage.animals.histories import SIDES, population
-from pelage.animals.spatial import WIDE, Detections, trap_buffer
+from pelage.animals.spatial import Detections, Mask
 from pelage.catalogue.clocks import right_dates
 from pelage.catalogue.dates import read_dates
 from pelage.catalogue.entries import Source, read_sources
 from pelage.common.errors import PelageError
-from pelage.common.files import inside
+from pelage.common.files import inside, project_root
 from pelage.common.tables import read_table
 
 DATA = Path("data")
@@ -49,9 +49,7 @@ PLACES = {
 }
 """Formats that are nothing without coordinates, and why."""
 
-UNTOLD_M = 1000.0
-"""Metres that animals are taken to move where none was caught twice."""
-
+CLOCKS = {"offset_s": float, "drift_s_per_day": float, "visits": int}
 NO_ANIMAL = "no animal"
 """Reason in `data/rejected/detect.csv` of photos without an animal."""
 
@@ -68,7 +66,6 @@ class Wish:
         zone: Zone of the cameras' clocks; empty: as params.yaml or the source tells.
         photos: Whether copies of the photos are written.
         population: One of `histories.POPULATIONS`.
-        buffer: Metres around the stations in which animals live that are caught (SPACECAP); None: four scales.
     """
 
     kind: str
@@ -78,7 +75,6 @@ class Wish:
     zone: str = ""
     photos: bool = False
     population: str = "linked"
-    buffer: float | None = None
 
 
 def run_export(wish: Wish, params: Mapping[str, Any], people: Collection[str]) -> str:
@@ -108,27 +104,37 @@ def run_export(wish: Wish, params: Mapping[str, Any], people: Collection[str]) -
     check_folder(wish.folder.resolve())  # before the work, too
     name = params["ingest"]["dataset"]
     if wish.kind in CAPTURES:
-        export, check = _of_captures(wish, name), None
+        export, check = _of_captures(wish, name, params), None
     elif wish.kind == "camtrap-dp":
         export, check = _of_package(wish, name, params, people), check_package
     else:
         export, check = _of_crops(wish, people), None
+    unseen = _nobody_looked(params["detect"], params["datasets"][name]) if wish.kind not in CAPTURES else ""
+    export = replace(export, about=[*export.about, *([unseen] if unseen else [])])
     said = write_export(wish.folder, wish.kind, export, _photo(wish) if wish.photos else None, check)
-    told = [f"{wish.kind}: {len(export.files)} files in {wish.folder}; README.txt says how to read them.", said]
+    told = [f"{wish.kind}: {len(export.files)} files in {wish.folder}; README.txt says how to read them.", said, unseen]
     left = [f"left out: {line.strip()}" for line in left_out_lines(export.left_out)]
     return "\n".join(filter(None, [*told, *left]))
 
 
-def _of_captures(wish: Wish, name: str) -> Export:
+def _nobody_looked(detect: Mapping[str, Any], dataset: Mapping[str, Any]) -> str:
+    """Return a warning where photos may show people, for no detector that knows them was asked to set them aside."""
+    backend = dataset.get("boxes", "embedded") if detect["backend"] == "auto" else detect["backend"]
+    if dataset.get("source") == "synthetic" or (backend == "megadetector" and detect["people"] != "keep"):
+        return ""
+    why = "detect.people is keep" if backend == "megadetector" else f"boxes: {backend} does not see them"
+    return f"Nobody has looked for people ({why}): look yourself, before photos or their times are passed on."
+
+
+def _of_captures(wish: Wish, name: str, params: Mapping[str, Any]) -> Export:
     captures, left = _captures(wish)
     if wish.kind == "secr":
         export = secr(captures, name)
     elif wish.kind == "oscr":
         export = oscr(captures)
     elif wish.kind == "spacecap":
-        centres, habitat, side, buffer = _state_space(captures, wish.buffer)
-        export = spacecap(captures, centres, habitat, side)
-        export = replace(export, about=[*export.about, _state_space_told(buffer)])
+        mask, words = _state_space(captures, params["datasets"][name].get("habitat"), params["count"]["detection"])
+        export = spacecap(captures, mask.points, mask.cell, words)
     else:
         export = mark(captures)
     about = [*export.about, _population(wish.population)]
@@ -183,7 +189,8 @@ def _photo_tables(people: Collection[str]) -> _Photos:
     clean = read_table(DATA / "clean.csv", {"width": int, "height": int}, ["image_id", "path", "date", "station"])
     shown = clean["image_id"].isin(people)
     photos = clean[~shown].reset_index(drop=True)
-    photos["date"] = right_dates(photos, read_table(DATA / "clocks.csv", _CLOCKS))
+    told = photos["date"]
+    photos["date"] = right_dates(photos, read_table(DATA / "clocks.csv", CLOCKS))
     rejected = read_table(DATA / "rejected" / "detect.csv")
     number = dict.fromkeys(("animal", "x", "y", "w", "h"), int)
     animals = read_table(DATA / "animals.csv", number)
@@ -195,10 +202,8 @@ def _photo_tables(people: Collection[str]) -> _Photos:
     set_aside = read_table(DATA / "rejected" / "clean.csv")["reason"].value_counts().sort_index()
     left = {"photos that show people": int(shown.sum())}
     left |= {f"photos set aside before detection ({reason.replace('_', ' ')})": n for reason, n in set_aside.items()}
+    left["photos of a clock that was wrong (kept, with the right time)"] = int((photos["date"] != told).sum())
     return _Photos(photos, named, detections, dict(zip(photos["image_id"], photos["path"], strict=True)), left)
-
-
-_CLOCKS = {"offset_s": float, "drift_s_per_day": float, "visits": int}
 
 
 def _deployments() -> pd.DataFrame:
@@ -229,21 +234,12 @@ def _captures(wish: Wish) -> tuple[Captures, dict[str, int]]:
     return captures, left
 
 
-def _state_space(captures: Captures, buffer: float | None) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """Return cells around the stations that have places, which of them are habitat, their side, and the buffer."""
-    with_places, _ = located(captures, "SPACECAP")
-    who, where, when = with_places.caught.T
-    spread = Detections(who, when, where, with_places.operating.T, with_places.places).spread()
-    buffer = buffer or WIDE * (spread or UNTOLD_M)
-    mask = trap_buffer(with_places.places, buffer)
-    return mask.points, np.ones(len(mask.points), bool), 1000 * mask.cell**0.5, buffer
-
-
-def _state_space_told(buffer: float) -> str:
-    return (
-        f"The cells reach {buffer:.0f} m beyond the stations, all of them habitat: set HABITAT to 0 where no animal "
-        "can live, and see that the estimate stays the same with a wider buffer (--buffer)."
-    )
+def _state_space(captures: Captures, told: str | float | None, kernel: str) -> tuple[Mask, str]:
+    """Return where animals can live, as the stage `count` takes it, and what that is in words."""
+    placed, _ = located(captures, "SPACECAP")
+    who, where, when = placed.caught.T
+    detections = Detections(who, when, where, placed.operating.T, placed.places)
+    return read_habitat(told, project_root()).mask(detections, placed.crs, kernel)
 
 
 def _population(which: str) -> str:

@@ -13,14 +13,14 @@ from pelage.animals.export.files import IDS, Export, csv_text, ids_table
 CAPTURES, TRAPS, HABITAT = "captures.csv", "traps.csv", "habitat.csv"
 
 
-def spacecap(captures: Captures, centres: np.ndarray, habitat: np.ndarray, spacing: float) -> Export:
+def spacecap(captures: Captures, cells: np.ndarray, cell: float, habitat: str) -> Export:
     """Return the three tables.
 
     Args:
         captures: The captures.
-        centres: (M, 2) east and north of the cells of the state space, in metres.
-        habitat: (M,) bool: where an animal's centre can be.
-        spacing: Side of a cell in metres.
+        cells: `(X, 2)` middles of the square cells in which animals can live, in the metres of the stations.
+        cell: Area of one in square kilometres.
+        habitat: What they are, in words.
 
     Raises:
         PelageError: No station that caught an animal has coordinates.
@@ -33,18 +33,18 @@ def spacecap(captures: Captures, centres: np.ndarray, habitat: np.ndarray, spaci
         (number, f"{x:.1f}", f"{y:.1f}", *works.astype(int))
         for number, ((x, y), works) in enumerate(zip(captures.places, captures.operating, strict=True), 1)
     ]
-    cells = [(f"{x:.1f}", f"{y:.1f}", int(lived)) for (x, y), lived in zip(centres, habitat, strict=True)]
+    lived = [(f"{x:.1f}", f"{y:.1f}", 1) for x, y in cells]
     about = [
         f"{CAPTURES}, {TRAPS} and {HABITAT} are the three input files of SPACECAP: captures by station, animal and "
-        f"occasion; the stations with the {occasions} occasions at which they operated; the centres of the cells, 1 "
-        f"where an animal can live. Metres: {captures.crs}. {IDS} tells the name behind each number.",
+        f"occasion; the stations with the {occasions} occasions at which they operated; the middles of the cells where "
+        f"animals can live ({habitat}). Metres: {captures.crs}. {IDS} tells the name behind each number.",
         "In R, SPACECAP() opens its window: choose the three files, and give as area of a cell (square kilometres):\n"
-        f"  {spacing**2 / 1e6:g}",
+        f"  {cell:g}",
     ]
     files = {
         CAPTURES: csv_text(["LOC_ID", "ANIMAL_ID", "SO"], caught),
         TRAPS: csv_text(["LOC_ID", "X_COORD", "Y_COORD", *range(1, occasions + 1)], traps),
-        HABITAT: csv_text(["X_COORD", "Y_COORD", "HABITAT"], cells),
+        HABITAT: csv_text(["X_COORD", "Y_COORD", "HABITAT"], lived),
         IDS: ids_table(individual=(captures.individuals, range(1, len(captures.individuals) + 1)),
                        station=(captures.stations, range(1, len(captures.stations) + 1)),
                        occasion=(captures.occasions, range(1, occasions + 1))),
