@@ -8,7 +8,7 @@ import pandas as pd
 
 from pelage.animals.journal import JOURNAL, read_journal
 from pelage.animals.naming import hear_people, name_animals, practise
-from pelage.animals.rehearsal import all_numbers, metrics_of
+from pelage.animals.rehearsal import all_numbers, metrics_of, reviewed
 from pelage.animals.units import GALLERY, NAMED, PLACE_NUMBERS, SEEN, animals_seen, units_of
 from pelage.common.files import write_json
 from pelage.common.params import read_params
@@ -46,9 +46,11 @@ def main() -> None:
     write_parquet(Path("data/partitions.parquet"), survey.partitions())
     told = [("", str(JOURNAL), "decision", sentence) for sentence in (*people.told, *survey.told)]
     write_table(Path("data/rejected/individuals.csv"), rejected_table(told))
-    metrics = metrics_of(rehearsal, survey)
+    write_table(Path("data/questions.csv"), survey.questions(people))
+    reviews = reviewed(rehearsal, wanted["seed"])
+    metrics = metrics_of(rehearsal, survey, reviews)
     write_json(Path("metrics/individuals.json"), metrics)
-    write_json(Path("data/numbers/individuals.json"), all_numbers(evidence, rehearsal))
+    write_json(Path("data/numbers/individuals.json"), all_numbers(evidence, rehearsal, reviews))
     for scope, numbers in metrics.items():
         print(f"individuals: {scope} " + ", ".join(f"{name} {value}" for name, value in numbers.items()))
 

@@ -89,7 +89,7 @@ def test_the_stage_writes_what_it_declares_and_keeps_it_when_the_next_run_fails(
         assert (tmp_path / "data/photos/L1/a.jpg").exists()
         written = sorted(path.name for path in (tmp_path / "data").iterdir())
         assert written == [
-            *("boxes.csv", "claims.csv", "files.csv", "hashes"),
+            *("boxes.csv", "claims.csv", "deployments.csv", "files.csv", "hashes"),
             *("photos", "photos.csv", "rejected", "truth"),
         ]
 

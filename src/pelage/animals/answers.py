@@ -13,9 +13,9 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
-from pelage.animals.clustering import Graph
 from pelage.animals.decisions import Decisions
-from pelage.animals.evidence import possible_pairs, shown_sides, side_codes
+from pelage.animals.evidence import Evidence, possible_pairs, shown_sides, side_codes
+from pelage.animals.graph import Graph
 from pelage.animals.links import Nodes, components
 from pelage.animals.units import NAMED, Units
 from pelage.common.tables import UNKNOWN
@@ -92,7 +92,7 @@ def answer(
     best: np.ndarray,
     draws: np.ndarray,
     enough: float,
-    calibrated: bool,
+    evidence: Evidence | None,
     people: Decisions | None = None,
     reviewers: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
@@ -105,7 +105,7 @@ def answer(
         best: `(N,)` the best clustering of its nodes.
         draws: `(D, N)` partitions drawn.
         enough: Least probability of an answer.
-        calibrated: Whether scores of photo pairs are probabilities.
+        evidence: What was learnt in practice, None where scores of photo pairs are no probabilities.
         people: What they decided: names that they gave, what they could not tell, which crop shows a unit best.
         reviewers: By unit, who decided upon it last.
 
@@ -123,10 +123,15 @@ def answer(
     seen = _flanks_seen(nodes, table["node"])
     chance = chances(graph, draws, best)[at]
     is_known = pd.Series(best[at]).isin(name_of).to_numpy()
-    table["probability"] = np.where(is_known, chance, chance * seen["share"])
+    alone = (table["node"].groupby(best[at]).transform("nunique") == 1).to_numpy() & ~named.to_numpy()
+    asked = nodes.asked & {*nodes.crops["node"]}
+    lonely = {*table.loc[alone, "node"]} & asked
+    never = evidence.alone_share(len(lonely), len(asked)) if evidence else 1.0
+    new = chance * seen["share"] * np.where(alone, never, 1.0)
+    table["probability"] = np.where(is_known, chance, new)
     table["weakest_link"] = weakest_links(graph, best, links, nodes)[at]
 
-    reasons = _reasons(table, links, nodes, seen, calibrated, is_known)
+    reasons = _reasons(table, links, nodes, seen, evidence is not None, is_known)
     unsure = table["probability"] < enough
     reason = np.where(reasons != "", reasons, np.where(unsure, _doubt(table, seen), ""))
     if people is not None:

@@ -34,8 +34,6 @@ TRUST = 0.25
 """Standard deviation of the prior on the weights around `START`, and on the slope by which held-out log-odds are made
 less sure around 1. Chosen with `START` and `SURE` on practice of the demo."""
 
-ITERATIONS = 100
-
 LEAST_INDIVIDUALS = 5
 """Individuals, each met again in practice, from which on weights are learnt; with fewer the best pair is believed."""
 
@@ -47,20 +45,22 @@ class Evidence:
     Attributes:
         weights: `(3,)` of `FEATURES`.
         intercept: Log-odds where all features are 0, under the share of the practice.
-        base: Log-odds of any pair of the practice.
+        alike: Share of pairs of the practice that are likelier to show one animal than not.
         least, most: Bounds of all log-odds, what the individuals of the practice can vouch for: of two different
             animals N pairs were seen, so one more may look more alike than all of them with a chance of 1 / (N + 1);
             of n animals that were met again, one more may look less alike than all of them with a chance of
             1 / (n + 1). Two that could have been compared but stand on no shortlist together have the least.
+        missed: Share of what was met again in practice and was not recognised: nothing was taken to be the same animal.
         individuals: How many were met again.
         learnt: Whether there were enough of them.
     """
 
     weights: np.ndarray
     intercept: float
-    base: float
+    alike: float
     least: float
     most: float
+    missed: float
     individuals: int
     learnt: bool
 
@@ -75,21 +75,32 @@ class Evidence:
     def shift(self, odds: np.ndarray, unlisted: int) -> float:
         """Return by how much log-odds change where more or fewer pairs show one animal than in practice.
 
-        The share is the one under which it is the mean of the probabilities (expectation maximisation of Saerens et
-        al., Neural Computation 2002). So "everybody is new" is found out, and so is that among ten times as many
-        animals a pair is of one animal ten times more seldom. The share of the practice counts as one such pair.
+        The share of such pairs is taken to differ from that of the practice as the share of pairs that look like one
+        animal does. So "everybody is new" is found out, and so is that among ten times as many animals a pair is of one
+        animal ten times more seldom. (Expectation maximisation, as Saerens et al. have it, Neural Computation 2002,
+        says the same where the evidence is good, and anything where it is poor.) One such pair is taken for granted, in
+        as many as in practice have one.
 
         Args:
             odds: `(P,)` as `log_odds` returns them.
             unlisted: How many more pairs could have been compared but stand on no shortlist.
         """
-        usual, odds = expit(self.base), np.append(odds, self.least)
-        count = np.append(np.ones(len(odds) - 1), unlisted)
-        share = usual
-        for _ in range(ITERATIONS):
-            expected = expit(odds + logit(share) - self.base) @ count
-            share = (expected + 1) / (count.sum() + 1 / usual)
-        return float(logit(share) - self.base)
+        alike = ((odds > 0).sum() + 1) / (len(odds) + unlisted + 1 / self.alike)
+        return float(np.log(alike / self.alike))
+
+    def alone_share(self, alone: int, count: int) -> float:
+        """Return the probability that what resembles nothing has never been met: not that it was, and is missed.
+
+        With a share of `missed` among all that was met before, and u of what resembles nothing among all, the share
+        that was never met is (u - missed) / (1 - missed).
+
+        Args:
+            alone: How many resemble nothing.
+            count: How many there are.
+        """
+        share = (alone + 1) / (count + 2)
+        never = max((share - self.missed) / (1 - self.missed), 1 / (count + 2)) if self.missed < 1 else 0.0
+        return min(never / share, 1.0)
 
 
 def side_pairs(photo_pairs: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:
@@ -213,15 +224,17 @@ def learn(pairs: pd.DataFrame, identity: Mapping[str, str], asking: set[str], un
     one, two = (pairs[end].map(identity).to_numpy(str) for end in ("first", "second"))
     same = one == two
     met, different = len(np.unique(one[same])), len(np.unique(np.c_[one, two][~same], axis=0))
-    base = logit((same.sum() + 1) / (len(same) + unlisted + 2))
-    bounds = {"base": base, "least": base - np.log(met + 1), "most": np.log(different + 1)}
-    if met < LEAST_INDIVIDUALS or same.all():
-        return Evidence(START, 0.0, **bounds, individuals=met, learnt=False)
-    weights, intercept = _fit(_features(pairs), same, START, TRUST)
-    asked = np.where(pairs["first"].isin(asking), one, two)
-    slope, shift = _fit(_held_out(pairs, same, asked)[:, None], same, np.ones(1), TRUST)
-    slope = min(slope[0], 1.0)
-    return Evidence(weights * slope, intercept * slope + shift, **bounds, individuals=met, learnt=True)
+    count = len(pairs) + unlisted
+    bounds = {"least": logit((same.sum() + 1) / (count + 2)) - np.log(met + 1), "most": np.log(different + 1)}
+    weights, intercept = START, 0.0
+    learnt = met >= LEAST_INDIVIDUALS and not same.all()
+    if learnt:
+        weights, intercept = _fit(_features(pairs), same, START, TRUST)
+        asked = np.where(pairs["first"].isin(asking), one, two)
+        slope, shift = _fit(_held_out(pairs, same, asked)[:, None], same, np.ones(1), TRUST)
+        weights, intercept = weights * min(slope[0], 1.0), intercept * min(slope[0], 1.0) + shift
+    alike = ((_features(pairs) @ weights + intercept > 0).sum() + 1) / (count + 1)
+    return Evidence(weights, float(intercept), float(alike), **bounds, missed=1.0, individuals=met, learnt=learnt)
 
 
 def _held_out(pairs: pd.DataFrame, same: np.ndarray, asked: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from forty encounters answers once, and is not outvoted by the thirty in which i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,6 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pelage.animals.agreement import BOTH
-from pelage.animals.clustering import Graph
 from pelage.animals.decisions import Decisions
 from pelage.animals.evidence import (
     Evidence,
@@ -25,6 +24,7 @@ from pelage.animals.evidence import (
     side_codes,
     side_pairs,
 )
+from pelage.animals.graph import Graph
 from pelage.animals.units import NAMED, Units
 from pelage.catalogue.clocks import seconds_of
 
@@ -32,6 +32,7 @@ MUST, CANNOT, EVIDENCE, DECISION = "must", "cannot", "evidence", "decision"
 LINK_COLUMNS = ["unit", "other", "log_odds", "pairs", "query", "candidate", "kind", "filters"]
 COMPARED = "own encounter and opposite flanks left out"
 UNLISTED = "on no shortlist together"
+PEOPLE = "people: "
 EARTH_M = 6371008.8
 CLOCKS_S = 600.0
 """Seconds by which the clocks of two stations may differ."""
@@ -156,24 +157,37 @@ def evidence_links(nodes: Nodes, pairs: pd.DataFrame, evidence: Evidence, shares
 
 
 def evidence_of_clusters(
-    labels: np.ndarray, graph: Graph, nodes: Nodes, photo_pairs: pd.DataFrame, evidence: Evidence, shares: Shares
+    labels: np.ndarray,
+    graph: Graph,
+    nodes: Nodes,
+    photo_pairs: pd.DataFrame,
+    evidence: Evidence,
+    shares: Shares,
+    links: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Return what photos say of pairs of clusters, `first`, `second`, `log_odds`.
+    """Return what photos and people say of pairs of clusters, `first`, `second`, `log_odds`, each pair once.
 
     Args:
         labels: `(N,)` cluster of each node of the graph.
         graph: As `graph_of` returns it.
         nodes, evidence, shares: As in `evidence_links`.
         photo_pairs: `query, candidate, score`.
+        links: Among them those that people decided.
     """
-    label = dict(zip(graph.names, labels, strict=True))
-    crops = nodes.crops.assign(node=nodes.crops["unit"].map(nodes.member).map(label).astype(str))
-    pairs = side_pairs(photo_pairs, crops)
+    label = dict(zip(graph.names, map(int, labels), strict=True))
+    of_unit = {unit: label[member] for unit, member in nodes.member.items()}
+    pairs = side_pairs(photo_pairs, nodes.crops.assign(node=nodes.crops["unit"].map(of_unit).astype(str)))
     named = {str(label[node]) for node in nodes.name}
     name = pairs["first"].isin(named) | pairs["second"].isin(named)
     odds = np.minimum(evidence.log_odds(pairs) + np.where(name, shares.name, shares.own), evidence.most)
-    first, second = (pairs[end].astype(int) for end in ("first", "second"))
-    return pd.DataFrame({"first": first, "second": second, "log_odds": odds})
+    photos = pd.DataFrame({"one": pairs["first"].astype(int), "two": pairs["second"].astype(int), "log_odds": odds})
+    decided = links[links["kind"] == DECISION]
+    people = pd.DataFrame({
+        "one": decided["unit"].map(of_unit), "two": decided["other"].map(of_unit), "log_odds": decided["log_odds"]
+    })  # fmt: skip
+    said = pd.concat([photos, people[people["one"] != people["two"]]])
+    said = said.assign(first=said[["one", "two"]].min(axis=1), second=said[["one", "two"]].max(axis=1))
+    return said.groupby(["first", "second"], as_index=False)["log_odds"].sum()
 
 
 def _shown(nodes: Nodes) -> tuple[np.ndarray, np.ndarray]:
@@ -207,23 +221,38 @@ def _unlisted(nodes: Nodes, links: pd.DataFrame, absent: Mapping[bool, float]) -
     return _links(*ends, np.where(asked[a] & asked[b], absent[True], absent[False]), kind=EVIDENCE, filters=UNLISTED)
 
 
-def in_graph(decisions: Decisions, nodes: Nodes) -> Decisions:
-    """Return decisions as they are of the nodes of a graph: what is said of any unit of a name is said of the name."""
-    links = decisions.links.assign(**{end: decisions.links[end].map(nodes.member) for end in ("unit", "other")})
-    links = links[links["unit"].notna() & links["other"].notna() & (links["unit"] != links["other"])]
-    seen: dict[tuple[str, str], tuple[str, ...]] = {}
-    for pair, who in decisions.seen.items():
-        if all(unit in nodes.member for unit in pair):
-            one, two = sorted(nodes.member[unit] for unit in pair)
-            seen[one, two] = tuple(sorted({*who, *seen.get((one, two), ())}))
-    return replace(decisions, links=links, seen=seen)
+def decision_links(decisions: Decisions, nodes: Nodes, links: pd.DataFrame) -> pd.DataFrame:
+    """Return what people decided, as rows of `LINK_COLUMNS`.
 
-
-def decision_links(decisions: Decisions) -> pd.DataFrame:
-    """Return what people decided on pairs, as rows of `LINK_COLUMNS`."""
+    Args:
+        decisions: Folded for the units of `nodes`.
+        nodes: As `nodes_of` returns them.
+        links: What else is known: that a unit is none of the known animals counts against each that it is linked to.
+    """
     said = decisions.links
-    voices = "people: " + said["for"].astype(str) + " for, " + said["against"].astype(str) + " against"
-    return _links(said["unit"], said["other"], said["log_odds"], kind=said["kind"], filters=voices)
+    voices = PEOPLE + said["for"].astype(str) + " for, " + said["against"].astype(str) + " against"
+    told = [_links(said["unit"], said["other"], said["log_odds"], kind=said["kind"], filters=voices)]
+    named = [links[end].map(nodes.of_unit).isin(nodes.name) for end in ("unit", "other")]
+    for unit, log_odds in decisions.new.items():
+        mine = [(links[end] == unit) & named[1 - place] for place, end in enumerate(("unit", "other"))]
+        others = pd.concat([links.loc[mine[0], "other"], links.loc[mine[1], "unit"]])
+        others = others[~others.map(nodes.of_unit).duplicated()]
+        kind = CANNOT if np.isinf(log_odds) else DECISION
+        own = pd.Series(unit, index=others.index)
+        told.append(_links(own, others, np.full(len(others), -log_odds), kind=kind, filters=PEOPLE + "a new animal"))
+    return pd.concat(told, ignore_index=True)
+
+
+def answered_pairs(decisions: Decisions, nodes: Nodes) -> dict[tuple[str, str], float]:
+    """Return what people said of pairs of a graph's nodes as log-odds, 0 where nobody could tell."""
+    said = dict.fromkeys(decisions.seen, 0.0)
+    said |= {(link.unit, link.other): link.log_odds for link in decisions.links.itertuples()}
+    total: dict[tuple[str, str], float] = {}
+    for (unit, other), log_odds in said.items():
+        if unit in nodes.member and other in nodes.member:
+            one, two = sorted((nodes.member[unit], nodes.member[other]))
+            total[one, two] = total.get((one, two), 0.0) + log_odds
+    return total
 
 
 def far_links(units: Units, nodes: Nodes, links: pd.DataFrame, places: pd.DataFrame, speed: float) -> pd.DataFrame:

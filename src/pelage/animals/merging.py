@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from pelage.animals.clustering import Graph, cluster
+from pelage.animals.clustering import cluster
+from pelage.animals.graph import Graph
 
 ROUNDS = 5
 """Times that clusters are asked again, at most; each needs another merger."""
@@ -25,7 +26,7 @@ def cluster_and_merge(graph: Graph, seed: int, ask: Callable[[np.ndarray], pd.Da
     Args:
         graph: N nodes.
         seed: See `cluster`.
-        ask: From clusters `(N,)` to what photos say of pairs of them: `first`, `second` (int), `log_odds`.
+        ask: From clusters `(N,)` to what is said of pairs of them: `first` < `second`, `log_odds`, each pair once.
 
     Returns:
         The graph, in which links between merged clusters add up to what was said of these; and the clusters, `(N,)`.
@@ -34,8 +35,8 @@ def cluster_and_merge(graph: Graph, seed: int, ask: Callable[[np.ndarray], pd.Da
     for _ in range(ROUNDS):
         count = int(labels.max(initial=-1)) + 1
         said = ask(labels)
-        low, high = np.minimum(said["first"], said["second"]), np.maximum(said["first"], said["second"])
-        odds = pd.Series(said["log_odds"].to_numpy(float), index=low.to_numpy(np.int64) * count + high.to_numpy())
+        pairs = said["first"].to_numpy(np.int64) * count + said["second"].to_numpy(np.int64)
+        odds = pd.Series(said["log_odds"].to_numpy(float), index=pairs)
         ends = labels[graph.first], labels[graph.second]
         key = np.minimum(*ends).astype(np.int64) * count + np.maximum(*ends)
         barred = np.unique(key[(weight == -np.inf) & (ends[0] != ends[1])])

@@ -12,26 +12,31 @@ from scipy.special import expit
 
 from pelage.animals.agreement import Agreement, agree
 from pelage.animals.answers import CANNOT_TELL, answer, partitions_table
-from pelage.animals.clustering import Contradiction, Graph, cluster, contract, draw_partitions
-from pelage.animals.decisions import Decisions, decided, fold
+from pelage.animals.clustering import cluster, draw_partitions
+from pelage.animals.decisions import Decisions, fold
 from pelage.animals.evidence import Evidence, learn, side_pairs
+from pelage.animals.graph import Contradiction, Graph, contract
 from pelage.animals.journal import JOURNAL, Journal
 from pelage.animals.links import (
+    PEOPLE,
     Nodes,
+    answered_pairs,
     count_asked,
     decision_links,
     evidence_links,
     evidence_of_clusters,
     far_links,
     graph_of,
-    in_graph,
     known_links,
     nodes_of,
     shares_of,
 )
 from pelage.animals.merging import cluster_and_merge
+from pelage.animals.questions import next_questions
 from pelage.animals.units import NAMED, Units
 from pelage.evaluation.reliability import expected_calibration_error, proper_scores, reliability_table
+
+QUESTION_COLUMNS = ["place", "scope", "unit", "other", "individual", "probability", "delta", "together", "why"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,36 @@ class Named:
         own = Units(table[table["scope"] != NAMED], crops[crops["scope"] != NAMED], self.units.links)
         told = answers[answers["scope"] != NAMED]
         return replace(self, units=own, answers=told.assign(identity=told["unit"].map(self.nodes.identity)))
+
+    def met(self) -> list[tuple[set[str], set[str]]]:
+        """Return, of each node that nobody named, the nodes of its cluster and the others of its animal, by photos."""
+        shown = set(self.nodes.crops["node"])
+        label = dict(zip(self.graph.names, self.best, strict=True))
+        clusters: dict[int, set[str]] = {}
+        animals: dict[str, set[str]] = {}
+        for unit, node in self.nodes.of_unit.items():
+            if node in shown:
+                clusters.setdefault(label[self.nodes.member[unit]], set()).add(node)
+                animals.setdefault(self.nodes.identity[node], set()).add(node)
+        asked = sorted(self.nodes.asked & shown)
+        return [(clusters[label[node]], animals[self.nodes.identity[node]] - {node}) for node in asked]
+
+    def questions(self, people: People | None = None) -> pd.DataFrame:
+        """Return what a person should decide next, `QUESTION_COLUMNS`; of a name, the unit that looks most alike."""
+        answered = answered_pairs(people.decisions, self.nodes) if people else {}
+        found = next_questions(self.graph, answered)
+        links = self.links[self.links["pairs"] > 0]
+        ends = [links[end].map(self.nodes.member) for end in ("unit", "other")]
+        shown = {
+            frozenset(pair): (unit, other)
+            for *pair, unit, other in zip(*ends, links["unit"], links["other"], strict=True)
+        }
+        pairs = [shown.get(frozenset(pair), pair) for pair in zip(found["unit"], found["other"], strict=True)]
+        likeliest = dict(zip(self.answers["unit"], self.answers["likeliest"], strict=True))
+        scope = self.units.table.set_index("unit")["scope"]
+        found = found.assign(unit=[pair[0] for pair in pairs], other=[pair[1] for pair in pairs])
+        found = found.assign(scope=found["unit"].map(scope), individual=found["other"].map(likeliest))
+        return found.round({"probability": 4, "delta": 4})[QUESTION_COLUMNS]
 
     def partitions(self) -> pd.DataFrame:
         """Return the draws as a table, see `partitions_table`."""
@@ -113,14 +148,19 @@ def practise(units: Units, photo_pairs: pd.DataFrame) -> Evidence | None:
     """Learn what photo pairs are worth from units whose names are known but were not told; None without any pair."""
     nodes = nodes_of(units)
     pairs = side_pairs(photo_pairs, nodes.crops)
-    return learn(pairs, nodes.identity, nodes.asked, sum(count_asked(nodes)) - len(pairs)) if len(pairs) else None
+    if pairs.empty:
+        return None
+    evidence = learn(pairs, nodes.identity, nodes.asked, sum(count_asked(nodes)) - len(pairs))
+    named = name_animals(units, photo_pairs, evidence, None, draws=0, probability=1.0, speed_m_per_s=None, seed=0)
+    missed = [len(cluster) == 1 for cluster, others in named.met() if others]
+    return replace(evidence, missed=(sum(missed) + 1) / (len(missed) + 2))
 
 
 def name_animals(
     units: Units,
     photo_pairs: pd.DataFrame,
     evidence: Evidence | None,
-    places: pd.DataFrame,
+    places: pd.DataFrame | None,
     draws: int,
     probability: float,
     speed_m_per_s: float | None,
@@ -133,7 +173,7 @@ def name_animals(
         units: Named ones, and those of another scope.
         photo_pairs: `query, candidate, score` of the scope's protocol.
         evidence: What was learnt in practice; None where scores are no probabilities.
-        places: `station, latitude, longitude`.
+        places: `station, latitude, longitude`; needed if there is a speed.
         draws: Partitions drawn.
         probability: Least one of an answer.
         speed_m_per_s: Metres a second that no animal exceeds; None: any does.
@@ -149,21 +189,19 @@ def name_animals(
     if speed_m_per_s is not None:
         links = pd.concat([links, far_links(units, nodes, links, places, speed_m_per_s)])
     links = links.reset_index(drop=True)
-    graph, sides = graph_of(units, nodes, links)
     told: list[str] = []
     if people is not None:
-        graph, told = with_decisions(graph, in_graph(people.decisions, nodes))
-        links = pd.concat([links, decision_links(people.decisions)], ignore_index=True)
+        links = pd.concat([links, decision_links(people.decisions, nodes, links)], ignore_index=True)
+        links, told = without_contradictions(units, nodes, links)
+    graph, sides = graph_of(units, nodes, links)
     if evidence is None:
         best = cluster(graph, seed)
     else:
-        asked = partial(
-            evidence_of_clusters, graph=graph, nodes=nodes, photo_pairs=photo_pairs, evidence=evidence, shares=shares
-        )
-        graph, best = cluster_and_merge(graph, seed, asked)
+        about = {"graph": graph, "nodes": nodes, "photo_pairs": photo_pairs, "evidence": evidence, "shares": shares}
+        graph, best = cluster_and_merge(graph, seed, partial(evidence_of_clusters, **about, links=links))
     drawn = draw_partitions(graph, draws, seed)
     said = (people.decisions, people.reviewers) if people else ()
-    answers = answer(units, nodes, links, graph, best, drawn, probability, evidence is not None, *said)
+    answers = answer(units, nodes, links, graph, best, drawn, probability, evidence, *said)
     label = pd.Series(best, index=graph.names)
     ends = [links[column].map(nodes.member).map(label) for column in ("unit", "other")]
     links = links.assign(
@@ -173,29 +211,28 @@ def name_animals(
     return Named(units, nodes, links, graph, sides, best, drawn, answers, told)
 
 
-def with_decisions(graph: Graph, decisions: Decisions) -> tuple[Graph, list[str]]:
-    """Add decisions to a graph, but for certain ones that cannot be: two animals of one photo are two.
+def without_contradictions(units: Units, nodes: Nodes, links: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Leave out what people made certain where it cannot be: two animals of one photo are two.
 
     Returns:
-        The graph, and a sentence for each time that some were left out.
+        The links, and a sentence for each time that some were left out.
 
     Raises:
         Contradiction: It does not come from people.
     """
     told: list[str] = []
     while True:
-        both = decided(graph, decisions)
         try:
-            contract(both)
-            return both, told
+            contract(graph_of(units, nodes, links)[0])
+            return links, told
         except Contradiction as error:
-            links = decisions.links
             path = set(map(str, error.units))
-            certain = links["unit"].isin(path) & links["other"].isin(path) & np.isinf(links["log_odds"])
+            ends = [links[end].map(nodes.member).isin(path) for end in ("unit", "other")]
+            certain = ends[0] & ends[1] & links["filters"].str.startswith(PEOPLE) & np.isinf(links["log_odds"])
             if not certain.any():
                 raise
             told.append(f"{error} Until then none of them counts.")
-            decisions = replace(decisions, links=links[~certain])
+            links = links[~certain].reset_index(drop=True)
 
 
 def compare(named: Named, labels: np.ndarray | None = None, decided: bool = False) -> Agreement:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
+
+import numpy as np
 
 from pelage.animals.answers import CANNOT_TELL, KNOWN, NEW, PELAGE
 from pelage.animals.clustering import average_linkage, hdbscan_labels, threshold_components
 from pelage.animals.evidence import FEATURES, Evidence
+from pelage.animals.graph import Graph, contract
+from pelage.animals.links import graph_of
 from pelage.animals.naming import Named, calibration, compare
+from pelage.animals.simulated_review import review
 from pelage.animals.units import NAMED
 
 BASELINES = {
@@ -17,6 +22,10 @@ BASELINES = {
     "average linkage": average_linkage,
     "HDBSCAN": hdbscan_labels,
 }
+ACCURACIES = (0.98, 0.9)
+ORDERS = ("change", "graph_id", "probability")
+"""Orders of questions, see `review`; the first is that of `questions`."""
+
 OWN = "correlation clustering"
 """Name of the clustering that decides, among the baselines."""
 
@@ -63,8 +72,36 @@ def survey_metrics(survey: Named) -> dict[str, int]:
 
 def compared_clusterings(rehearsal: Named) -> list[dict[str, Any]]:
     """Return how ways of clustering agree with the truth on the same probabilities, a row each."""
-    ways = {OWN: rehearsal.best} | {name: cut(rehearsal.graph) for name, cut in BASELINES.items()}
+    graph, node = contracted(graph_of(rehearsal.units, rehearsal.nodes, rehearsal.links)[0])
+    ways = {OWN: rehearsal.best} | {name: cut(graph)[node] for name, cut in BASELINES.items()}
     return [{"clustering": name, **rounded(asdict(compare(rehearsal, labels)))} for name, labels in ways.items()]
+
+
+def contracted(graph: Graph) -> tuple[Graph, np.ndarray]:
+    """Return a graph in which what must be together is one node, and the node of each of the `(N,)` given."""
+    nodes = contract(graph)
+    links = [(a, b, weight) for a, row in enumerate(nodes.links) for b, weight in row.items() if a < b]
+    first, second, weight = (np.array(column) for column in zip(*links, strict=True)) if links else np.empty((3, 0))
+    names = np.empty(len(nodes.links), dtype=graph.names.dtype)
+    names[nodes.of_unit[::-1]] = graph.names[::-1]
+    animal = np.full(len(names), -1)
+    known = graph.known()
+    animal[nodes.of_unit[known >= 0]] = known[known >= 0]
+    return Graph(names, first.astype(int), second.astype(int), weight.astype(float), animal), nodes.of_unit
+
+
+def reviewed(rehearsal: Named, seed: int) -> list[dict[str, Any]]:
+    """Return what a simulated reviewer's answers come to, a row for each accuracy and order of questions."""
+    truth = np.unique([rehearsal.nodes.identity[name] for name in rehearsal.graph.names], return_inverse=True)[1]
+    rows = []
+    for accuracy in ACCURACIES:
+        for order in ORDERS:
+            done = review(rehearsal.graph, truth, accuracy, seed, order)
+            left = rounded(asdict(compare(rehearsal, done.labels)))
+            told = {"answers": done.answers, "wrong": done.wrong, "ended": done.ended}
+            after = {f"found_after_{count}": compare(rehearsal, labels).found for count, labels in done.after.items()}
+            rows.append({"accuracy": accuracy, "order": order, **told, **left, **after})
+    return rows
 
 
 def told_evidence(evidence: Evidence | None) -> dict[str, Any]:
@@ -79,18 +116,25 @@ def told_evidence(evidence: Evidence | None) -> dict[str, Any]:
             "intercept": float(evidence.intercept),
             "least": float(evidence.least),
             "most": float(evidence.most),
+            "missed": float(evidence.missed),
         }
     )
 
 
-def metrics_of(rehearsal: Named, survey: Named) -> dict[str, dict[str, Any]]:
-    """Return the numbers that are compared."""
-    return {"rehearsal": rounded(rehearsal_metrics(rehearsal)), "survey": survey_metrics(survey)}
+def metrics_of(rehearsal: Named, survey: Named, reviews: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the numbers that are compared; errors that remain after a review are ghosts and merges together."""
+    people = {}
+    for row in reviews:
+        if row["order"] == ORDERS[0]:
+            name = f"answers_{100 * row['accuracy']:.0f}"
+            people |= {name: row["answers"], f"errors_after_{name}": row["ghosts"] + row["merges"]}
+    return {"rehearsal": rounded(rehearsal_metrics(rehearsal)) | people, "survey": survey_metrics(survey)}
 
 
-def all_numbers(evidence: Evidence | None, rehearsal: Named) -> dict[str, Any]:
+def all_numbers(evidence: Evidence | None, rehearsal: Named, reviews: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what else is told."""
-    return {"evidence": told_evidence(evidence), "clusterings": compared_clusterings(rehearsal)}
+    rows = {"clusterings": compared_clusterings(rehearsal), "reviews": reviews}
+    return {"evidence": told_evidence(evidence), **rows}
 
 
 def rounded(numbers: Mapping[str, Any]) -> dict[str, Any]:

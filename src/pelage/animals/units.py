@@ -123,25 +123,27 @@ def units_of(seen: pd.DataFrame, *scopes: str) -> Units:
 
 def _rows_of(seen: pd.DataFrame, scope: str) -> pd.DataFrame:
     named, crowded = seen["identity"] != UNKNOWN, seen["crowded"]
-    name = seen["encounter"] + "|" + seen["side"]
-    who = seen["image_id"] + "#" + seen["animal"].astype(str)
     names = seen["identity"].where(named).groupby(seen["encounter"]).transform("nunique")
-    first = 1
+    who, side, first = seen["image_id"] + "#" + seen["animal"].astype(str), seen["side"], 1
     if scope in (NAMED, GALLERY):
         kept = named if scope == NAMED else named & seen["gallery"]
         who, numbered = seen["identity"], names > 1
     elif scope == SURVEY:
         able = seen["subset"] == SURVEY
         told = seen["encounter"].isin(seen.loc[able, "encounter"])
-        crowded |= names > 1
+        crowded = crowded | (names > 1)
         kept = ~named & (able | ~told | crowded)
-        who, numbered, first = who.where(crowded, ""), crowded | (names > 0), names + 1
+        side = side.where(able, UNKNOWN)
+        who = who.where(crowded & able, "")  # what cannot be compared is one unit, the first
+        numbered, first = crowded | (names > 0), names + 1
     else:
         kept, numbered = seen["subset"].map(SCOPE_OF) == scope, crowded
+    name = seen["encounter"] + "|" + side
     numbered &= kept
     number = who.where(numbered).groupby(name).transform(lambda own: pd.factorize(own, sort=True)[0]) + first
-    unit = name.where(~numbered, name + "|" + number.astype(int).astype(str))
-    return seen.assign(unit=unit.astype(object), scope=NAMED if scope == GALLERY else scope, crowded=crowded)[kept]
+    unit = name.where(~numbered, name + "|" + number.astype(int).astype(str)).astype(object)
+    scope = NAMED if scope == GALLERY else scope
+    return seen.assign(unit=unit, side=side, scope=scope, crowded=crowded)[kept]
 
 
 def _unit_table(rows: pd.DataFrame, able: pd.DataFrame) -> pd.DataFrame:

@@ -78,21 +78,22 @@ def gray_scott(diffusion: np.ndarray, steps: int, rng: np.random.Generator) -> n
     v = np.where(seeded, np.float32(0.3), np.float32(0.0))
     rate_u = diffusion.astype(np.float32)
     rate_v = rate_u * np.float32(0.5)
+    kept_u, kept_v = 1 - _FEED, 1 - _FEED - _KILL
     reaction, change = np.empty_like(u), np.empty_like(u)
     for _ in range(steps):
         np.multiply(v, v, out=reaction)
         reaction *= u
         cv2.filter2D(u, -1, _LAPLACE, dst=change, borderType=cv2.BORDER_REFLECT_101)
         change *= rate_u
-        change -= reaction
-        change += _FEED
-        change -= _FEED * u
+        u *= kept_u
         u += change
+        u -= reaction
+        u += _FEED
         cv2.filter2D(v, -1, _LAPLACE, dst=change, borderType=cv2.BORDER_REFLECT_101)
         change *= rate_v
-        change += reaction
-        change -= (_FEED + _KILL) * v
+        v *= kept_v
         v += change
+        v += reaction
     return v
 
 

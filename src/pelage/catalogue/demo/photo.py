@@ -71,52 +71,58 @@ def expose(
         is seen, `(456, 640)` float32.
     """
     x, y = MARGIN + lens.shake[0], MARGIN + lens.shake[1]
-    window = np.s_[y : y + HEIGHT, x : x + WIDTH]
-    channels = 1 if light.kind == "infrared" else 3
-    tint = np.ones(1, np.float32) if channels == 1 else light.tint
-    dapple = _dapple(light)
-    picture = _film(scene.colour[window], channels) * _light_on_ground(scene.flash[window], light, dapple)[..., None]
+    window = np.s_[:, y : y + HEIGHT, x : x + WIDTH]
+    grey = light.kind == "infrared"
+    tint = np.ones((1, 1, 1), np.float32) if grey else light.tint[:, None, None]
+    dapple = _dapple(light.dapple) if light.kind == "day" else np.ones((HEIGHT, WIDTH), np.float32)
+    picture = _film(scene.colour[window], grey)
+    picture *= _light_on_ground(scene.flash[window[1:]], light, dapple)
     picture *= tint
     seen: list[np.ndarray] = []
     for layer in layers:
         darkening = 0.3 + 0.4 * light.sun if light.kind == "day" else 0.25
-        picture *= 1 - darkening * layer.shadow[..., None]
-        box = np.s_[layer.top : layer.top + layer.cover.shape[0], layer.left : layer.left + layer.cover.shape[1]]
-        cover = np.zeros((HEIGHT, WIDTH), np.float32)
-        cover[box] = layer.cover
-        fur = np.zeros((HEIGHT, WIDTH, channels), np.float32)
-        lit = _film(layer.coat, channels) * _light_on_fur(layer, light, dapple[box])[..., None] * tint
+        picture *= 1 - darkening * layer.shadow
+        rows = slice(layer.top, layer.top + layer.cover.shape[0])
+        columns = slice(layer.left, layer.left + layer.cover.shape[1])
+        fur = _film(np.stack(cv2.split(layer.coat)), grey)
+        fur *= _light_on_fur(layer, light, dapple[rows, columns])
+        fur *= tint
         if light.kind != "day":  # the eyes of a cat throw a flash back
-            shine = np.array([240.0, 306.0, 228.0], np.float32)[3 - channels :]
-            lit += (layer.eye * np.maximum(-layer.normal[..., 2], 0) ** 2)[..., None] * shine
-        fur[box] = lit * layer.cover[..., None]
+            shine = np.array([228.0] if grey else [240.0, 306.0, 228.0], np.float32)
+            fur += shine[:, None, None] * (layer.eye * np.maximum(-layer.normal[2], 0) ** 2)
+        planes = [*(fur * layer.cover), layer.cover]
         if lens.motion >= 2:
-            kernel = np.ones((1, round(lens.motion)), np.float32) / round(lens.motion)
-            cover = cv2.filter2D(cover, -1, kernel)
-            fur = cv2.filter2D(fur, -1, kernel).reshape(fur.shape)
-        picture *= 1 - cover[..., None]
-        picture += fur
+            length = round(lens.motion)
+            left, right = min(length, columns.start), min(length, WIDTH - columns.stop)
+            kernel = np.ones((1, length), np.float32) / length
+            planes = [cv2.copyMakeBorder(plane, 0, 0, left, right, cv2.BORDER_CONSTANT, value=0) for plane in planes]
+            planes = [cv2.filter2D(plane, -1, kernel) for plane in planes]
+            columns = slice(columns.start - left, columns.stop + right)
+        cover = np.zeros((HEIGHT, WIDTH), np.float32)
+        cover[rows, columns] = planes[-1]
+        picture[:, rows, columns] *= 1 - planes[-1]
+        picture[:, rows, columns] += planes[:-1]
         seen = [s * (1 - cover) for s in seen] + [cover]
-    front = scene.front[window]
-    hidden = front[..., 3:]
-    picture *= 1 - hidden
-    picture += _film(front[..., :3], channels) * hidden * (0.7 * light.exposure * tint)
-    seen = [(s * (1 - hidden[..., 0]))[: HEIGHT - STRIP] for s in seen]
-    return _sense(picture[: HEIGHT - STRIP], light, lens, rng), seen
+    clear = scene.clear[window[1:]]
+    picture *= clear
+    front = _film(scene.front[window], grey)
+    front *= 0.7 * light.exposure * tint
+    picture += front
+    return _sense(picture[:, : HEIGHT - STRIP], light, lens, rng), [(s * clear)[: HEIGHT - STRIP] for s in seen]
 
 
-def _film(colour: np.ndarray, channels: int) -> np.ndarray:
-    """Return colours `(H, W, 3)` as the sensor takes them, float32: as they are, or one channel of near infrared."""
-    if channels == 3:
+def _film(colour: np.ndarray, grey: bool) -> np.ndarray:
+    """Return colours `(3, H, W)` as the sensor takes them, `(C, H, W)` float32: as they are, or near infrared alone."""
+    if not grey:
         return colour.astype(np.float32)
-    return cv2.transform(colour.astype(np.float32), np.array([[0.42, 0.40, 0.18]], np.float32))[..., None]
+    red, green, blue = colour
+    return (np.float32(0.42) * red + np.float32(0.40) * green + np.float32(0.18) * blue)[None]
 
 
-def _dapple(light: Light) -> np.ndarray:
-    """Return `(480, 640)` the share of direct sun that leaves let through."""
-    if light.kind != "day":
-        return np.ones((HEIGHT, WIDTH), np.float32)
-    field = noise((HEIGHT, WIDTH), 90, generator(light.dapple, "dapple"))
+@lru_cache(64)
+def _dapple(seed: int) -> np.ndarray:
+    """Return `(480, 640)` the share of direct sun that leaves let through, the same for a burst."""
+    field = noise((HEIGHT, WIDTH), 90, generator(seed, "dapple"))
     return 0.25 + 0.75 * smoothstep(-0.4, 0.6, field)
 
 
@@ -131,12 +137,12 @@ def _light_on_fur(layer: Layer, light: Light, dapple: np.ndarray) -> np.ndarray:
     """Return the strength of light `(H, W)` on an animal."""
     normal = layer.normal
     if light.kind == "day":
-        direct = np.maximum(normal @ light.direction.astype(np.float32), 0) * light.sun * dapple
-        strength = 0.60 + 0.18 * normal[..., 1] + 0.55 * direct
+        direct = np.maximum(np.tensordot(light.direction.astype(np.float32), normal, 1), 0) * light.sun * dapple
+        strength = 0.60 + 0.18 * normal[1] + 0.55 * direct
     else:
-        facing = np.maximum(-normal[..., 2], 0.0)
+        facing = np.maximum(-normal[2], 0.0)
         strength = (0.30 + 0.66 * facing) * min((2.7 / max(layer.depth, 1.2)) ** 1.2, 1.5)
-    grain = generator(light.dapple, "grain").standard_normal(normal.shape[:2], np.float32)
+    grain = generator(light.dapple, "grain").standard_normal(normal.shape[1:], np.float32)
     return strength * light.exposure * (1 + 0.06 * grain)
 
 
@@ -148,25 +154,19 @@ def _fall_off(rows: float, columns: float) -> np.ndarray:
     return np.exp(-rows * np.maximum(np.abs(row) - 0.25, 0) ** 2 - columns * column**2)
 
 
-@lru_cache
-def _shoulder() -> np.ndarray:
-    """Return the sensor's response to 0 .. 1023 (255 is white paper in full light), which clips softly."""
-    value = np.arange(1024) / 255
-    return (255 * (1 - np.exp(-1.35 * value)) / (1 - np.exp(-1.35))).astype(np.float32)
-
-
 def _sense(picture: np.ndarray, light: Light, lens: Lens, rng: np.random.Generator) -> np.ndarray:
-    """Apply lens blur, vignette, a soft shoulder, and noise; `(H, W, 3)` uint8."""
-    height, width, channels = picture.shape
-    picture = cv2.GaussianBlur(picture, (0, 0), 0.55 + lens.blur).reshape(picture.shape)
-    picture *= _fall_off(0.25, 0.22)[:height, :, None]
-    if light.kind == "infrared":
-        picture += 8
-    picture = _shoulder()[np.clip(picture, 0, 1023).astype(np.uint16)]
+    """Apply lens blur, vignette, a shoulder that clips softly, and noise; `(C, H, W)` to `(H, W, 3)` uint8."""
+    channels, height, width = picture.shape
+    picture = np.stack([cv2.GaussianBlur(plane, (0, 0), 0.55 + lens.blur) for plane in picture])
+    # The sensor's response is 255 (1 - exp(-1.35 v)) / (1 - exp(-1.35)), of which v = 1 is white paper in full light.
+    white, dark = 255 / (1 - np.exp(-1.35)), 8 / 255 if light.kind == "infrared" else 0.0
+    picture *= _fall_off(0.25, 0.22)[:height] * np.float32(-1.35 / 255)
+    response = cv2.exp(picture.reshape(-1, width)).reshape(picture.shape)
+    response *= np.float32(-white * np.exp(-1.35 * dark))
     amount = {"day": 2.2, "flash": 4.0, "infrared": 5.0}[light.kind]
-    picture += rng.standard_normal((height, width), np.float32)[..., None] * np.float32(amount)
-    picture = np.clip(picture + 0.5, 0, 255).astype(np.uint8)
-    return picture if channels == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
+    response += rng.standard_normal((height, width), np.float32) * np.float32(amount) + np.float32(white)
+    planes = cv2.convertScaleAbs(np.maximum(response, 0, out=response).reshape(-1, width)).reshape(picture.shape)
+    return cv2.merge([planes[channel % channels] for channel in range(3)])
 
 
 def add_strip(photo: np.ndarray, clock: datetime, camera: str, celsius: int, moon: float) -> np.ndarray:

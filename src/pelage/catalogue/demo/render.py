@@ -51,7 +51,7 @@ class Layer:
         cover: Share of each pixel that the animal covers, float32.
         coat: Colour of the fur under white light, `(H, W, 3)` float32, 0 to 255.
         eye: Share of eye, float32.
-        normal: `(H, W, 3)` right, up and away, float32.
+        normal: `(3, H, W)` right, up and away, float32.
         head: True where head or ears are seen.
         depth: Metres from the camera, of the animal's middle.
         shadow: `(480, 640)` float32, share of the light that the animal takes from the ground.
@@ -86,59 +86,75 @@ def render(surfaces: Sequence[Surface], coat: Coat, place: Place, view: View, li
     move = np.array([place.right, 0.0, place.depth])
     fragments, shadows = [], []
     for surface in surfaces:
-        diced, shadow = _dice(surface, surface.points @ turn + move, view, light)
+        diced, shadow = _dice(surface, (surface.points @ turn + move).astype(np.float32), view, light)
         fragments.append(diced)
         shadows.append(shadow)
-    fragments = np.concatenate(fragments)
-    column, row = np.floor(fragments[:, :2]).astype(np.int32).T
-    inside = (column >= 0) & (column < WIDTH) & (row >= 0) & (row < HEIGHT)
-    if inside.sum() < 50:
+    fragments = np.concatenate(fragments, axis=1)
+    if fragments.shape[1] < 50:
         return None
-    fragments, column, row = fragments[inside], column[inside], row[inside]
+    column, row = fragments[:2].astype(np.int32)
     left, top = max(int(column.min()) - 3, 0), max(int(row.min()) - 3, 0)
     width, height = min(int(column.max()) + 4, WIDTH) - left, min(int(row.max()) + 4, HEIGHT) - top
-    nearest = _depth_buffer(fragments[:, 2], (row - top) * width + column - left, (height, width))
+    nearest = _depth_buffer(fragments[2], (row - top) * width + column - left, (height, width))
     hit = nearest >= 0
     cover = cv2.GaussianBlur(hit.astype(np.float32), (3, 3), 0.7)
-    seen = fragments[nearest]
-    normal = cv2.GaussianBlur(seen[..., 3:6] * hit[..., None], (0, 0), 1.8)
-    normal /= np.maximum(np.linalg.norm(normal, axis=2, keepdims=True), 1e-3)
-    colours = cv2.remap(coat.atlas, seen[..., 6:8].copy(), None, cv2.INTER_LINEAR)
-    colours[~hit] = 0
+    normal = np.stack([cv2.GaussianBlur(plane[nearest] * hit, (0, 0), 1.8) for plane in fragments[3:6]])
+    normal /= np.maximum(np.linalg.norm(normal, axis=0), 1e-3)
+    colours = cv2.remap(coat.atlas, fragments[6][nearest], fragments[7][nearest], cv2.INTER_LINEAR)
+    mask = hit.astype(np.uint8)
+    colours = cv2.bitwise_and(colours, colours, mask=mask)
     # The soft edge has the colour of the nearest fur.
     grown = cv2.dilate(colours, np.ones((3, 3), np.uint8))
-    colours = np.where(hit[..., None], colours, grown).astype(np.float32)
-    head = hit & (seen[..., 8] > 0.5)
+    colours = cv2.copyTo(colours, mask, grown).astype(np.float32)
+    head = hit & (fragments[8][nearest] > 0.5)
     return Layer(top, left, cover, colours[..., :3], colours[..., 3] / 100, normal, head, place.depth, _shadow(shadows))
 
 
 def _dice(surface: Surface, points: np.ndarray, view: View, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return fragments `(P, 9)` (column, row, depth, normal, texture place, head) and shadow places `(P, 2)`."""
+    """Dice a surface of points `(N, M, 3)` float32.
+
+    Returns:
+        Its fragments inside the frame, `(9, P)` float32: column, row, depth, normal, texture place, head; and the
+        places `(N * M, 2)` on the screen of its shadow.
+    """
     screen = view.project(points)
-    normal = np.cross(np.gradient(points, axis=0), np.gradient(points, axis=1))
+    normal = _cross(np.gradient(points, axis=0), np.gradient(points, axis=1))
     normal /= np.maximum(np.linalg.norm(normal, axis=2, keepdims=True), 1e-12)
     outward = points - points.mean(axis=1, keepdims=True)
     if (normal * outward).sum() < 0:
         normal = -normal
-    facing = (normal * (points - [0, view.height, 0])).sum(axis=2)
+    facing = (normal * (points - np.array([0, view.height, 0], np.float32))).sum(axis=2)
     if surface.two_sided:
         normal = np.where(facing[..., None] > 0, -normal, normal)
         facing = -np.abs(facing)
-    fallen = points - points[..., 1:2] / light[1] * light
+    fallen = points - points[..., 1:2] * (light / light[1]).astype(np.float32)
     shadow = view.project(fallen)[..., :2].reshape(-1, 2)
     if not (facing < 0).any():
-        return np.empty((0, 9), np.float32), shadow
-    grid = np.concatenate([screen, normal, surface.texture, facing[..., None]], axis=2).astype(np.float32)
+        return np.empty((9, 0), np.float32), shadow
     counts = []
     for axis in (0, 1):
         step = np.diff(screen[..., :2], axis=axis)
-        length = np.sort(np.hypot(step[..., 0], step[..., 1]), axis=None)
-        counts.append(int(np.clip(np.ceil(length[int(0.95 * len(length))] * 1.08), 1, 60)))
-    size = (grid.shape[1] * counts[1], grid.shape[0] * counts[0])
-    diced = cv2.resize(grid, size, interpolation=cv2.INTER_LINEAR).reshape(-1, 9)
-    diced = diced[diced[:, 8] < 0]
-    diced[:, 8] = float(surface.head)
-    return diced, shadow
+        length = np.hypot(step[..., 0], step[..., 1]).ravel()
+        place = int(0.95 * len(length))
+        counts.append(int(np.clip(np.ceil(np.partition(length, place)[place] * 1.08), 1, 60)))
+    size = (facing.shape[1] * counts[1], facing.shape[0] * counts[0])
+
+    def dice(plane: np.ndarray) -> np.ndarray:
+        return cv2.resize(plane.astype(np.float32, order="C"), size, interpolation=cv2.INTER_LINEAR).ravel()
+
+    column, row = dice(screen[..., 0]), dice(screen[..., 1])
+    seen = (dice(facing) < 0) & (column >= 0) & (column < WIDTH) & (row >= 0) & (row < HEIGHT)
+    seen = np.flatnonzero(seen)
+    grid = [screen[..., 2], *np.moveaxis(normal, 2, 0), *np.moveaxis(surface.texture, 2, 0)]
+    planes = [column, row, *map(dice, grid)]
+    return np.stack([*(plane[seen] for plane in planes), np.full(len(seen), surface.head, np.float32)]), shadow
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the cross product of vectors `(..., 3)`; NumPy's own copies more."""
+    x, y, z = np.moveaxis(a, -1, 0)
+    u, v, w = np.moveaxis(b, -1, 0)
+    return np.stack([y * w - z * v, z * u - x * w, x * v - y * u], axis=-1)
 
 
 def _depth_buffer(depth: np.ndarray, pixel: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

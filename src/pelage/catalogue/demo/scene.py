@@ -32,15 +32,17 @@ class Scene:
 
     Attributes:
         view: Its geometry.
-        colour: `(496, 656, 3)` uint8, colours under white light.
+        colour: `(3, 496, 656)` uint8, colours under white light.
         flash: `(496, 656)` float32, how much of a flash gets there: 1 at the trail, less farther away.
-        front: `(496, 656, 4)` float32, vegetation close to the lens: colour and cover (0 to 1).
+        front: `(3, 496, 656)` float32, colours of vegetation close to the lens, times its cover (0 to 1).
+        clear: `(496, 656)` float32, the share of each pixel that it leaves free.
     """
 
     view: View
     colour: np.ndarray
     flash: np.ndarray
     front: np.ndarray
+    clear: np.ndarray
 
 
 class _Canvas:
@@ -51,16 +53,23 @@ class _Canvas:
         self.colour = np.zeros((*_SHAPE, 3), np.float32)
         self.distance = np.full(_SHAPE, 30.0, np.float32)
 
-    def fill(self, outline: np.ndarray, colour: np.ndarray, distance: float) -> None:
-        """Paint a polygon `(N, 2)` in pixels."""
-        points = np.round(outline * 8).astype(np.int32)
-        cv2.fillPoly(self.colour, [points], tuple(map(float, colour)), shift=3)
-        cv2.fillPoly(self.distance, [points], float(distance), shift=3)
+    def fill(self, outlines: np.ndarray, colours: np.ndarray, distances: float | np.ndarray) -> None:
+        """Paint N polygons `(N, K, 2)` in pixels, one after the other, each with its colour `(N, 3)` and distance."""
+        points = np.round(outlines * 8).astype(np.int32)
+        distances = np.broadcast_to(distances, len(points)).tolist()
+        for outline, colour, distance in zip(points, np.asarray(colours).tolist(), distances, strict=True):
+            cv2.fillPoly(self.colour, [outline], colour, shift=3)
+            cv2.fillPoly(self.distance, [outline], distance, shift=3)
 
-    def shade(self, colour: tuple[int, int, int], spread: float = 0.22) -> np.ndarray:
-        """Return a colour close to `colour`."""
+    def shades(self, colours: np.ndarray | tuple, count: int, spread: float = 0.22) -> np.ndarray:
+        """Return `(count, 3)` colours close to `colours`, one `(3,)` or one each."""
         rng = self.rng
-        return np.array(colour) * max(0.25, 1 + rng.normal(0, spread)) + rng.normal(0, 5, 3)
+        bright = np.maximum(0.25, 1 + rng.normal(0, spread, (count, 1)))
+        return np.asarray(colours) * bright + rng.normal(0, 5, (count, 3))
+
+    def either(self, often: tuple, rare: tuple, share: float, count: int) -> np.ndarray:
+        """Return `(count, 3)` shades of one colour, and of another for a share of them."""
+        return self.shades(np.where(self.rng.random((count, 1)) < share, rare, often), count)
 
 
 def build_scene(seed: int, station: int, side: int) -> Scene:
@@ -98,8 +107,12 @@ def build_scene(seed: int, station: int, side: int) -> Scene:
     colour = mix(colour, soft, smoothstep(3.5, 7, canvas.distance))
     colour = colour * (1 + 0.05 * noise(_SHAPE, 3, rng) + 0.05 * noise(_SHAPE, 120, rng))[..., None]
     flash = np.minimum((2.7 / np.maximum(canvas.distance, 1.0)) ** 1.7, 1.25)
-    front = _paint_front(rng, grass, leaf, leaf_light)
-    return Scene(view, np.clip(colour, 0, 255).astype(np.uint8), flash, front)
+    front, clear = _paint_front(rng, grass, leaf, leaf_light)
+    return Scene(view, _planes(np.clip(colour, 0, 255).astype(np.uint8)), flash, _planes(front), clear)
+
+
+def _planes(colour: np.ndarray) -> np.ndarray:
+    return np.stack(cv2.split(colour))
 
 
 def _paint_far(canvas: _Canvas, leaf: tuple, leaf_light: tuple, view: View) -> None:
@@ -136,16 +149,16 @@ def _paint_ground(canvas: _Canvas, view: View, ground: np.ndarray, trail: np.nda
     soft = cv2.GaussianBlur(is_ground.astype(np.float32), (0, 0), 1.5)
     canvas.colour[:] = mix(canvas.colour, colour, soft)
     canvas.distance[:] = np.where(is_ground > 0, np.minimum(away, 25), canvas.distance)
-    for _ in range(500):  # leaf litter
-        distance = float(rng.uniform(1.3, 5.5))
-        x = float(rng.uniform(-0.6, 0.6)) * WIDTH + WIDTH / 2
-        size = rng.uniform(0.015, 0.05) * view.focal / distance
-        y = view.horizon + view.focal * view.height / distance
-        turn = rng.uniform(0, np.pi)
-        ring = np.linspace(0, 2 * np.pi, 7)
-        leaf = np.stack([size * np.cos(ring), 0.3 * size * np.sin(ring + turn)], axis=1)
-        leaf += np.array([x, y]) + MARGIN
-        canvas.fill(leaf, canvas.shade(tuple(ground * rng.uniform(0.6, 1.25))), distance)
+    distance = rng.uniform(1.3, 5.5, 500)  # of leaf litter
+    size = rng.uniform(0.015, 0.05, 500) * view.focal / distance
+    ring = np.linspace(0, 2 * np.pi, 7)
+    turn = rng.uniform(0, np.pi, (500, 1))
+    litter = size[:, None, None] * np.stack(
+        [np.broadcast_to(np.cos(ring), (500, 7)), 0.3 * np.sin(ring + turn)], axis=2
+    )
+    x = rng.uniform(-0.6, 0.6, 500) * WIDTH + WIDTH / 2
+    litter += np.stack([x, view.horizon + view.focal * view.height / distance], axis=1)[:, None] + MARGIN
+    canvas.fill(litter, canvas.shades(ground * rng.uniform(0.6, 1.25, (500, 1)), 500), distance)
 
 
 def _tree(canvas: _Canvas, view: View, across: float, distance: float, bark: tuple) -> None:
@@ -156,12 +169,12 @@ def _tree(canvas: _Canvas, view: View, across: float, distance: float, bark: tup
     middle = across + lean * height + 0.03 * rng.standard_normal(14)
     half = width / 2 * (1 - 0.1 * height) + 0.12 * width * np.exp(-height * 4)
     edge = np.concatenate([np.stack([middle - half, height], 1), np.stack([middle + half, height], 1)[::-1]])
-    canvas.fill(_on_screen(edge, distance, view), canvas.shade(bark), distance)
-    for _ in range(26):  # bark
-        x, y = rng.uniform(-0.45, 0.45), rng.uniform(0, 2.5)
-        strip = np.array([[-0.008, 0], [0.008, 0.02], [0.004, 0.35], [-0.004, 0.3]]) * rng.uniform(0.6, 1.6)
-        strip += np.array([across + lean * y + x * width, y])
-        canvas.fill(_on_screen(strip, distance, view), canvas.shade(bark, 0.3) * (1.15 - 0.6 * max(x, 0)), distance)
+    canvas.fill(_on_screen(edge[None], distance, view), canvas.shades(bark, 1), distance)
+    place = rng.uniform([-0.45, 0.0], [0.45, 2.5], (26, 2))  # of strips of bark
+    strips = np.array([[-0.008, 0], [0.008, 0.02], [0.004, 0.35], [-0.004, 0.3]]) * rng.uniform(0.6, 1.6, (26, 1, 1))
+    strips += np.stack([across + lean * place[:, 1] + place[:, 0] * width, place[:, 1]], axis=1)[:, None]
+    colours = canvas.shades(bark, 26, 0.3) * (1.15 - 0.6 * np.maximum(place[:, :1], 0))
+    canvas.fill(_on_screen(strips, distance, view), colours, distance)
 
 
 def _bush(canvas: _Canvas, view: View, across: float, distance: float, leaf: tuple, leaf_light: tuple) -> None:
@@ -171,10 +184,9 @@ def _bush(canvas: _Canvas, view: View, across: float, distance: float, leaf: tup
     around = rng.standard_normal((count, 2)) * [0.4 * size, 0.28 * size] + [across, 0.40 * size]
     around[:, 1] = np.abs(around[:, 1])
     around = around[np.argsort(rng.random(count) + 0.3 * around[:, 1])]
-    for x, y in around:
-        oval = _leaf(rng, 0.05, 0.12) + np.array([x, y])
-        colour = canvas.shade(leaf_light if rng.random() < 0.35 else leaf) * (0.65 + 0.5 * min(y / size, 1))
-        canvas.fill(_on_screen(oval, distance, view), colour, distance)
+    ovals = _leaves(rng, 0.05, 0.12, count) + around[:, None]
+    colours = canvas.either(leaf, leaf_light, 0.35, count) * (0.65 + 0.5 * np.minimum(around[:, 1:] / size, 1))
+    canvas.fill(_on_screen(ovals, distance, view), colours, distance)
 
 
 def _stone(canvas: _Canvas, view: View, across: float, distance: float) -> None:
@@ -183,67 +195,68 @@ def _stone(canvas: _Canvas, view: View, across: float, distance: float) -> None:
     ring = np.linspace(0, 2 * np.pi, 12)[:-1]
     radius = size * rng.uniform(0.75, 1.1, 11)
     outline = np.stack([across + radius * np.cos(ring), np.maximum(radius * np.sin(ring) * 0.7, -0.02)], axis=1)
-    colour = canvas.shade((128, 122, 112), 0.12)
-    canvas.fill(_on_screen(outline, distance, view), colour * 0.8, distance)
+    colours = canvas.shades((128, 122, 112), 1, 0.12) * np.array([[0.8], [1.08]])
     top = (outline - [across, 0]) * [0.8, 0.8] + [across - 0.05 * size, 0.12 * size]
-    canvas.fill(_on_screen(top, distance, view), colour * 1.08, distance)
+    canvas.fill(_on_screen(np.stack([outline, top]), distance, view), colours, distance)
 
 
 def _tuft(canvas: _Canvas, view: View, across: float, distance: float, colour: tuple) -> None:
     rng = canvas.rng
     tall = rng.uniform(0.12, 0.5) if distance > 3.4 else rng.uniform(0.08, 0.2)
-    for _ in range(14):
-        blade = _blade(rng, tall) + np.array([across + rng.normal(0, 0.08), 0])
-        canvas.fill(_on_screen(blade, distance, view), canvas.shade(colour), distance)
+    blades = _blades(rng, np.full(14, tall))
+    blades[..., 0] += across + rng.normal(0, 0.08, (14, 1))
+    canvas.fill(_on_screen(blades, distance, view), canvas.shades(colour, 14), distance)
 
 
-def _leaf(rng: np.random.Generator, shortest: float, longest: float) -> np.ndarray:
-    """Return the outline `(8, 2)` of a leaf around the origin, turned at random; half lengths as given."""
-    length, turn = rng.uniform(shortest, longest), rng.uniform(0, np.pi)
+def _leaves(rng: np.random.Generator, shortest: float, longest: float, count: int) -> np.ndarray:
+    """Return outlines `(count, 8, 2)` of leaves around the origin, turned at random; half lengths as given."""
+    length, turn = rng.uniform(shortest, longest, count), rng.uniform(0, np.pi, count)
     ring = np.linspace(0, 2 * np.pi, 9)[:-1]
-    oval = np.stack([length * np.cos(ring), 0.38 * length * np.sin(ring)], axis=1)
-    return oval @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    oval = np.stack([np.cos(ring), 0.38 * np.sin(ring)], axis=1)
+    turns = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) * length
+    return oval @ np.moveaxis(turns, 2, 0)
 
 
-def _blade(rng: np.random.Generator, tall: float) -> np.ndarray:
-    """Return the outline `(10, 2)` of a blade of grass that stands at the origin, metres."""
+def _blades(rng: np.random.Generator, tall: np.ndarray) -> np.ndarray:
+    """Return outlines `(N, 10, 2)` of blades of grass `(N,)` metres tall that stand at the origin."""
     along = np.linspace(0, 1, 5)
-    bend = rng.normal(0, 0.45) * tall
-    x, y = bend * along**2, tall * rng.uniform(0.6, 1.1) * along
+    bend = rng.normal(0, 0.45, (len(tall), 1)) * tall[:, None]
+    x, y = bend * along**2, tall[:, None] * rng.uniform(0.6, 1.1, (len(tall), 1)) * along
     half = 0.006 * (1.05 - along)
-    return np.concatenate([np.stack([x - half, y], 1), np.stack([x + half, y], 1)[::-1]])
+    return np.concatenate([np.stack([x - half, y], 2), np.stack([x + half, y], 2)[:, ::-1]], axis=1)
 
 
 def _on_screen(points: np.ndarray, distance: float, view: View) -> np.ndarray:
-    """Project points `(N, 2)` (right, up) that all stand at `distance`."""
-    column = WIDTH / 2 + view.focal * points[:, 0] / distance
-    row = view.horizon + view.focal * (view.height - points[:, 1]) / distance
-    return np.stack([column, row], axis=1) + MARGIN
+    """Project points `(..., 2)` (right, up) that all stand at `distance`."""
+    column = WIDTH / 2 + view.focal * points[..., 0] / distance
+    row = view.horizon + view.focal * (view.height - points[..., 1]) / distance
+    return np.stack([column, row], axis=-1) + MARGIN
 
 
-def _paint_front(rng: np.random.Generator, grass: tuple, leaf: tuple, leaf_light: tuple) -> np.ndarray:
-    """Paint blades and leaves before the trail: they hide parts of animals. `(496, 656, 4)` float32."""
+def _paint_front(
+    rng: np.random.Generator, grass: tuple, leaf: tuple, leaf_light: tuple
+) -> tuple[np.ndarray, np.ndarray]:
+    """Paint blades and leaves before the trail, which hide parts of animals: `front` and `clear` of a scene."""
     canvas = _Canvas(rng)
     canvas.distance[:] = 0
     dense = rng.random()
     places = rng.uniform(0, _SHAPE[1], 4)
-    for _ in range(int(12 + 85 * dense)):
-        x = float(rng.choice(places) + rng.normal(0, 55))
-        scale = rng.uniform(250, 420)
-        blade = _blade(rng, float(rng.uniform(0.2, 0.7))) * [scale * 1.1, -scale] + [x, _SHAPE[0] - 24]
-        canvas.fill(blade, canvas.shade(grass if rng.random() < 0.7 else leaf_light), 1.0)
+    count = int(12 + 85 * dense)
+    blades = _blades(rng, rng.uniform(0.2, 0.7, count)) * rng.uniform(250, 420, (count, 1, 1)) * [1.1, -1]
+    blades += np.stack([rng.choice(places, count) + rng.normal(0, 55, count), np.full(count, _SHAPE[0] - 24)], 1)[
+        :, None
+    ]
+    canvas.fill(blades, canvas.either(grass, leaf_light, 0.3, count), 1.0)
     if rng.random() < 0.4:  # a shrub before the trail
         middle = np.array([rng.choice([0.2, 0.8]) * _SHAPE[1] + rng.normal(0, 30), rng.uniform(330, 400)])
-        for place in rng.standard_normal((90, 2)) * [48, 38]:
-            colour = canvas.shade(leaf if rng.random() < 0.7 else leaf_light)
-            canvas.fill(_leaf(rng, 7, 14) + middle + place, colour, 1.0)
+        around = middle + rng.standard_normal((90, 2)) * [48, 38]
+        canvas.fill(_leaves(rng, 7, 14, 90) + around[:, None], canvas.either(leaf, leaf_light, 0.3, 90), 1.0)
     if rng.random() < 0.5:  # a twig with leaves reaches in from a side
         side = float(rng.choice([-1, 1]))
         start = np.array([_SHAPE[1] / 2 * (1 + side), rng.uniform(120, 330)])
         reach = np.array([-side * rng.uniform(110, 210), rng.normal(0, 50)])
-        for place in np.sort(rng.random(22)):
-            middle = start + reach * place + rng.normal(0, 12, 2)
-            canvas.fill(_leaf(rng, 13, 26) + middle, canvas.shade(leaf), 1.0)
+        along = start + reach * np.sort(rng.random((22, 1)), axis=0) + rng.normal(0, 12, (22, 2))
+        canvas.fill(_leaves(rng, 13, 26, 22) + along[:, None], canvas.shades(leaf, 22), 1.0)
     cover = cv2.GaussianBlur(canvas.distance, (0, 0), 1.2)
-    colour = cv2.GaussianBlur(canvas.colour, (0, 0), 1.2) / np.maximum(cover, 1e-3)[..., None]
-    return np.dstack([np.clip(colour, 0, 255), cover])
+    colour = cv2.GaussianBlur(canvas.colour, (0, 0), 1.2)
+    return np.clip(colour, 0, 255 * cover[..., None]), 1 - cover
