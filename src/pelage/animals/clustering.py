@@ -85,18 +85,21 @@ def draw_partitions(graph: Graph, draws: int, seed: int, sweeps: int = 30) -> np
 
 @dataclass(frozen=True)
 class _Links:
-    """Links between M nodes as arrays: their ends and weights, and which nodes are named."""
+    """Links between M nodes as arrays: their ends and weights; and the nodes."""
 
     first: np.ndarray
     second: np.ndarray
     weight: np.ndarray
     named: np.ndarray
+    size: np.ndarray
+    nodes: Nodes
 
     @classmethod
     def of(cls, nodes: Nodes) -> _Links:
         ends = [(a, b, weight) for a, row in enumerate(nodes.links) for b, weight in sorted(row.items()) if a < b]
         first, second, weight = (np.array(column) for column in zip(*ends, strict=True)) if ends else np.empty((3, 0))
-        return cls(first.astype(int), second.astype(int), weight, np.array(nodes.named, bool))
+        named, size = np.array(nodes.named, bool), np.array(nodes.size, int)
+        return cls(first.astype(int), second.astype(int), weight, named, size, nodes)
 
     def sweep(self, labels: np.ndarray, ties: float, rng: np.random.Generator) -> np.ndarray:
         """Return the `(M,)` labels after one sweep, as `ties` of the weights tie nodes to blocks."""
@@ -113,7 +116,8 @@ class _Links:
         ends = np.r_[a[between], b[between]], np.r_[b[between], a[between]]
         rows = coo_array((np.tile((self.weight - tie)[between], 2), ends), shape=(total, total)).tocsr()
         rows.sum_duplicates()
-        labels = np.array(_gibbs(rows, of.tolist(), named.tolist(), rng), int)[block]
+        size = np.bincount(block, self.size, total).astype(int).tolist()
+        labels = np.array(_gibbs(rows, of.tolist(), named.tolist(), size, self.nodes, rng), int)[block]
         together = (labels[self.first] == labels[self.second]) & np.isfinite(self.weight)
         return self._components(together)[1]
 
@@ -123,22 +127,28 @@ class _Links:
         return connected_components(coo_array((np.ones(len(ends[0])), ends), shape=shape), directed=False)
 
 
-def _gibbs(rows: csr_array, of: list[int], named: list[bool], rng: np.random.Generator) -> list[int]:
+def _gibbs(
+    rows: csr_array, of: list[int], named: list[bool], size: list[int], nodes: Nodes, rng: np.random.Generator
+) -> list[int]:
     """Give each block that is not named a cluster in turn, with probability as its weight to each; return clusters."""
     starts, others, weights = rows.indptr.tolist(), rows.indices.tolist(), rows.data.tolist()
     luck = rng.random(len(of)).tolist()
-    size: dict[int, int] = {}
-    for mine in of:
-        size[mine] = size.get(mine, 0) + 1
-    free = max(size, default=-1) + 1
+    units: dict[int, int] = {}
+    for mine, count in zip(of, size, strict=True):
+        units[mine] = units.get(mine, 0) + count
+    free = max(units, default=-1) + 1
     for block in rng.permutation(len(of)).tolist():
         if named[block]:
             continue
-        own = of[block]
+        own, count = of[block], size[block]
+        units[own] -= count
         pull: dict[int, float] = {}
         for place in range(starts[block], starts[block + 1]):
             theirs = of[others[place]]
             pull[theirs] = pull.get(theirs, 0.0) + weights[place]
+        if nodes.prior is not None:
+            for theirs in pull:
+                pull[theirs] += nodes.joined(units[theirs], count)
         highest = max(0.0, max(pull.values(), default=0.0))
         left = luck[block] * (exp(-highest) + sum(exp(value - highest) for value in pull.values()))
         chosen = -1
@@ -148,9 +158,8 @@ def _gibbs(rows: csr_array, of: list[int], named: list[bool], rng: np.random.Gen
                 chosen = theirs
                 break
         if chosen < 0:  # alone
-            chosen, free = (own, free) if size[own] == 1 else (free, free + 1)
-        size[own] -= 1
-        size[chosen] = size.get(chosen, 0) + 1
+            chosen, free = (free, free + 1) if units[own] else (own, free)
+        units[chosen] = units.get(chosen, 0) + count
         of[block] = chosen
     return of
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import lgamma
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
+from scipy.special import gammaln
 
 from pelage.common.errors import PelageError
 
@@ -34,6 +36,10 @@ class Graph:
         weight: `(E,)` log-odds that both are one animal, the prior included: `inf` must, `-inf` must not.
         animal: `(N,)` int, which animal a unit is known to be, -1 where nobody knows. Units of one animal are together,
             those of two apart, without a link for each pair. None: nobody knows any.
+        prior: Log-odds, part of every weight, that any two units are one animal. Given, it counts once for a unit that
+            joins an animal, not once for each of the units that it then is together with: else the larger an animal
+            the more evidence its units would need (a partition's prior is that of Ewens, 1972, in which any two are
+            together with this probability). None: only weights count.
     """
 
     names: np.ndarray
@@ -41,6 +47,7 @@ class Graph:
     second: np.ndarray
     weight: np.ndarray
     animal: np.ndarray | None = None
+    prior: float | None = None
 
     def known(self) -> np.ndarray:
         """Return `animal`, `(N,)`, -1 where nobody knows."""
@@ -53,13 +60,23 @@ class Nodes:
 
     Attributes:
         of_unit: `(N,)` int, the node of each unit.
-        links: By node, the summed weight to each linked node.
+        links: By node, the summed weight to each linked node, without the prior if there is one.
         named: By node, whether its animal is known; two named nodes are never together.
+        size: By node, its units.
+        prior: See `Graph`.
     """
 
     of_unit: np.ndarray
     links: list[dict[int, float]]
     named: list[bool]
+    size: list[int]
+    prior: float | None = None
+
+    def joined(self, one: int, other: int) -> float:
+        """Return what the prior adds when a cluster of so many units and one of so many others become one."""
+        if self.prior is None or not one or not other:
+            return 0.0
+        return self.prior + lgamma(one + other) - lgamma(one) - lgamma(other)
 
 
 def contract(graph: Graph) -> Nodes:
@@ -95,9 +112,10 @@ def contract(graph: Graph) -> Nodes:
     apart = (a != b) & ~((animal[a] >= 0) & (animal[b] >= 0))
     order = np.lexsort((second, first, b, a))
     order = order[apart[order]]
-    for i, j, value in zip(a[order].tolist(), b[order].tolist(), weight[order].tolist(), strict=True):
+    evidence = (weight - (graph.prior or 0.0))[order].tolist()
+    for i, j, value in zip(a[order].tolist(), b[order].tolist(), evidence, strict=True):
         links[i][j] = links[j][i] = links[i].get(j, 0.0) + value
-    return Nodes(node, links, (animal >= 0).tolist())
+    return Nodes(node, links, (animal >= 0).tolist(), np.bincount(node, minlength=total).tolist(), graph.prior)
 
 
 def _path(tied: coo_array, start: int, end: int) -> list[int]:
@@ -118,7 +136,7 @@ def by_first_member(labels: np.ndarray) -> np.ndarray:
 
 
 def objective(graph: Graph, labels: np.ndarray) -> float:
-    """Return the sum of weights inside clusters, `-inf` where a link is broken that must hold.
+    """Return the sum of weights inside clusters, with the prior as `Graph` says, `-inf` where a broken link must hold.
 
     Args:
         graph: N units.
@@ -132,4 +150,9 @@ def objective(graph: Graph, labels: np.ndarray) -> float:
     pairs = np.unique(np.c_[labels[told], known[told]], axis=0)
     if any(len(np.unique(side)) < len(side) for side in pairs.T):
         return -np.inf
-    return float(weight[together & (weight < np.inf)].sum())
+    soft = together & (weight < np.inf)
+    total = float(weight[soft].sum())
+    if graph.prior is not None:
+        sizes = np.unique(labels, return_counts=True)[1]
+        total += float((gammaln(sizes) + graph.prior * (sizes - 1)).sum() - graph.prior * soft.sum())
+    return total

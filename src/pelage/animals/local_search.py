@@ -8,7 +8,7 @@ together, or apart, and their clusters are built anew.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
@@ -32,6 +32,7 @@ class Clusters:
         of: By node, its cluster, named by a number.
         members: By cluster, its nodes.
         named: By cluster, how many of its nodes are named: 0 or 1.
+        size: By cluster, its units.
         touched: Clusters that a node came to or left since somebody cleared this.
     """
 
@@ -39,6 +40,7 @@ class Clusters:
     of: list[int]
     members: dict[int, set[int]] = field(default_factory=dict)
     named: dict[int, int] = field(default_factory=dict)
+    size: dict[int, int] = field(default_factory=dict)
     touched: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -49,6 +51,7 @@ class Clusters:
     def _add(self, node: int, cluster: int) -> None:
         self.members.setdefault(cluster, set()).add(node)
         self.named[cluster] = self.named.get(cluster, 0) + self.nodes.named[node]
+        self.size[cluster] = self.size.get(cluster, 0) + self.nodes.size[node]
         self.of[node] = cluster
 
     def move(self, node: int, cluster: int | None) -> None:
@@ -56,8 +59,9 @@ class Clusters:
         old = self.of[node]
         self.members[old].discard(node)
         self.named[old] -= self.nodes.named[node]
+        self.size[old] -= self.nodes.size[node]
         if not self.members[old]:
-            del self.members[old], self.named[old]
+            del self.members[old], self.named[old], self.size[old]
         if cluster is None:
             cluster, self.next = self.next, self.next + 1
         self.touched |= {old, cluster}
@@ -70,11 +74,25 @@ class Clusters:
         for other, weight in self.nodes.links[node].items():
             cluster = of[other]
             found[cluster] = found.get(cluster, 0.0) + weight
+        if self.nodes.prior is not None:
+            mine = self.nodes.size[node]
+            for cluster in found:
+                found[cluster] += self.nodes.joined(self.size[cluster] - (mine if cluster == own else 0), mine)
         return found
 
     def score(self) -> float:
-        """Return the sum of weights between nodes of one cluster."""
-        return sum(self.pull(node)[cluster] for node, cluster in enumerate(self.of)) / 2
+        """Return the sum of weights between nodes of one cluster, and what the prior adds."""
+        of, links = self.of, self.nodes.links
+        total = (
+            sum(weight for node, row in enumerate(links) for other, weight in row.items() if of[node] == of[other]) / 2
+        )
+        if self.nodes.prior is not None:
+            for members in self.members.values():
+                size = 0
+                for node in sorted(members):
+                    total += self.nodes.joined(size, self.nodes.size[node])
+                    size += self.nodes.size[node]
+        return total
 
     def replace(self, nodes: Sequence[int], labels: Sequence[int]) -> None:
         """Give nodes new clusters, those of one label the same."""
@@ -121,8 +139,9 @@ def regroup(nodes: Nodes, block: Sequence[int], apart: tuple[int, int] | None = 
     where = dict(zip(of, block, strict=True))
     total = max(block, default=-1) + 1
     links: list[dict[int, float]] = [{} for _ in range(total)]
-    named = [False] * total
+    named, size = [False] * total, [0] * total
     for node, mine in where.items():
+        size[mine] += nodes.size[node]
         named[mine] |= nodes.named[node]
         row = links[mine]
         for other, weight in nodes.links[node].items():
@@ -132,36 +151,41 @@ def regroup(nodes: Nodes, block: Sequence[int], apart: tuple[int, int] | None = 
     if apart:
         a, b = apart
         links[a][b] = links[b][a] = -np.inf
-    return Nodes(np.asarray(block, int), links, named)
+    return Nodes(np.asarray(block, int), links, named, size, nodes.prior)
 
 
 def greedy(nodes: Nodes) -> list[int]:
-    """Join the two clusters with the largest summed weight between them while it is above 0; return labels, `(M,)`."""
+    """Join the two clusters that gain most by it while any two gain; return labels, `(M,)`."""
     links = [dict(row) for row in nodes.links]
-    named = list(nodes.named)
+    named, size = list(nodes.named), list(nodes.size)
     into = list(range(len(links)))
-    heap = [
-        (-weight, a, b)
-        for a, row in enumerate(links)
-        for b, weight in row.items()
-        if a < b and weight > LEAST_GAIN and not (named[a] and named[b])
-    ]
+
+    def gain(a: int, b: int) -> float:
+        return links[a].get(b, -np.inf) + nodes.joined(size[a], size[b])
+
+    def rewarding(a: int, others: Iterable[int]) -> Iterator[tuple[float, int, int]]:
+        for b in others:
+            if not (named[a] and named[b]) and (more := gain(a, b)) > LEAST_GAIN:
+                yield -more, min(a, b), max(a, b)
+
+    heap = [one for a, row in enumerate(links) for one in rewarding(a, (b for b in row if a < b))]
     heapify(heap)
     while heap:
-        weight, a, b = heappop(heap)
-        if into[a] != a or into[b] != b or (named[a] and named[b]) or links[a].get(b) != -weight:
+        loss, a, b = heappop(heap)
+        if into[a] != a or into[b] != b or (named[a] and named[b]) or gain(a, b) != -loss:
             continue
         if len(links[b]) > len(links[a]):
             a, b = b, a
         into[b] = a
         named[a] |= named[b]
+        size[a] += size[b]
         del links[a][b], links[b][a]
         for other, more in links[b].items():
             row = links[other]
             del row[b]
-            links[a][other] = row[a] = total = links[a].get(other, 0.0) + more
-            if total > LEAST_GAIN and not (named[a] and named[other]):
-                heappush(heap, (-total, min(a, other), max(a, other)))
+            links[a][other] = row[a] = links[a].get(other, 0.0) + more
+        for one in rewarding(a, links[b] if nodes.prior is None else links[a]):
+            heappush(heap, one)
         links[b] = {}
     for node in range(len(into)):
         root = node

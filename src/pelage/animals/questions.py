@@ -92,7 +92,7 @@ class Inquiry:
         self.nodes: Nodes = contract(graph)
         self.clusters: Clusters = clustered(self.nodes)
         self.rest = Rest()
-        self.strongest = _strongest_pairs(graph, self.nodes.of_unit)
+        self.strongest = strongest_pairs(graph, self.nodes.of_unit)
         self._answers: dict[Pair, float] = {}
         self._asked: dict[Region, Question] = {}
         self._regions: dict[int, set[Region]] = {}
@@ -235,13 +235,13 @@ class Inquiry:
             if node not in pulls:
                 pulls[node] = clusters.pull(node)
         mine, theirs = clusters.of[a], clusters.of[b]
-        found = [weight - pulls[a][mine] - pulls[b][theirs]]
+        found = [weight + nodes.joined(nodes.size[a], nodes.size[b]) - pulls[a][mine] - pulls[b][theirs]]
         if not (nodes.named[a] and clusters.named[theirs]):
             found.append(pulls[a][theirs] - pulls[a][mine])
         if not (nodes.named[b] and clusters.named[mine]):
             found.append(pulls[b][mine] - pulls[b][theirs])
         if not (clusters.named[mine] and clusters.named[theirs]):
-            found.append(joined)
+            found.append(joined + nodes.joined(clusters.size[mine], clusters.size[theirs]))
         return max(found)
 
 
@@ -256,7 +256,7 @@ def _links_between(clusters: Clusters, region: Region) -> dict[Pair, float]:
     }
 
 
-def _strongest_pairs(graph: Graph, node: np.ndarray) -> dict[Pair, tuple[int, int, float]]:
+def strongest_pairs(graph: Graph, node: np.ndarray) -> dict[Pair, tuple[int, int, float]]:
     """Return, by pair of linked nodes, the units of the strongest link between them, and its weight."""
     first, second = np.asarray(graph.first, int), np.asarray(graph.second, int)
     a, b = np.minimum(node[first], node[second]), np.maximum(node[first], node[second])

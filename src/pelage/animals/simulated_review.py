@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from scipy.special import expit
 
 from pelage.animals.graph import Graph, by_first_member, contract
-from pelage.animals.questions import Inquiry, Pair, Question, Rest
+from pelage.animals.questions import Inquiry, Pair, Question, Rest, strongest_pairs
 
 SURE_SAME, SURE_DIFFERENT = 0.969, 1 - 0.986
 """Probabilities beyond which Graph ID decides by itself (plains zebra, thesis table 5.1)."""
@@ -120,7 +120,9 @@ class GraphID:
         for unit, node in enumerate(self.nodes.of_unit.tolist()):
             self.units.setdefault(node, unit)
         self.votes: dict[Pair, list[int]] = {}
-        self.weight = {(a, b): w for a, row in enumerate(self.nodes.links) for b, w in row.items() if a < b}
+        linked = strongest_pairs(graph, self.nodes.of_unit).items()
+        named = self.nodes.named
+        self.weight = {(a, b): weight for (a, b), (_, _, weight) in linked if not (named[a] and named[b])}
         self.same: list[set[int]] = [set() for _ in self.nodes.links]
         self.different: list[set[int]] = [set() for _ in self.nodes.links]
         for (a, b), weight in self.weight.items():
@@ -204,7 +206,7 @@ class GraphID:
             left.eliminate_zeros()
             reached = set(breadth_first_order(left, place[a], return_predecessors=False).tolist())
             held = [pair for pair in links if (place[pair[0]] in reached) != (place[pair[1]] in reached)]
-            apart = [(a, b)] if (a, b) in self.weight and not (self.nodes.named[a] and self.nodes.named[b]) else []
+            apart = [(a, b)] if (a, b) in self.weight else []
             sides = [held, apart] if not apart or cut.flow_value <= 1000 * self._strength((a, b)) else [apart, held]
             for pair in sorted(sides[0], key=self._strength) + sorted(sides[1], key=self._strength):
                 if len(self.votes.get(pair, ())) < LOOKS_AGAIN and self.weight[pair] > -np.inf:
