@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from pelage.animals.suspects import suspects
 from pelage.common.errors import PelageError
+from pelage.common.tables import UNKNOWN
 from pelage.review.desk import Desk, Question, State
 from pelage.review.guard import Guard
 from pelage.review.pictures import Pictures
@@ -33,14 +34,21 @@ CANDIDATES = 30
 
 KEYS = (
     ("s", "same animal"), ("d", "different animals"), ("n", "new: nobody known"), ("i", "is …, by name"),
-    ("c", "cannot tell, with the reason"), ("k", "skip: next, ask me no more"), ("p", "pin your last word on this pair"), ("t", "note"),
+    ("c", "cannot tell, with the reason"), ("k", "skip: next, ask me no more"),
+    ("p", "pin your last word on this pair"), ("t", "note"),
     ("z", "undo your last decision"), ("← →", "photos of the left side"), ("↑ ↓", "photos of the right side"),
     ("+ - 0", "zoom, and back; drag to pan"), ("l", "matches on and off"), ("h", "heat of matches"), ("e", "edge map"),
     ("b", "without background"), ("m", "mirror the right side"), ("[ ]", "contrast"), ("( )", "brightness"),
     ("r g", "on an animal's page: rename, merge"), ("?", "these keys"),
 )  # fmt: skip
 
-VERBS = {"same": "same animal", "different": "different animals", "is": "is", "new": "a new animal", "cannot_tell": "cannot tell"}
+VERBS = {
+    "same": "same animal",
+    "different": "different animals",
+    "is": "is",
+    "new": "a new animal",
+    "cannot_tell": "cannot tell",
+}
 
 
 class Page:
@@ -116,8 +124,20 @@ class Page:
             dates = sorted(date[:10] for unit in units if (date := self.desk.run.row[unit]["date"]))
             seen = f"{dates[0]} to {dates[-1]}" if dates else "no date"
             told = f"{_many(len(units), 'sighting')}, {seen}"
-            rows.append({"name": name, "link": _link("/individual", name=name), "picture": self._address(crop, "small"), "told": told})
-        listed = {"rows": rows, "q": q, "total": len(state.members), **_pages("/individuals", {"q": q}, start, len(names))}
+            rows.append(
+                {
+                    "name": name,
+                    "link": _link("/individual", name=name),
+                    "picture": self._address(crop, "small"),
+                    "told": told,
+                }
+            )
+        listed = {
+            "rows": rows,
+            "q": q,
+            "total": len(state.members),
+            **_pages("/individuals", {"q": q}, start, len(names)),
+        }
         return self._show("individuals.html", state, "individuals", **listed)
 
     def individual(self, request: Request) -> Response:
@@ -135,13 +155,13 @@ class Page:
                 {
                     "link": _link("/pair", unit=unit), "small": self._address(crop, "small"), "alt": f"{name}, {row['date']}",
                     "date": row["date"].replace("T", " ")[:16] or "no date", "station": row["station"],
-                    "crops": [crop], "best": state.decisions.best.get(unit) == crop, "weak": unit in weak,
+                    "crops": [crop] if crop else [], "best": bool(crop) and state.decisions.best.get(unit) == crop, "weak": unit in weak,
                 }
             )  # fmt: skip
-        order = sorted(flanks.items(), key=lambda one: ("left", "right", "unknown").index(one[0]) if one[0] in ("left", "right", "unknown") else 3)
+        order = sorted(flanks.items(), key=lambda one: (one[0] == UNKNOWN, one[0]))
         crops = [photo.crop for photo in run.of_unit.get(units[0], [])]
         by_source = any(unit in run.named for unit in units)
-        told = f"{_many(len(units), 'sighting')}; " + ("named by the source" if by_source else "not named by the source")
+        told = f"{_many(len(units), 'sighting')}; {'named' if by_source else 'not named'} by the source"
         return self._show(
             "individual.html", state, "individuals",
             name=name, told=told, flanks=order, weakest=weakest, crops=crops, names=sorted(state.members),
@@ -151,7 +171,7 @@ class Page:
         """Names of the source that its photos do not bear out."""
         state, run = self.desk.look(), self.desk.run
         rows = []
-        for found in suspects(run.units, run.links).head(A_PAGE).to_dict("records"):
+        for found in suspects(run.units, run.pairs).head(A_PAGE).to_dict("records"):
             chance = "" if found["probability"] != found["probability"] else f"{found['probability']:.0%}"
             rows.append(
                 {
@@ -171,9 +191,28 @@ class Page:
         rows = []
         for entry in entries[start : start + A_PAGE]:
             sides = [self._whose(state, crops) for crops in (entry.crops, entry.other_crops)]
-            what = " ".join(filter(None, [sides[0], VERBS.get(entry.verb, entry.verb.replace("_", " ")), sides[1], entry.name, entry.to and f"to {entry.to}", entry.reason and f"({entry.reason})"]))
+            what = " ".join(
+                filter(
+                    None,
+                    [
+                        sides[0],
+                        VERBS.get(entry.verb, entry.verb.replace("_", " ")),
+                        sides[1],
+                        entry.name,
+                        entry.to and f"to {entry.to}",
+                        entry.reason and f"({entry.reason})",
+                    ],
+                )
+            )
             rows.append(
-                {"id": entry.id, "time": entry.time.replace("T", " ")[:19], "reviewer": entry.reviewer, "verb": entry.verb, "what": what, "undone": entry.id in undone}
+                {
+                    "id": entry.id,
+                    "time": entry.time.replace("T", " ")[:19],
+                    "reviewer": entry.reviewer,
+                    "verb": entry.verb,
+                    "what": what,
+                    "undone": entry.id in undone,
+                }
             )
         listed = _pages("/history", {}, start, len(entries))
         return self._show("history.html", state, "history", rows=rows, journal=str(self.desk.path), **listed)
@@ -200,10 +239,19 @@ class Page:
         """The clusters, once they hold all of the journal: for scripts."""
         state = self.desk.settle()
         asked = [
-            {"unit": one.unit, "other": one.other, "query": one.query, "candidate": one.candidate, "probability": one.probability, "together": one.together}
+            {
+                "unit": one.unit,
+                "other": one.other,
+                "query": one.query,
+                "candidate": one.candidate,
+                "probability": one.probability,
+                "together": one.together,
+            }
             for one in state.questions(request.query_params.get("reviewer", ""))
         ]
-        return JSONResponse({"progress": self._progress(state), "members": state.members, "questions": asked, "told": state.told})
+        return JSONResponse(
+            {"progress": self._progress(state), "members": state.members, "questions": asked, "told": state.told}
+        )
 
     async def decide(self, request: Request) -> Response:
         """Write a decision and say where to go on."""
@@ -236,10 +284,16 @@ class Page:
     def _progress(self, state: State) -> dict[str, int]:
         decisions = sum(entry.verb != "undo" for entry in state.journal.entries)
         remaining = len(state.inquiry.questions())
-        return {"remaining": remaining, "individuals": state.individuals, "individuals_before": self.desk.before, "decisions": decisions}
+        return {
+            "remaining": remaining,
+            "individuals": state.individuals,
+            "individuals_before": self.desk.before,
+            "decisions": decisions,
+        }
 
     def _address(self, crop: str, size: str, view: str = "crop") -> str:
-        return _link("/picture", crop=crop, view=view, size=size, v=self.pictures.version(crop))
+        version = self.pictures.version(crop)
+        return _link("/picture", crop=crop, view=view, size=size, v=version) if version else ""
 
     def _best(self, state: State, units: Sequence[str]) -> str:
         chosen = next((state.decisions.best[unit] for unit in units if unit in state.decisions.best), "")
@@ -254,7 +308,7 @@ class Page:
         for one in state.candidates(unit):
             other = one.other if state.nodes.member[one.unit] == state.nodes.member[unit] else one.unit
             named = other in run.named
-            if filters.get("who") == "named" and not named or filters.get("who") == "unnamed" and named:
+            if (filters.get("who") == "named" and not named) or (filters.get("who") == "unnamed" and named):
                 continue
             if filters.get("station") == "same" and run.row[other]["station"] != run.row[unit]["station"]:
                 continue
@@ -264,31 +318,12 @@ class Page:
         return found[:CANDIDATES]
 
     def _weakest(self, state: State, units: Sequence[str]) -> dict[str, Any] | None:
-        """Return the link by which an animal hangs together least: the weakest of its strongest tree."""
-        inside = {node for unit in units if (node := state.nodes.member[unit])}
-        links = []
-        for node in sorted(inside):
-            for pair in state._pairs_of().get(node, ()):
-                if pair[0] == node and pair[1] in inside:
-                    links.append((state.weight(*pair) or 0.0, pair))
-        root = {node: node for node in inside}
-
-        def find(node: str) -> str:
-            while root[node] != node:
-                node = root[node]
-            return node
-
-        tree = []
-        for weight, pair in sorted(links, key=lambda one: (-one[0], one[1])):
-            a, b = map(find, pair)
-            if a != b:
-                root[a] = b
-                tree.append((weight, pair))
-        if not tree:
+        question = state.weakest(units)
+        if question is None:
             return None
-        question = state.question(*tree[-1][1])
-        run = self.desk.run
-        sides = [[photo.crop for photo in run.of_unit.get(unit, [])] for unit in (question.unit, question.other)]
+        sides = [
+            [photo.crop for photo in self.desk.run.of_unit.get(unit, [])] for unit in (question.unit, question.other)
+        ]
         return {
             "units": [question.unit, question.other], "link": _link("/pair", unit=question.unit, other=question.other),
             "left": self._told(question.unit), "right": self._told(question.other), "chance": f"{question.probability:.0%}",
@@ -305,7 +340,11 @@ class Page:
         photos: list[Photo] = sorted(own, key=lambda photo: photo.crop != crop)
         if unit in run.named:
             side = run.row[unit]["side"]
-            others = [other for other in state.members.get(name, []) if other != unit and run.row[other]["side"] in (side, "unknown")]
+            others = [
+                other
+                for other in state.members.get(name, [])
+                if other != unit and run.row[other]["side"] in (side, "unknown")
+            ]
             photos += [photo for other in others for photo in run.of_unit.get(other, [])]
         shown = photos[:STRIP] or [Photo(crop, unit, "", "", "")]
         return {
@@ -322,7 +361,13 @@ class Page:
     def _pair(self, state: State, question: Question, filters: Mapping[str, str], listed: bool) -> dict[str, Any]:
         run = self.desk.run
         names = [state.name_of[unit] for unit in (question.unit, question.other)]
-        left = self._pane(state, question.unit, question.query, names[0], "Who is this?" if question.unit not in run.named else names[0])
+        left = self._pane(
+            state,
+            question.unit,
+            question.query,
+            names[0],
+            "Who is this?" if question.unit not in run.named else names[0],
+        )
         right = self._pane(state, question.other, question.candidate, names[1], names[1])
         rows = [run.row[question.unit], run.row[question.other]]
         away, days = run.apart(question.unit, question.other)
@@ -344,17 +389,31 @@ class Page:
             "station": ("Station", [("", "any"), ("same", "the same"), ("other", "another")]),
         }
         shown_filters = [
-            {"name": name, "label": label, "options": values, "value": filters.get(name, "")} for name, (label, values) in options.items()
+            {"name": name, "label": label, "options": values, "value": filters.get(name, "")}
+            for name, (label, values) in options.items()
         ]
         candidates = []
         for one in self._filtered(state, question.unit, filters):
             other = one.other if state.nodes.member[one.unit] == state.nodes.member[question.unit] else one.unit
-            link = _link("/pair", unit=question.unit, other=other, **{key: value for key, value in filters.items() if value})
+            link = _link(
+                "/pair", unit=question.unit, other=other, **{key: value for key, value in filters.items() if value}
+            )
             current = state.nodes.member[other] == state.nodes.member[question.other]
-            candidates.append({"link": link, "title": f"{state.name_of[other]}, {self._told(other)}", "chance": f"{one.probability:.0%}", "current": current})
+            candidates.append(
+                {
+                    "link": link,
+                    "title": f"{state.name_of[other]}, {self._told(other)}",
+                    "chance": f"{one.probability:.0%}",
+                    "current": current,
+                }
+            )
         said = "Now taken for one animal" if question.together else "Now taken for two animals"
         why = f"{said}; your answer may change that." if listed else f"{said}."
-        words = ", ".join(f"{name}={value}" for name, value in filters.items() if value) or "question list" if listed else ", ".join(f"{name}={value}" for name, value in filters.items() if value)
+        words = (
+            ", ".join(f"{name}={value}" for name, value in filters.items() if value) or "question list"
+            if listed
+            else ", ".join(f"{name}={value}" for name, value in filters.items() if value)
+        )
         return {
             "question": "One animal, or two?", "left": left, "right": right, "facts": facts, "methods": methods, "filters": shown_filters,
             "candidates": candidates, "chance": f"{question.probability:.0%}", "why": why,
@@ -378,7 +437,11 @@ def build_app(desk: Desk, pictures: Pictures, port: int, token: str, read_only: 
 def _onward(said: Mapping[str, Any]) -> str:
     """Return the page after a decision: the next question, or the page that it was taken on."""
     page = said.get("page")
-    stays = isinstance(page, str) and page.startswith(("/individual", "/history", "/suspects")) and not page.startswith("//")
+    stays = (
+        isinstance(page, str)
+        and page.startswith(("/individual", "/history", "/suspects"))
+        and not page.startswith("//")
+    )
     return page if stays and said.get("verb") not in ("rename", "merge") else "/"
 
 
@@ -405,4 +468,3 @@ def _pages(path: str, given: Mapping[str, str], start: int, total: int) -> dict[
         "after": page(start + A_PAGE) if start + A_PAGE < total else None,
         "place": f"{min(start + 1, total)} to {min(start + A_PAGE, total)} of {total}",
     }
-

@@ -9,24 +9,22 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.special import expit
 
-from pelage.animals.clustering import Graph
-from pelage.animals.decisions import Decisions
-from pelage.animals.graph import contract
 from pelage.animals.journal import Entry, Journal, append, new_entry, read_journal
-from pelage.animals.links import Nodes, graph_of, in_graph, nodes_of
-from pelage.animals.local_search import clustered
-from pelage.animals.naming import hear_people, with_decisions
+from pelage.animals.links import Nodes, answered_pairs
+from pelage.animals.naming import hear_people
 from pelage.animals.questions import Inquiry
 from pelage.common.errors import PelageError
+from pelage.common.params import nearest
 from pelage.review.run import Run, hashes_for
 
 HOUR = timedelta(hours=1)
@@ -51,31 +49,40 @@ class State:
     Args:
         run: What the pipeline left.
         journal: The entries.
-        counted_before: Animals an hour ago; None to count them.
     """
 
     def __init__(self, run: Run, journal: Journal) -> None:
         self.run, self.journal = run, journal
         people = hear_people(journal, run.units, run.clean)
-        self.decisions: Decisions = people.decisions
-        self.nodes: Nodes = nodes_of(run.units, self.decisions.aliases)
-        graph, _ = graph_of(run.units, self.nodes, run.links)
-        inside = in_graph(self.decisions, self.nodes)
-        self.graph, contradictions = with_decisions(graph, inside)
-        self.told = [*people.told, *contradictions]
-        self.seen = inside.seen
-        odds = dict(zip(zip(inside.links["unit"], inside.links["other"], strict=True), inside.links["log_odds"], strict=True))
-        pairs = {tuple(sorted(pair)): value for pair, value in odds.items()}
-        answered = {pair: float(np.clip(pairs.get(pair, 0.0), -1e3, 1e3)) for pair in {*self.seen, *pairs}}
+        named = run.name(people)
+        self.decisions, self.nodes, self.graph = people.decisions, named.nodes, named.graph
+        self.told = [*people.told, *named.told]
         self._place = {str(name): i for i, name in enumerate(self.graph.names)}
+        answered = answered_pairs(self.decisions, self.nodes)
         places = {
             (self._place[a], self._place[b]): value
             for (a, b), value in sorted(answered.items())
             if a in self._place and b in self._place
         }
         self.inquiry = Inquiry(self.graph, places)
-        self._best_links = _best_links(run, self.nodes)
+        self.seen: dict[tuple[str, str], set[str]] = {}
+        for pair, who in self.decisions.seen.items():
+            if all(unit in self.nodes.member for unit in pair):
+                self.seen.setdefault(self._pair(*pair), set()).update(who)
+        self._likest = _likest(named.links, self.nodes)
+        ends = self.graph.names[self.graph.first], self.graph.names[self.graph.second]
+        self._weight = dict(
+            zip(zip(*(map(str, end) for end in ends), strict=True), self.graph.weight.tolist(), strict=True)
+        )
+        self._near: dict[str, list[tuple[str, str]]] = {}
+        for pair in sorted({*self._weight, *self._likest}):
+            for node in pair:
+                self._near.setdefault(node, []).append(pair)
         self.name_clusters()
+
+    def _pair(self, a: str, b: str) -> tuple[str, str]:
+        one, two = sorted((self.nodes.member[a], self.nodes.member[b]))
+        return one, two
 
     def name_clusters(self) -> None:
         """Give each cluster its name: that of the source, else that people gave, else what the last run called it."""
@@ -87,7 +94,9 @@ class State:
         row, names, taken = self.run.row, {}, set()
         for label, units in members.items():
             units.sort(key=lambda unit: (row[unit]["date"] == "", row[unit]["date"], unit))
-            known = next((self.nodes.name[node] for unit in units if (node := self.nodes.member[unit]) in self.nodes.name), "")
+            known = next(
+                (self.nodes.name[node] for unit in units if (node := self.nodes.member[unit]) in self.nodes.name), ""
+            )
             called = known or next((self.decisions.called[unit] for unit in units if unit in self.decisions.called), "")
             if called:
                 names[label] = called
@@ -98,7 +107,9 @@ class State:
         )
         for label in order:
             was = Counter(self.run.likeliest.get(unit, "") for unit in members[label])
-            free = sorted((-count, name) for name, count in was.items() if name.startswith("new-") and name not in taken)
+            free = sorted(
+                (-count, name) for name, count in was.items() if name.startswith("new-") and name not in taken
+            )
             number = 1
             while not free and f"new-{number:03d}" in taken:
                 number += 1
@@ -116,46 +127,53 @@ class State:
         """Return what is worth asking, the most open first, but for what `reviewer` has seen."""
         asked = []
         for one in self.inquiry.questions():
-            pair = tuple(sorted((str(self.graph.names[one.unit]), str(self.graph.names[one.other]))))
-            if reviewer and reviewer in self.seen.get(pair, ()):
-                continue
-            asked.append(self.question(*pair, one.weight, one.delta, one.together))
+            pair = str(self.graph.names[one.unit]), str(self.graph.names[one.other])
+            if not reviewer or reviewer not in self.seen.get(self._pair(*pair), ()):
+                asked.append(self.question(*pair, one.delta))
         return asked
 
-    def question(self, a: str, b: str, weight: float | None = None, delta: float = 0.0, together: bool | None = None) -> Question:
-        """Return the question about two units, or the nodes of two."""
-        one, two = sorted((self.nodes.member[a], self.nodes.member[b]))
-        link = self._best_links.get((one, two))
-        unit, other, query, candidate, log_odds = link if link else (a, b, "", "", 0.0)
+    def question(self, a: str, b: str, delta: float = 0.0) -> Question:
+        """Return the question about two units, or about all that must be together with them."""
+        pair = self._pair(a, b)
+        unit, other, query, candidate = self._likest.get(pair, (a, b, "", ""))
         query, candidate = query or self._first(unit), candidate or self._first(other)
         if unit in self.run.named and other not in self.run.named:
             unit, other, query, candidate = other, unit, candidate, query
-        odds = log_odds if weight is None else weight
-        joined = self.name_of[a] == self.name_of[b] if together is None else together
-        return Question(unit, other, query, candidate, float(expit(odds)), delta, joined)
+        chance = float(expit(self._weight.get(pair, 0.0)))
+        return Question(unit, other, query, candidate, chance, delta, self.name_of[a] == self.name_of[b])
 
     def _first(self, unit: str) -> str:
         photos = self.run.of_unit.get(unit)
         return self.run.row[unit]["best_crop"] or (photos[0].crop if photos else "")
 
-    def weight(self, a: str, b: str) -> float | None:
-        """Return the log-odds of the link of two nodes, None where there is none."""
-        link = self._best_links.get(tuple(sorted((self.nodes.member[a], self.nodes.member[b]))))
-        return link[4] if link else None
-
     def candidates(self, unit: str) -> list[Question]:
         """Return whom a unit may be compared with, the likeliest first."""
-        own = self.nodes.member[unit]
-        found = [self.question(*pair) for pair in self._pairs_of().get(own, ())]
+        found = [self.question(*pair) for pair in self._near.get(self.nodes.member[unit], ())]
         return sorted(found, key=lambda one: (-one.probability, one.unit, one.other))
 
-    def _pairs_of(self) -> dict[str, list[tuple[str, str]]]:
-        if not hasattr(self, "_of_node"):
-            self._of_node: dict[str, list[tuple[str, str]]] = {}
-            for pair in sorted(self._best_links):
-                for node in pair:
-                    self._of_node.setdefault(node, []).append(pair)
-        return self._of_node
+    def weakest(self, units: Sequence[str]) -> Question | None:
+        """Return the link by which units hang together least: the weakest of their strongest tree."""
+        inside = {self.nodes.member[unit] for unit in units}
+        links = sorted(
+            (-self._weight.get(pair, 0.0), pair)
+            for node in inside
+            for pair in self._near.get(node, ())
+            if pair[0] == node and pair[1] in inside
+        )
+        root = {node: node for node in inside}
+
+        def find(node: str) -> str:
+            while root[node] != node:
+                node = root[node]
+            return node
+
+        last = None
+        for weight, pair in links:
+            a, b = map(find, pair)
+            if a != b:
+                root[a] = b
+                last = pair if weight > -np.inf else last  # one that must hold is never weak
+        return self.question(*last) if last else None
 
     def answer(self, entry: Entry) -> bool:
         """Take in an answer to a question; return False where it is no such answer, and the state has to be built anew."""
@@ -166,34 +184,23 @@ class State:
         sides = [{photos[crop].unit for crop in crops if crop in photos} for crops in (entry.crops, entry.other_crops)]
         if any(len(side) != 1 for side in sides):
             return False
-        pair = tuple(sorted(self.nodes.member[unit] for side in sides for unit in side))
-        who = self.seen.get(pair, ())
-        if pair[0] == pair[1] or who:
+        pair = self._pair(*(unit for side in sides for unit in side))
+        if pair[0] == pair[1] or self.seen.get(pair):
             return False  # a voice among several, or one that changes its mind
-        self.seen[pair] = (entry.reviewer,)
-        if entry.verb == "skip":
-            return True
-        self.inquiry.answer(*(self._place[node] for node in pair), same[entry.verb])
-        self.name_clusters()
+        self.seen[pair] = {entry.reviewer}
+        if entry.verb != "skip":
+            self.inquiry.answer(self._place[pair[0]], self._place[pair[1]], same[entry.verb])
+            self.name_clusters()
         return True
 
 
-def _best_links(run: Run, nodes: Nodes) -> dict[tuple[str, str], tuple[str, str, str, str, float]]:
-    """Return, by pair of the graph's nodes, unit, other, their crops that look most alike, and the summed log-odds."""
-    links = run.links
-    found: dict[tuple[str, str], tuple[str, str, str, str, float]] = {}
-    strongest: dict[tuple[str, str], float] = {}
-    columns = (links[name] for name in ("unit", "other", "query", "candidate", "log_odds"))
-    for unit, other, query, candidate, weight in zip(*columns, strict=True):
-        pair = tuple(sorted((nodes.member[unit], nodes.member[other])))
-        if pair[0] == pair[1]:
-            continue
-        total = found[pair][4] + weight if pair in found else weight
-        if weight > strongest.get(pair, -np.inf) or pair not in found:
-            strongest[pair] = weight
-            found[pair] = (unit, other, query, candidate, total)
-        else:
-            found[pair] = (*found[pair][:4], total)
+def _likest(links: pd.DataFrame, nodes: Nodes) -> dict[tuple[str, str], tuple[str, str, str, str]]:
+    """Return, by pair of the graph's nodes, the units and the crops of theirs that look most alike."""
+    shown = links[links["query"] != ""].sort_values("log_odds", ascending=False, kind="stable")
+    found: dict[tuple[str, str], tuple[str, str, str, str]] = {}
+    for row in zip(*(shown[name] for name in ("unit", "other", "query", "candidate")), strict=True):
+        one, two = sorted((nodes.member[row[0]], nodes.member[row[1]]))
+        found.setdefault((one, two), row)
     return found
 
 
@@ -236,10 +243,8 @@ class Desk:
         old = [entry for entry in state.journal.entries if datetime.fromisoformat(entry.time) < since]
         if len(old) == len(state.journal.entries):
             return state.individuals
-        decisions = hear_people(Journal(old, []), self.run.units, self.run.clean).decisions
-        nodes = nodes_of(self.run.units, decisions.aliases)
-        graph: Graph = with_decisions(graph_of(self.run.units, nodes, self.run.links)[0], in_graph(decisions, nodes))[0]
-        return len(clustered(contract(graph)).members)
+        people = hear_people(Journal(old, []), self.run.units, self.run.clean)
+        return len(set(self.run.name(people).best.tolist()))
 
     def look(self) -> State:
         """Return the state, and have a new one built beside if others wrote to the journal."""
@@ -276,14 +281,16 @@ class Desk:
             PelageError: It is none, or could not be written; then nothing has changed.
         """
         with self._lock:
-            fields = {key: value for key, value in said.items() if key not in ("reviewer", "verb")}
+            fields = self._meant(said)
             if any(entry.id == fields.get("id") for entry in self.state.journal.entries):
                 return next(entry for entry in self.state.journal.entries if entry.id == fields["id"])
             if fields.get("undoes") == "last":
                 fields["undoes"] = self._last(said.get("reviewer", ""))
-            crops = [crop for side in ("crops", "other_crops") for crop in fields.get(side) or ()]
+            crops = [
+                crop for side in ("crops", "other_crops") for crop in fields.get(side) or () if isinstance(crop, str)
+            ]
             fields["hashes"] = hashes_for(self.run.photos, crops)
-            entry = new_entry(str(said.get("verb", "")), str(said.get("reviewer", "")), **fields)
+            entry = new_entry(**fields)
             unknown = [crop for crop in crops if crop not in self.run.photos]
             if unknown:
                 raise PelageError(f"there is no crop {unknown[0]!r} in this run.")
@@ -295,6 +302,33 @@ class Desk:
             elif not self.busy:
                 self._build_beside()
             return entry
+
+    def _meant(self, said: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a decision as the journal holds it, where animals that have no name of their own are told by crops.
+
+        What this page calls `new-002` may be called otherwise tomorrow; the crops stay.
+        """
+        fields, verb = dict(said), said.get("verb")
+        name, to = (fields.get(key) or "" for key in ("name", "to"))
+        own = {*self.state.nodes.name.values(), *self.state.decisions.called.values()}
+        if verb == "is" and name not in own and name in self.state.members:
+            fields |= {"verb": "same", "other_crops": self._crops_of(name), "name": ""}
+        elif verb == "is" or verb in ("new", "note", "best"):
+            fields["other_crops"] = []
+        elif verb == "merge" and name and not {name, to} <= set(self.state.nodes.name.values()):
+            unknown = next((one for one in (name, to) if one not in self.state.members), None)
+            if unknown is not None:
+                raise PelageError(f"no animal is called {unknown!r}.{nearest(unknown, sorted(self.state.members))}")
+            fields |= {"crops": self._crops_of(name), "other_crops": self._crops_of(to), "name": "", "to": ""}
+        elif verb in ("rename", "merge") and name:
+            fields |= {"crops": [], "other_crops": []} if name in self.state.nodes.name.values() else {"name": ""}
+        return fields
+
+    def _crops_of(self, name: str) -> list[str]:
+        units = self.state.members[name]
+        return next(
+            ([photo.crop for photo in self.run.of_unit[unit]] for unit in units if unit in self.run.of_unit), []
+        )
 
     def _last(self, reviewer: str) -> str:
         """Return the id of a reviewer's last decision that still counts.

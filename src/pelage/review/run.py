@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pelage.animals.links import CANNOT, DECISION, MUST, metres
-from pelage.animals.units import CROP_COLUMNS, NAMED, UNIT_COLUMNS, Units
+from pelage.animals.evidence import Evidence
+from pelage.animals.links import metres
+from pelage.animals.naming import Named, People, name_animals, practise
+from pelage.animals.units import GALLERY, NAMED, PLACE_NUMBERS, SEEN, Units, animals_seen, units_of
 from pelage.common.errors import PelageError
 from pelage.common.files import sha256_file
 from pelage.common.hashes import hashes_of
 from pelage.common.params import read_params
 from pelage.common.tables import crop_file, read_parquet, read_table
-from pelage.matching.fusion import read_methods
+from pelage.matching.fusion import RECIPROCAL_RANK, read_methods
 from pelage.matching.rankings import FUSED, ranking_files
-from pelage.split.protocols import SURVEY
+from pelage.split.protocols import PRACTICE, SURVEY, read_split
 
-NEEDED = ("units.csv", "unit_crops.csv", "links.parquet", "individuals.csv", "clean.csv", "deployments.csv")
+NEEDED = ("fused.parquet", "split.csv", "individuals.csv", "links.parquet", "deployments.csv", "numbers/fuse.json")
 """What the pipeline has to have made before there is anything to decide."""
 
 
@@ -45,10 +49,12 @@ class Run:
         part: What is compared, such as `flank`.
         methods: What the probabilities are made of.
         units: Of what the source named, and of the survey.
-        links: Links between them but for decisions, columns of `data/links.parquet`.
+        pairs: Photo pairs of the survey, `query, candidate, score`.
+        evidence: What they are worth; None where scores are no probabilities.
+        deployments: `station, latitude, longitude` and more.
+        wanted: The section `individuals`.
         likeliest: By unit, whom the last run took it for.
         clean: `image_id, sha256` and more, a row a photo.
-        places: `(latitude, longitude)` by station.
         hashes: SHA-256 of each crop's image by crop id.
         version: Of the run: the hash of its links.
     """
@@ -57,10 +63,12 @@ class Run:
     part: str
     methods: list[str]
     units: Units
-    links: pd.DataFrame
+    pairs: pd.DataFrame
+    evidence: Evidence | None
+    deployments: pd.DataFrame
+    wanted: Mapping[str, Any]
     likeliest: dict[str, str]
     clean: pd.DataFrame
-    places: dict[str, tuple[float, float]]
     hashes: dict[str, str]
     version: str
     _scores: dict[str, Scores] = field(default_factory=dict)
@@ -76,35 +84,44 @@ class Run:
         missing = [name for name in NEEDED if not (data / name).exists()]
         if missing:
             raise PelageError(f"{data / missing[0]} is not there. Run `dvc repro` first; the page shows what it made.")
-        part, methods, _ = read_methods(read_params())
-        table = read_table(data / "units.csv", numbers={"photos": int}, required=UNIT_COLUMNS)
-        crops = read_table(data / "unit_crops.csv", required=CROP_COLUMNS)
-        links = read_parquet(data / "links.parquet")
-        links = links[(links["scope"] == SURVEY) & (links["kind"] != DECISION)].reset_index(drop=True)
-        voiced = links["filters"].str.startswith("people: ")
-        links = links[~voiced].reset_index(drop=True)
-        known = links.loc[links["kind"].isin([MUST, CANNOT]), ["unit", "other", "kind"]].reset_index(drop=True)
-        own = table["scope"].isin([NAMED, SURVEY])
-        units = Units(table[own].reset_index(drop=True), crops[crops["scope"].isin([NAMED, SURVEY])], known)
+        params = read_params()
+        part, methods, _ = read_methods(params)
+        tables = {name: read_table(data / f"{name}.csv", **told) for name, told in SEEN.items()}
+        seen = animals_seen(tables, read_split(data / "split.csv"), part)
+        units = units_of(seen, NAMED, SURVEY)
+        fused = read_parquet(data / "fused.parquet", categories=["protocol", "query", "candidate"])
+        calibration = json.loads((data / "numbers/fuse.json").read_text(encoding="utf-8"))["calibration"]
+        practice = fused[fused["protocol"] == PRACTICE]
         told = read_table(data / "individuals.csv", required=["unit", "likeliest"])
-        clean = read_table(data / "clean.csv", required=["image_id", "sha256", "camera", "date"])
-        where = read_table(data / "deployments.csv", numbers={"latitude": float, "longitude": float})
-        where = where.dropna(subset=["latitude", "longitude"]).drop_duplicates("station")
         pictures = read_table(hashes_of(data / "views" / "crop" / part), required=["file", "sha256"])
         of_file = dict(zip(pictures["file"], pictures["sha256"], strict=True))
-        hashes = {name: of_file[file] for name in units.crops["crop_id"] if (file := crop_file(name)) in of_file}
         return cls(
             data=data,
             part=part,
             methods=methods,
             units=units,
-            links=links,
+            pairs=fused[fused["protocol"] == SURVEY],
+            evidence=practise(units_of(seen, GALLERY, PRACTICE), practice) if calibration != RECIPROCAL_RANK else None,
+            deployments=read_table(
+                data / "deployments.csv", numbers=PLACE_NUMBERS, required=["station", *PLACE_NUMBERS]
+            ),
+            wanted=params["individuals"],
             likeliest=dict(zip(told["unit"], told["likeliest"], strict=True)),
-            clean=clean,
-            places=dict(zip(where["station"], zip(where["latitude"], where["longitude"], strict=True), strict=True)),
-            hashes=hashes,
+            clean=tables["clean"],
+            hashes={name: of_file[file] for name in units.crops["crop_id"] if (file := crop_file(name)) in of_file},
             version=sha256_file(data / "links.parquet")[:12],
         )
+
+    def name(self, people: People) -> Named:
+        """Return the clusters as the stage `individuals` makes them, without draws."""
+        wanted = {**self.wanted, "draws": 0}
+        return name_animals(self.units, self.pairs, self.evidence, self.deployments, **wanted, people=people)
+
+    @cached_property
+    def places(self) -> dict[str, tuple[float, float]]:
+        """Return latitude and longitude by station, where they are known."""
+        where = self.deployments.dropna(subset=["latitude", "longitude"]).drop_duplicates("station")
+        return dict(zip(where["station"], zip(where["latitude"], where["longitude"], strict=True), strict=True))
 
     @cached_property
     def photos(self) -> dict[str, Photo]:
