@@ -1,3 +1,7 @@
 """Suspects."""
+
 import pandas as pd
-def suspects(units, links): return pd.DataFrame(columns=["unit","other","identity","other_identity","probability","why"])
+
+
+def suspects(units, links):
+    return pd.DataFrame(columns=["unit", "other", "identity", "other_identity", "probability", "why"])

@@ -153,19 +153,31 @@ class Page:
             row, crop = run.row[unit], self._best(state, [unit])
             flanks.setdefault(row["side"], []).append(
                 {
-                    "link": _link("/pair", unit=unit), "small": self._address(crop, "small"), "alt": f"{name}, {row['date']}",
-                    "date": row["date"].replace("T", " ")[:16] or "no date", "station": row["station"],
-                    "crops": [crop] if crop else [], "best": bool(crop) and state.decisions.best.get(unit) == crop, "weak": unit in weak,
+                    "link": _link("/pair", unit=unit),
+                    "small": self._address(crop, "small"),
+                    "alt": f"{name}, {row['date']}",
+                    "date": row["date"].replace("T", " ")[:16] or "no date",
+                    "station": row["station"],
+                    "crops": [crop] if crop else [],
+                    "best": bool(crop) and state.decisions.best.get(unit) == crop,
+                    "weak": unit in weak,
                 }
-            )  # fmt: skip
+            )
         order = sorted(flanks.items(), key=lambda one: (one[0] == UNKNOWN, one[0]))
         crops = [photo.crop for photo in run.of_unit.get(units[0], [])]
         by_source = any(unit in run.named for unit in units)
         told = f"{_many(len(units), 'sighting')}; {'named' if by_source else 'not named'} by the source"
         return self._show(
-            "individual.html", state, "individuals",
-            name=name, told=told, flanks=order, weakest=weakest, crops=crops, names=sorted(state.members),
-        )  # fmt: skip
+            "individual.html",
+            state,
+            "individuals",
+            name=name,
+            told=told,
+            flanks=order,
+            weakest=weakest,
+            crops=crops,
+            names=sorted(state.members),
+        )
 
     def suspects(self, request: Request) -> Response:
         """Names of the source that its photos do not bear out."""
@@ -175,11 +187,13 @@ class Page:
             chance = "" if found["probability"] != found["probability"] else f"{found['probability']:.0%}"
             rows.append(
                 {
-                    "what": found["why"], "left": f"{found['identity']}, {run.row[found['unit']]['date'][:16]}",
+                    "what": found["why"],
+                    "left": f"{found['identity']}, {run.row[found['unit']]['date'][:16]}",
                     "right": f"{found['other_identity']}, {run.row[found['other']]['date'][:16]}",
-                    "chance": chance, "link": _link("/pair", unit=found["unit"], other=found["other"]),
+                    "chance": chance,
+                    "link": _link("/pair", unit=found["unit"], other=found["other"]),
                 }
-            )  # fmt: skip
+            )
         return self._show("suspects.html", state, "suspects", rows=rows)
 
     def history(self, request: Request) -> Response:
@@ -276,9 +290,15 @@ class Page:
         if self.desk.busy:
             notices.append("The clusters are being built anew; what you see is a moment old.")
         common = {
-            "page": page, "reviewer": "", "read_only": self.read_only, "progress": self._progress(state), "notices": notices,
-            "keys": KEYS, "names": sorted(state.members)[:2000], "journal": str(self.desk.path),
-        }  # fmt: skip
+            "page": page,
+            "reviewer": "",
+            "read_only": self.read_only,
+            "progress": self._progress(state),
+            "notices": notices,
+            "keys": KEYS,
+            "names": sorted(state.members)[:2000],
+            "journal": str(self.desk.path),
+        }
         return HTMLResponse(self.templates.get_template(template).render(**{**common, **values}))
 
     def _progress(self, state: State) -> dict[str, int]:
@@ -325,10 +345,14 @@ class Page:
             [photo.crop for photo in self.desk.run.of_unit.get(unit, [])] for unit in (question.unit, question.other)
         ]
         return {
-            "units": [question.unit, question.other], "link": _link("/pair", unit=question.unit, other=question.other),
-            "left": self._told(question.unit), "right": self._told(question.other), "chance": f"{question.probability:.0%}",
-            "crops": sides[0], "other_crops": sides[1],
-        }  # fmt: skip
+            "units": [question.unit, question.other],
+            "link": _link("/pair", unit=question.unit, other=question.other),
+            "left": self._told(question.unit),
+            "right": self._told(question.other),
+            "chance": f"{question.probability:.0%}",
+            "crops": sides[0],
+            "other_crops": sides[1],
+        }
 
     def _told(self, unit: str) -> str:
         row = self.desk.run.row[unit]
@@ -348,15 +372,27 @@ class Page:
             photos += [photo for other in others for photo in run.of_unit.get(other, [])]
         shown = photos[:STRIP] or [Photo(crop, unit, "", "", "")]
         return {
-            "unit": unit, "individual": name, "title": title, "subtitle": self._told(unit),
-            "crops": [photo.crop for photo in own], "alt": f"{title}: {shown[0].date}", "more": len(photos) - len(shown) if photos else 0,
+            "unit": unit,
+            "individual": name,
+            "title": title,
+            "subtitle": self._told(unit),
+            "crops": [photo.crop for photo in own],
+            "alt": f"{title}: {shown[0].date}",
+            "more": max(len(photos) - len(shown), 0),
             "link": _link("/individual", name=name),
             "photos": [
-                {"crop": photo.crop, "version": self.pictures.version(photo.crop), "small": self._address(photo.crop, "small"), "full": self._address(photo.crop, "full"),
-                 "alt": f"{photo.camera} {photo.date.replace('T', ' ')}".strip() or photo.crop, "width": 4, "height": 3}
+                {
+                    "crop": photo.crop,
+                    "version": self.pictures.version(photo.crop),
+                    "small": self._address(photo.crop, "small"),
+                    "full": self._address(photo.crop, "full"),
+                    "alt": f"{photo.camera} {photo.date.replace('T', ' ')}".strip() or photo.crop,
+                    "width": 4,
+                    "height": 3,
+                }
                 for photo in shown
             ],
-        }  # fmt: skip
+        }
 
     def _pair(self, state: State, question: Question, filters: Mapping[str, str], listed: bool) -> dict[str, Any]:
         run = self.desk.run
@@ -409,17 +445,24 @@ class Page:
             )
         said = "Now taken for one animal" if question.together else "Now taken for two animals"
         why = f"{said}; your answer may change that." if listed else f"{said}."
-        words = (
-            ", ".join(f"{name}={value}" for name, value in filters.items() if value) or "question list"
-            if listed
-            else ", ".join(f"{name}={value}" for name, value in filters.items() if value)
-        )
+        words = ", ".join(f"{name}={value}" for name, value in filters.items() if value)
         return {
-            "question": "One animal, or two?", "left": left, "right": right, "facts": facts, "methods": methods, "filters": shown_filters,
-            "candidates": candidates, "chance": f"{question.probability:.0%}", "why": why,
+            "question": "One animal, or two?",
+            "left": left,
+            "right": right,
+            "facts": facts,
+            "methods": methods,
+            "filters": shown_filters,
+            "candidates": candidates,
+            "chance": f"{question.probability:.0%}",
+            "why": why,
             "lines": run.lines(question.query, question.candidate),
-            "shown": {"probability": round(question.probability, 4), "filters": words, "version": run.version},
-        }  # fmt: skip
+            "shown": {
+                "probability": round(question.probability, 4),
+                "filters": words or ("question list" if listed else ""),
+                "version": run.version,
+            },
+        }
 
 
 def build_app(desk: Desk, pictures: Pictures, port: int, token: str, read_only: bool = False) -> Guard:

@@ -176,7 +176,7 @@ class State:
         return self.question(*last) if last else None
 
     def answer(self, entry: Entry) -> bool:
-        """Take in an answer to a question; return False where it is no such answer, and the state has to be built anew."""
+        """Take in an answer to a question; return False where it is none, and the state has to be built anew."""
         same = {"same": True, "different": False, "cannot_tell": None, "skip": None}
         if entry.verb not in same or not entry.other_crops:
             return False
@@ -280,6 +280,8 @@ class Desk:
         Raises:
             PelageError: It is none, or could not be written; then nothing has changed.
         """
+        if said.get("verb") in ("is", "merge", "rename", "undo"):
+            self.settle()  # they go by what is called how, or what was decided, now
         with self._lock:
             fields = self._meant(said)
             if any(entry.id == fields.get("id") for entry in self.state.journal.entries):

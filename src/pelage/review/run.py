@@ -18,7 +18,7 @@ from pelage.animals.naming import Named, People, name_animals, practise
 from pelage.animals.units import GALLERY, NAMED, PLACE_NUMBERS, SEEN, Units, animals_seen, units_of
 from pelage.common.errors import PelageError
 from pelage.common.files import sha256_file
-from pelage.common.hashes import hashes_of
+from pelage.common.hashes import HASHES
 from pelage.common.params import read_params
 from pelage.common.tables import crop_file, read_parquet, read_table
 from pelage.matching.fusion import RECIPROCAL_RANK, read_methods
@@ -93,7 +93,7 @@ class Run:
         calibration = json.loads((data / "numbers/fuse.json").read_text(encoding="utf-8"))["calibration"]
         practice = fused[fused["protocol"] == PRACTICE]
         told = read_table(data / "individuals.csv", required=["unit", "likeliest"])
-        pictures = read_table(hashes_of(data / "views" / "crop" / part), required=["file", "sha256"])
+        pictures = read_table(data / HASHES / "views/crop" / f"{part}.csv", required=["file", "sha256"])
         of_file = dict(zip(pictures["file"], pictures["sha256"], strict=True))
         return cls(
             data=data,
