@@ -16,7 +16,7 @@ from pelage.common.tables import REJECTED_COLUMNS, crop_file, read_table, write_
 from pelage.matching.features import told_without_mask
 from pelage.matching.local.distributed import scored_by
 from pelage.matching.local.matchers import read_matcher
-from pelage.matching.local.ranking import rank
+from pelage.matching.local.ranking import compared_once, rank
 from pelage.split.protocols import asked_sets, protocol_sets, read_asked, read_split
 
 
@@ -37,6 +37,7 @@ def main() -> None:
     found = matcher.method.features(crops, masks, files)
     features = dict(zip(names, found, strict=True))
     with scored_by(matcher.method.score, params["compute"]["backend"], params["compute"]["scheduler"]) as score:
+        score = compared_once(score) if matcher.pairwise else score
         rankings, summary, matches = rank(features, sets, params["search"]["depth"], matcher.same_side, score)
 
     counts = np.array([len(found) for found in features.values()])

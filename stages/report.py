@@ -1,5 +1,6 @@
 """Report: what all stages found -> data/report/ (index.html, leaderboard.md), plots/*.png."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import _path  # noqa: F401
@@ -9,22 +10,16 @@ from safetensors.numpy import load_file
 from pelage.common.files import fresh_folder, write_bytes, write_text
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
-from pelage.common.tables import read_parquet, read_table
+from pelage.common.tables import crop_file, read_parquet, read_table
 from pelage.evaluation.verdicts import NUMBERS as NUMBERS_OF_VERDICTS
 from pelage.matching.fusion import RECIPROCAL_RANK
 from pelage.matching.matches import matches_table
 from pelage.matching.rankings import FUSED, ranking_files
-from pelage.report import figures, insight_sheets, page, sheets
+from pelage.report import animals_page, figures, individual_pages, insight_sheets, page, sheets
 from pelage.report.camera_counts import NUMBERS, with_people
-from pelage.report.tables import (
-    best_local,
-    leader,
-    leaderboard,
-    list_methods,
-    markdown,
-    read_metrics,
-    verdicts_markdown,
-)
+from pelage.report.sightings import NUMBERS as NUMBERS_OF_ANIMALS
+from pelage.report.tables import best_local, leader, leaderboard, list_methods, markdown, read_metrics
+from pelage.report.verdict_table import verdict_blocks, verdicts_markdown
 
 SPLIT = {"known": bool, "gallery": bool}
 
@@ -41,8 +36,10 @@ def main() -> None:
     compared = [f"match/{method.name}" for method in methods if method.kind == "local"]
     ranked = [*trained, *compared, "mlp", "pairs", "fuse", "insight"]
     stages = ["headline", "ingest", "clean", "detect", *per_part[len(parts) :], "split", "leakage"]
+    stages += ["individuals", "count"]
     metrics = {stage: read_metrics(Path(f"metrics/{stage}.json")) for stage in stages}
     metrics |= {stage: read_metrics(Path(f"data/numbers/{stage}.json")) for stage in ranked}
+    metrics["decisions"] = read_metrics(Path("data/numbers/individuals.json"))
     seeds, champions = (read_metrics(Path(f"data/{name}.json")) for name in ("seeds", "champion"))
     verdicts = read_table(Path("data/verdicts.csv"), dict.fromkeys(NUMBERS_OF_VERDICTS, float))
     rejecting = ["ingest", "clean", "detect", "claims", *per_part[: 2 * len(parts)]]
@@ -89,22 +86,61 @@ def main() -> None:
     for name, png in pictures.items():
         write_bytes(Path(f"plots/{name}.png"), png)
     pictures["umap"] = figures.umap_figure(planes, split)
+    pictures |= {name: Path(f"plots/{name}.png").read_bytes() for name in page.COUNTED}
     words = page.describe_run(params, first, local, clean, rejected["clean"], found, metrics["insight"])
+    answers, load = read_answers(metrics), crop_reader(split)
+    files = individual_pages.page_names(answers.names())
     html = page.render(
-        params["ingest"]["dataset"], table, methods, pictures, metrics, rejected, split, words, seeds, clocks, cameras
+        params["ingest"]["dataset"],
+        table,
+        methods,
+        pictures,
+        metrics,
+        rejected,
+        split,
+        words,
+        seeds,
+        clocks,
+        cameras,
+        animals_page.first_screen(answers, files, load),
+        verdict_blocks(champions["champions"], verdicts),
     )
+    size = len(html)
     with fresh_folder(Path("data/report")) as folder:
         write_text(folder / "index.html", html)
         write_text(
             folder / "leaderboard.md", markdown(table) + "\n" + verdicts_markdown(champions["champions"], verdicts)
         )
-    print(f"report: {len(methods)} methods in data/report/index.html ({len(html) // 1024} kB)")
+        for name, text in individual_pages.individual_pages(params["ingest"]["dataset"], answers, split, load):
+            write_text(folder / individual_pages.FOLDER / name, text)
+            size += len(text)
+    print(f"report: {len(files)} animals, {len(methods)} methods in data/report/index.html ({size // 1024} kB in all)")
+
+
+def read_answers(metrics: Mapping[str, Mapping]) -> animals_page.Answers:
+    """Return what the stages individuals and count found."""
+    return animals_page.Answers(
+        individuals=read_table(Path("data/individuals.csv"), NUMBERS_OF_ANIMALS),
+        crops=read_table(Path("data/unit_crops.csv")),
+        links=read_parquet(Path("data/links.parquet"), columns=["query", "candidate", "probability"]),
+        questions=read_table(Path("data/questions.csv"), animals_page.QUESTIONS),
+        deployments=read_table(Path("data/deployments.csv")),
+        estimates=read_table(Path("data/estimates.csv"), animals_page.ESTIMATES),
+        rehearsal=metrics["individuals"].get("rehearsal") or {},
+        count=metrics["count"],
+        **read_metrics(Path("data/numbers/count.json")),
+    )
+
+
+def crop_reader(split: pd.DataFrame) -> animals_page.Load:
+    """Return what gives the picture of a crop, None where it has none."""
+    part = dict(zip(split["crop_id"], split["part"], strict=True))
+    return lambda crop_id: sheets.picture(Path("data/views/crop") / part.get(crop_id, "") / crop_file(crop_id))
 
 
 def of_protocol(path: Path, protocol: str) -> pd.DataFrame:
     """Return the rows of one protocol."""
-    rows = read_parquet(path)
-    return rows[rows["protocol"] == protocol]
+    return read_parquet(path, where={"protocol": protocol})
 
 
 if __name__ == "__main__":

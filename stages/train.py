@@ -17,7 +17,7 @@ from pelage.common.tables import write_parquet, write_table
 from pelage.model.backbone import read_weights, weights_file
 from pelage.model.compute import prepare
 from pelage.model.embedder import save_model
-from pelage.split.protocols import SURVEY, asked_sets, protocol_sets, read_split
+from pelage.split.protocols import protocol_sets, read_split
 from pelage.training.checkpoint import Checkpoint, fingerprint
 from pelage.training.dataset import training_data
 from pelage.training.learner import as_it_is
@@ -36,8 +36,7 @@ def main() -> None:
     world, device = join(prepare(params["compute"]["device"], params["compute"]["threads"]), variant.train["processes"])
     weights = weights_file(variant.model)
     tensors = None if weights is None else read_weights(weights, variant.model["rename"])
-    split = read_split(SPLIT)
-    validation = protocol_sets(split, variant.part)["validation"]
+    validation = protocol_sets(read_split(SPLIT), variant.part)["validation"]
     views, masks = Path("data/views") / variant.view / variant.part, Path("data/masks") / variant.part
     data, told = training_data(variant, validation, views, masks)
 
@@ -53,15 +52,14 @@ def main() -> None:
     if not world.first:
         return
 
-    state, model = {}, variant.model
-    if data is None and tensors is not None and asked_sets(split, variant.part, [SURVEY]):
-        state, model = as_it_is(variant, tensors)
-        told += f"; photos that nobody named are embedded by the weights {model['weights']} as they are"
+    state = {}
+    if data is None and tensors is not None and not variant.train["epochs"]:
+        state, told = as_it_is(variant, tensors), f"{told}; train.epochs is 0, so its weights are taken as they are"
     summaries = {seed: summary(data, trained, told) for seed, trained in runs.items()}
     numbers = over_seeds(list(summaries.values()))
     with fresh_folder(Path(f"data/models/{variant.name}")) as folder:
         for seed, trained in runs.items():
-            about = {**asdict(trainings[seed]), "model": model, **summaries[seed]}
+            about = {**asdict(trainings[seed]), **summaries[seed]}
             save_model(folder / f"{seed}.safetensors", trained.state if trained else state, about)
     first = runs[min(runs)]
     write_table(Path(f"plots/training/{variant.name}.csv"), history_table(runs))

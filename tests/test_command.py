@@ -16,7 +16,7 @@ from pelage.command import main, parser
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md")), ROOT / ".ci/compare", ROOT / "Makefile"]
-COMMANDS = ["check", "presets", "sweeps", "trials", "pivot", "readme", "export", "times"]
+COMMANDS = ["check", "presets", "sweeps", "trials", "pivot", "review", "readme", "export", "times"]
 
 
 def test_help_names_every_command_and_what_runs_the_pipeline(capsys):

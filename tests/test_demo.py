@@ -6,11 +6,13 @@ import json
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pelage.common.hashes import hashes_of
 from pelage.common.params import read_yaml
 from pelage.common.tables import read_table
+from pelage.split.protocols import ASKED, PROTOCOLS
 
 TINY = {
     "datasets__demo__individuals": 5,
@@ -95,7 +97,12 @@ def test_what_came_out(project):
     split = read_table(project.folder / "data/split.csv", {"known": bool})
     detections = read_table(project.folder / "data/detections.csv")
     assert split["crop_id"].tolist() == detections["crop_id"].tolist()
-    assert split.groupby("encounter")["subset"].nunique().max() <= 2  # one subset, and `none` for unknown animals
+    named = split[~split["subset"].isin(["survey", "none"])]
+    assert named.groupby("encounter")["subset"].nunique().max() == 1
+    assert set(split.loc[split["identity"] == "unknown", "subset"]) <= {"survey", "none"}
+    asked = set(pd.read_parquet(project.folder / "data/fused.parquet")["protocol"]) - set(PROTOCOLS)
+    assert {"practice", "rehearsal"} <= asked <= set(ASKED)
+    assert ("survey" in asked) == ((split["subset"] == "survey") & (split["part"] == "flank")).any()
     others = ("sift_lnbnn", "mlp", "orb_sift_brisk_lightgbm", "fused", "random_mlp", "random", "majority")
     for method in ("cosface", "face", *others):
         metrics = json.loads((project.folder / f"data/eval/{method}.json").read_text())

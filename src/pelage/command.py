@@ -63,6 +63,11 @@ def pivot(asked: argparse.Namespace) -> None:
     print(import_module("pelage.report.pivot").compared(asked.revision))
 
 
+def review(asked: argparse.Namespace) -> None:
+    """Decide who is who: what to decide next, decisions by hand or from a table."""
+    asked.step(asked)
+
+
 def readme(_: argparse.Namespace) -> None:
     """Write the numbers of README.md and docs/ anew."""
     import_module("pelage.report.readme").renew()
@@ -130,6 +135,16 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("-A", "--all-commits", action="store_true", help="those of older commits, too")
     added = command(pivot, """pelage pivot origin/main       methods in rows, what changed in brackets""")
     added.add_argument("revision", nargs="?", default="HEAD", help="a commit, branch or tag (default: the last commit)")
+    added = command(
+        review,
+        """pelage review list                                  what to decide next
+        pelage review decide same CROP CROP --reviewer Ana    the two crops show one animal
+        pelage review decide is CROP --name L07 --reviewer Ana
+        pelage review import decisions.csv --reviewer Ana     a table with a decision a row
+        pelage review check                                   what in the journal does not fit
+        pelage review serve                                   a page to decide on, in the browser""",
+    )
+    import_module("pelage.review.command").add_commands(added)
     command(readme, "pelage readme")
     added = command(
         export,

@@ -1,11 +1,18 @@
 """Clusters on paper, against all partitions, against CP-SAT; draws against the distribution they are drawn from."""
 
+from dataclasses import replace
+from itertools import combinations, permutations
+
 import numpy as np
 import pytest
+from ortools.sat.python import cp_model
+from sklearn.metrics import adjusted_rand_score
 
 from pelage.animals.clustering import (
+    TIES,
     Contradiction,
     Graph,
+    Links,
     average_linkage,
     cluster,
     draw_partitions,
@@ -13,6 +20,7 @@ from pelage.animals.clustering import (
     objective,
     threshold_components,
 )
+from pelage.animals.graph import by_first_member, contract
 
 
 def graph_of(links, count, **more):
@@ -49,6 +57,129 @@ def test_a_contradiction_names_the_units_between():
     assert caught.value.units == ["u000", "u001", "u002"]
     with pytest.raises(Contradiction, match="different animals"):
         cluster(graph_of(links[:2], 3, animal=np.array([4, -1, 6])))
+
+
+def random_graph(rng, count, density, prior=None):
+    """Normal log-odds between some pairs, some of them certain; a few units are known to be one of three animals."""
+    first, second = np.triu_indices(count, 1)
+    kept = rng.random(len(first)) < density
+    first, second = first[kept], second[kept]
+    weight, luck = rng.normal(0, 2, len(first)).round(6), rng.random(len(first))
+    weight = np.select([luck < 0.03, luck < 0.06], [-np.inf, np.inf], weight)
+    animal = np.where(rng.random(count) < 0.2, rng.integers(0, 3, count), -1)
+    return Graph(np.array([f"u{n:03d}" for n in range(count)]), first, second, weight, animal, prior)
+
+
+def exact(graph):
+    """Return the value of the best partition by CP-SAT, None where there is none."""
+    count, model = len(graph.names), cp_model.CpModel()
+    same = {pair: model.new_bool_var(str(pair)) for pair in combinations(range(count), 2)}
+    for i, j, k in combinations(range(count), 3):
+        for one, other, third in permutations((same[i, j], same[j, k], same[i, k])):
+            model.add_bool_or([~one, ~other, third])
+    for (i, j), variable in same.items():
+        if min(graph.animal[i], graph.animal[j]) >= 0:
+            model.add(variable == int(graph.animal[i] == graph.animal[j]))
+    worth = []
+    for i, j, weight in zip(graph.first.tolist(), graph.second.tolist(), graph.weight.tolist(), strict=True):
+        if np.isinf(weight):
+            model.add(same[i, j] == (weight > 0))
+        else:
+            worth.append(round(weight * 10**6) * same[i, j])
+    model.maximize(sum(worth))
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    return None if solver.solve(model) == cp_model.INFEASIBLE else solver.objective_value / 10**6
+
+
+def test_small_graphs_are_solved_as_cp_sat_solves_them():
+    rng = np.random.default_rng(0)
+    gaps = []
+    for number in range(60):
+        graph = random_graph(rng, 6 + number % 7, rng.choice([0.3, 0.6, 1.0]))
+        best = exact(graph)
+        if best is None:
+            with pytest.raises(Contradiction):
+                cluster(graph)
+            continue
+        value = objective(graph, cluster(graph))
+        assert value <= best + 1e-4
+        gaps.append(best - value)
+    assert len(gaps) > 50
+    assert np.mean(np.array(gaps) < 1e-4) > 0.9  # on random weights, where nothing is plain
+    assert np.mean(gaps) < 0.1
+
+
+def partitions(count):
+    """Give all partitions of so many units, as labels in order of first members."""
+    if count == 0:
+        yield ()
+        return
+    for rest in partitions(count - 1):
+        for label in range(max(rest, default=-1) + 2):
+            yield (*rest, label)
+
+
+@pytest.mark.parametrize(("prior", "ties"), [(None, TIES), (None, (1.0,)), (-1.0, TIES)])
+def test_sweeps_follow_the_objective(prior, ties):
+    graph = random_graph(np.random.default_rng(5), 5, 1.0, prior)
+    chance = {one: np.exp(objective(graph, one)) for one in partitions(5)}
+    nodes = contract(graph)
+    links, labels, rng = Links.of(nodes), np.arange(len(nodes.links)), np.random.default_rng(1)
+    seen = dict.fromkeys(chance, 0)
+    for sweep in range(2000):
+        labels = links.sweep(labels, ties[sweep % len(ties)], rng)
+        seen[tuple(by_first_member(labels[nodes.of_unit]).tolist())] += 1
+    share = {one: value / sum(chance.values()) for one, value in chance.items()}
+    assert sum(value > 0.01 for value in share.values()) > 3
+    assert sum(abs(share[one] - seen[one] / 2000) for one in share) / 2 < 0.06
+    assert all(share[one] > 0 for one in seen if seen[one])
+
+
+def test_a_draw_is_the_same_however_many_are_made():
+    graph = random_graph(np.random.default_rng(1), 12, 0.5)
+    assert (draw_partitions(graph, 4, 7)[:2] == draw_partitions(graph, 2, 7)).all()
+    assert (cluster(graph) == cluster(graph, 5)).all()
+
+
+def test_the_prior_counts_once_for_each_unit_that_joins():
+    links = [(0, 1, 0.5), (0, 2, -1.0), (1, 2, -1.0)]
+    two = graph_of(links[:1], 2, prior=-3.0)
+    assert objective(two, [0, 0]) == pytest.approx(0.5)
+    three = graph_of(links, 3, prior=-3.0)
+    assert objective(three, [0, 0, 0]) == pytest.approx(3.5 + 2.0 + 2.0 - 2 * 3.0 + np.log(2))
+    assert cluster(three).tolist() == [0, 0, 0]
+    assert cluster(graph_of(links, 3)).tolist() == [0, 0, 1]
+
+
+def simulated(seed, count=60, animals=15, apart=1.2):
+    """Return a graph of all pairs of units, with log-odds that are right one by one, and the animal of each."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, animals, count)
+    first, second = np.triu_indices(count, 1)
+    same = truth[first] == truth[second]
+    score = rng.normal(np.where(same, apart, -apart))
+    prior = float(np.log(1 / (animals - 1)))
+    return graph_of(list(zip(first, second, 2 * apart * score + prior, strict=True)), count, prior=prior), truth, same
+
+
+def test_pairs_that_are_together_in_a_share_of_the_draws_are_so_in_truth():
+    share, same, plain, best = [], [], [], []
+    for seed in range(3):
+        graph, truth, right = simulated(seed)
+        draws = draw_partitions(graph, 20, seed, 12)
+        share.append((draws[:, graph.first] == draws[:, graph.second]).mean(0))
+        without = draw_partitions(replace(graph, prior=None), 20, seed, 12)
+        plain.append((without[:, graph.first] == without[:, graph.second]).mean(0))
+        same.append(right)
+        best.append([adjusted_rand_score(truth, cluster(replace(graph, prior=prior))) for prior in (graph.prior, None)])
+    share, same, plain = (np.concatenate(values) for values in (share, same, plain))
+    unsure, torn = ((values > 0.05) & (values < 0.95) for values in (share, plain))
+    assert unsure.sum() > 60
+    assert abs(same[unsure].mean() - share[unsure].mean()) < 0.12
+    assert same[torn].mean() - plain[torn].mean() > 0.3  # once a pair, the prior tears animals apart
+    assert np.mean((share - same) ** 2) < np.mean((plain - same) ** 2) / 2
+    assert np.mean(best, 0)[0] > np.mean(best, 0)[1]
 
 
 def test_nothing_and_one():

@@ -29,13 +29,31 @@ def test_polygons_have_holes(tmp_path):
     assert mask.area == pytest.approx(whole * (1 - 0.04), rel=0.02)
 
 
+def test_what_is_far_from_all_stations_counts_as_area_only(tmp_path):
+    park = [[[28.0, -22.6], [29.2, -22.6], [29.2, -21.6], [28.0, -21.6]]]
+    (tmp_path / "park.geojson").write_text(json.dumps({"type": "MultiPolygon", "coordinates": [park]}))
+    mask, _ = read_habitat("park.geojson", tmp_path).mask(TOLD, CRS, "half_normal")
+    assert mask.area == pytest.approx(1.2 * 111.32 * np.cos(np.deg2rad(22.1)) * 110.75, rel=0.02)
+    reach = np.linalg.norm(mask.points[:, None] - PLACES, axis=2).min(axis=1).max()
+    assert reach <= 10 * TOLD.spread() and mask.beyond > mask.area / 2 and len(mask.points) < 21_000
+
+
+def test_a_habitat_elsewhere_is_refused(tmp_path):
+    swapped = [[north, east] for east, north in SQUARE]
+    (tmp_path / "area.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [swapped]}))
+    with pytest.raises(PelageError, match="no cell within 50 km of any station"):
+        read_habitat("area.geojson", tmp_path).mask(TOLD, CRS, "half_normal")
+
+
 def test_inside_by_hand():
     ring = np.array([[0, 0], [4, 0], [4, 4], [0, 4]], float)
     assert inside(np.array([[1.0, 1], [5, 1], [2, 2]]), [ring, ring / 4 + 1.5]).tolist() == [True, False, False]
 
 
 def test_cells(tmp_path):
-    rows = [f"{x},{y},{CRS},{int(x < 661000)}" for x in range(660000, 662000, 500) for y in range(0, 1000, 500)]
+    rows = [
+        f"{x},{y},{CRS},{int(x < 661000)}" for x in range(660000, 662000, 500) for y in range(7550000, 7551000, 500)
+    ]
     (tmp_path / "cells.csv").write_text("\n".join(["x,y,crs,habitat", *rows]))
     mask, _ = read_habitat("cells.csv", tmp_path).mask(TOLD, CRS, "half_normal")
     assert mask.area == pytest.approx(4 * 0.25)

@@ -4,9 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pelage.animals import histories, units
+from pelage.animals.answers import CANNOT_TELL
 from pelage.animals.effort import survey_effort
 from pelage.animals.histories import captures_table, detections, discovery, history, in_time, left_out, population
 from pelage.animals.histories import sightings as sightings_of
+from pelage.split import protocols
 
 DEPLOYED = pd.DataFrame(
     {
@@ -90,6 +93,11 @@ def test_what_is_not_counted_is_told(effort):
 def test_a_camera_without_a_station_is_one():
     rows = table(("e1", "left", "one", "", "2025-03-01T20:00:00"))
     assert sightings_of(rows, rows.assign(camera="CAM7"))["station"].tolist() == ["CAM7"]
+
+
+def test_words_are_those_of_individuals():
+    """They are repeated, so that the count is not made anew when evidence or clustering change."""
+    assert (histories.NAMED, histories.SURVEY, histories.CANNOT_TELL) == (units.NAMED, protocols.SURVEY, CANNOT_TELL)
 
 
 def test_discovery_by_hand(effort):

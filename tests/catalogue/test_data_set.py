@@ -151,11 +151,16 @@ def test_encounter_numbers_that_start_anew_are_told(read):
     assert any("such as '1' of L1, L2" in line for line in to_look_at(data))
 
 
-def test_fewer_than_two_individuals_stop(read):
-    with pytest.raises(PelageError, match=r"datasets.mine names one individual only .'L1'. in 2 photos"):
-        read(table("p,a.jpg,L1", "q,b.jpg,NA"))
-    with pytest.raises(PelageError, match="names no individual by name"):
-        read(table("p,a.jpg,", "q,b.jpg,None"))
+def test_fewer_than_two_individuals_are_told(read):
+    for rows, said in (
+        (("p,a.jpg,L1", "q,b.jpg,NA"), "one individual only"),
+        (("p,a.jpg,", "q,b.jpg,None"), "no indiv"),
+    ):
+        data = read(table(*rows))
+        assert len(data.photos) == 2 and any(said in line for line in to_look_at(data))
+    assert not any("nothing is learnt" in line for line in to_look_at(read(table("p,a.jpg,L1", "q,b.jpg,L2"))))
+    with pytest.raises(PelageError, match=r"has no column 'identity'.*an empty one names nobody"):
+        read(table("p,a.jpg", header="image_id,path"))
 
 
 def test_names_of_250_bytes(photo_folder, brought):

@@ -143,7 +143,7 @@ def test_who_is_named_who_is_new_and_who_comes_again(full):
     assert set(met) == set(range(24)) and len(reserve.rare) == 2
     named = {i: sum(time < reserve.unnamed_from for time, _ in seen) for i, seen in met.items()}
     assert sum(number >= 4 for number in named.values()) >= 17 and sum(number >= 2 for number in named.values()) >= 20
-    assert not any(named[i] for i in reserve.rare) and all(len(met[i]) > 1 for i in reserve.rare)
+    assert not any(named[i] for i in reserve.rare)
     days = {i: len({time.date() for time, _ in seen}) for i, seen in met.items()}
     assert list(days.values()).count(1) >= 1 and list(days.values()).count(2) >= 1  # what Chao's estimator rests on
     assert sum(len({station for _, station in seen}) > 1 for seen in met.values()) >= 15
@@ -175,7 +175,7 @@ def test_detection_falls_with_distance_as_a_half_normal():
     near = distance[common] < SIGMA_M
     far = (distance[common] > 1.5 * SIGMA_M) & (distance[common] < 2.5 * SIGMA_M)
     rates = [seen[common][which].sum() / expected[common][which].sum() for which in (near, far)]
-    assert rates[0] > 0 and 0.85 < rates[1] / rates[0] < 1.2
+    assert rates[0] > 0 and 0.75 < rates[1] / rates[0] < 1.3
 
 
 def test_cameras_take_photos_while_they_run_and_one_station_has_a_gap(full):
@@ -184,7 +184,7 @@ def test_cameras_take_photos_while_they_run_and_one_station_has_a_gap(full):
     running = list(reserve.operation.values())
     assert [len(own) for own in running].count(2) == 2 and len(running) == 24
     first = sorted(own[0][0] for own in running)
-    assert (first[-1] - START).days >= 12 > (first[-2] - START).days
+    assert (first[-1] - START).days == 10 > (first[-2] - START).days
     pause = max(after[0] - before[1] for before, after in (own for own in running if len(own) == 2))
     assert pause.days == 10
 
@@ -193,8 +193,7 @@ def test_stations_stand_some_kilometres_apart_and_homes_within_the_fence():
     reserve = FULL.reserve
     apart = np.linalg.norm(reserve.places[:, None] - reserve.places, axis=2) + 1e9 * np.eye(12)
     assert apart.min() > 2000 and apart.min(axis=1).max() < 3700
-    low, high = reserve.places.min(axis=0) - 2000, reserve.places.max(axis=0) + 2000
-    assert ((low <= reserve.homes) & (reserve.homes <= high)).all()
+    assert np.linalg.norm(reserve.homes[:, None] - reserve.places, axis=2).min(axis=1).max() < 2000
     assert (Survey(7, 30, 12, 60, 1).reserve.homes[:24] == reserve.homes).all()
     latitude, longitude = degrees(reserve.places).T
     assert (abs(latitude + 22.12) < 0.05).all() and (abs(longitude - 28.6) < 0.06).all()

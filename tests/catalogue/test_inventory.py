@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from pelage.catalogue import inventory
-from pelage.catalogue.entries import Source, results_files
+from pelage.catalogue.entries import Source, habitat_file, results_files
 from pelage.catalogue.inventory import (
+    habitat_rows,
     inventory_rows,
     kind_of,
     list_files,
@@ -233,6 +234,16 @@ def test_a_results_file_is_in_it_with_its_hash_wherever_it_lies(tmp_path, monkey
     assert results_files({"results": "md.json"}) == {"md.json": tmp_path / "md.json"} and results_files({}) == {}
     with pytest.raises(PelageError, match=r"datasets.mine.results is 'gone.json', and there is no file"):
         results_rows("mine", results_files({"results": "gone.json"}))
+
+
+def test_the_habitat_file_is_in_it(tmp_path):
+    file = tmp_path / "area.geojson"
+    file.write_text("{}")
+    ((name, written, kind, size, digest),) = habitat_rows("mine", habitat_file({"habitat": str(file)}, "mine"))
+    assert (name, written, kind, size, len(digest)) == ("mine", str(file), "habitat", "2", 64)
+    assert habitat_rows("mine", habitat_file({"habitat": 2000}, "mine")) == []
+    with pytest.raises(PelageError, match=r"datasets\.mine\.habitat .*metres around the stations"):
+        habitat_rows("mine", habitat_file({"habitat": "gone.geojson"}, "mine"))
 
 
 def test_a_large_folder_half_of_it_no_photos(tmp_path, state):

@@ -96,4 +96,4 @@ def test_the_stage_writes_what_it_declares_and_keeps_it_when_the_next_run_fails(
     assert project()[0] == 0
     assert (tmp_path / "data/photos.csv").read_bytes() == before
     shutil.rmtree(tmp_path / "photos/L2")
-    assert "one individual only" in project()[2]
+    assert "one individual only" in project()[1]

@@ -6,7 +6,7 @@ from pelage.common.errors import PelageError
 from pelage.matching.rankings import empty_rankings
 from pelage.matching.search import cosine
 from pelage.matching.search.vector_index import EXACT, GRAPH, kind_for
-from pelage.split.protocols import ProtocolSet, protocol_sets
+from pelage.split.protocols import ProtocolSet, asked_sets, protocol_sets
 
 
 def split_table():
@@ -67,6 +67,19 @@ def test_crops_without_an_embedding_take_no_part():
     ids = [crop for crop in split["crop_id"] if crop not in ("b2-0#0", "a1-1#0")]
     rankings = cosine.search(embeddings_of(ids), protocol_sets(split, "flank"), cosine.SearchRules(10))
     assert not rankings["query"].eq("b2-0#0").any() and not rankings["candidate"].eq("a1-1#0").any()
+
+
+def test_photos_without_a_name_speak_for_themselves():
+    """What asks has no name in the gallery, so its photos are not added up; those of train are."""
+    split = split_table()
+    points = np.eye(len(split)) + 1
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    embeddings = pd.DataFrame({"crop_id": split["crop_id"], "embedding": list(points)})
+    rules = cosine.SearchRules(10, aggregate="nsum")
+    found = cosine.search(embeddings, asked_sets(split, "flank"), rules)
+    rehearsal = found[found["protocol"] == "rehearsal"]
+    train = rehearsal["candidate"].isin(split.loc[split["subset"] == "train", "crop_id"])
+    assert rehearsal.loc[train, "score"].max() > 1 >= rehearsal.loc[~train, "score"].max()
 
 
 def test_no_embeddings_give_an_empty_table():

@@ -18,6 +18,7 @@ from pelage.matching.fusion import (
     fit_fusion,
     fit_listwise,
     fit_pool,
+    fuse,
     in_own_order,
     join_scores,
     learn_fusion,
@@ -90,10 +91,7 @@ def rankings_of(pairs, methods):
 
 
 def test_candidates_are_each_method_in_its_own_order_and_what_combines_them():
-    pairs, same, asked = synthetic(5, queries=60)
-    pairs["candidate"] = pairs["query"] + " " + pairs["candidate"]
-    identity = pd.Series(asked, pairs["query"]).groupby(level=0).first()
-    identity = pd.concat([identity, pd.Series(np.where(same, asked, "other"), pairs["candidate"])])
+    pairs, identity = named_pairs(5)
     tables = rankings_of(pairs, ["global", "local"])
     tables["local"]["score"] = tables["local"]["score"].round(0)  # many ties
     tables["local"] = rank_pairs(tables["local"], 99)
@@ -111,6 +109,34 @@ def test_candidates_are_each_method_in_its_own_order_and_what_combines_them():
     near = mean.curves["global"](np.array([0.9, 0.9]))
     far = mean.curves["local"](np.array([2.0]))[0]
     np.testing.assert_allclose(mean.evidence(scores), [(near[0] + far) / 2, near[1] / 2])
+
+
+def named_pairs(seed: int) -> tuple[pd.DataFrame, pd.Series]:
+    """Return pairs of 60 queries, each with candidates of its own, and the individual by name of query or candidate."""
+    pairs, same, asked = synthetic(seed, queries=60)
+    pairs["candidate"] = pairs["query"] + " " + pairs["candidate"]
+    identity = pd.Series(asked, pairs["query"]).groupby(level=0).first()
+    return pairs, pd.concat([identity, pd.Series(np.where(same, asked, "other"), pairs["candidate"])])
+
+
+def test_what_evidence_is_learnt_on_is_scored_by_a_fusion_of_other_individuals():
+    pairs, identity = named_pairs(6)
+    asked = pd.concat([pairs.assign(protocol=name) for name in ("validation", "practice", "survey")])
+    made = fuse(rankings_of(asked, ["global", "local"]), identity, 40, "logistic", 1)
+    score = made.pairs.pivot(index=["query", "candidate"], columns="protocol", values="score")
+    assert made.held_out and (score["practice"] == score["validation"]).all()
+    assert (score["survey"] != score["validation"]).mean() > 0.9, "the survey is scored by the fusion of all of them"
+    assert (made.pairs.loc[made.pairs["learnt"], "protocol"] == "validation").all()
+
+
+def test_where_it_is_asked_who_is_who_each_pair_speaks_for_itself():
+    pairs, identity = named_pairs(7)
+    both = pd.concat([pairs, pairs.assign(protocol="rehearsal")])
+    made = fuse(rankings_of(both, ["global", "local"]), identity, 40, "logistic", 3)
+    judged, alone = (made.pairs[made.pairs["protocol"] == name] for name in ("validation", "rehearsal"))
+    single = replace(made.fusion, photos=1)
+    np.testing.assert_allclose(made.fusion.evidence(alone), single.evidence(alone))
+    assert (made.fusion.evidence(judged) > single.evidence(judged)).any()
 
 
 def test_weights_are_those_of_a_logistic_regression():
@@ -209,6 +235,8 @@ def test_identities_of_pairs():
         pd.DataFrame({"query": ["x", "x"], "candidate": ["y", "z"]}), pd.Series({"x": "Ayo", "y": "Ayo", "z": "Bo"})
     )
     assert asked.tolist() == ["Ayo", "Ayo"] and same.tolist() == [True, False]
+    nobody = by_identity(pd.DataFrame({"query": ["x"], "candidate": ["y"]}), dict.fromkeys("xy", "unknown"))
+    assert nobody[1].tolist() == [False], "two that nobody named are not the same for that"
 
 
 def test_what_is_fused_is_read():

@@ -166,3 +166,18 @@ def test_a_ranking_does_not_depend_on_row_order_or_workers_and_leaves_out_the_ow
         again = ranked(A, A + B + C, PRESETS[preset])
         pd.testing.assert_frame_equal(table, again[0])
         pd.testing.assert_frame_equal(matches, again[1])
+
+
+def test_photos_without_a_name_are_not_added_up_as_one_animal():
+    """With names `b` is one animal; as what asks, each photo of it is somebody of its own, and so is an unknown one."""
+
+    def ranked(named: bool, **identity) -> pd.DataFrame:
+        crops = pd.DataFrame({"crop_id": A + B + C}).assign(group=lambda rows: rows["crop_id"], orientation="left")
+        crops = crops.assign(image_id=crops["group"], identity=crops["group"].str[0]).assign(**identity)
+        sets = {"survey": ProtocolSet(crops[crops["group"].isin(A + B)], crops, named=named)}
+        table = rank(CROPS, sets, 100, True, PRESETS["wbia"].score)[0]
+        return table[table["candidate"].isin(A + B)].set_index(["query", "candidate"])["score"].sort_index()
+
+    told, asked, unknown = ranked(True), ranked(False), ranked(True, identity="unknown")
+    pd.testing.assert_series_equal(asked, unknown)
+    assert (told != asked).any()

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from pelage.common.errors import PelageError
@@ -9,7 +10,9 @@ from pelage.matching.features import told_without_mask
 from pelage.matching.local.features import LocalFeatures
 from pelage.matching.local.hotspotter import DogSift, HotSpotter
 from pelage.matching.local.matchers import KINDS, read_matcher
+from pelage.matching.local.ranking import compared_once, rank
 from pelage.matching.local.ratio_test import RatioTest, passing
+from pelage.split.protocols import ProtocolSet
 
 
 def passed(query, candidate, ratio):
@@ -88,6 +91,37 @@ def test_bits_are_compared_as_opencv_does(bytes_):
     pairs = cv2.BFMatcher(cv2.NORM_HAMMING).knnMatch(query, candidate, k=2)
     expected = sum(first.distance < 0.85 * second.distance for first, second in pairs)
     assert 0 < expected < 40 and passed(features(query), features(candidate), 0.85) == expected
+
+
+def test_no_pair_is_compared_twice_and_nothing_else_changes():
+    rng = np.random.default_rng(3)
+    crops = {f"{who}{number}#0": seen for who, coat in zip("abcd", coats(rng), strict=True) for number, seen in coat}
+    table = pd.DataFrame({"crop_id": list(crops)}).assign(image_id=lambda rows: rows["crop_id"], orientation="left")
+    table = table.assign(identity=table["crop_id"].str[0], group=table["crop_id"])
+    some = table["identity"].isin(["a", "b"])
+    sets = {
+        "open": ProtocolSet(table[some], table[~some]),
+        "pseudo_novel": ProtocolSet(table[some], table, own_individual=False),
+        "rehearsal": ProtocolSet(table[some], table, named=False),
+    }
+    compared = []
+
+    def counting(queries, gallery, permitted, names):
+        compared.append(int(permitted.sum()))
+        return RatioTest().score(queries, gallery, permitted, names)
+
+    plain, once = (rank(crops, sets, 50, True, way) for way in (RatioTest().score, compared_once(counting)))
+    for one, other in zip(plain, once, strict=True):
+        assert one.equals(other) if isinstance(one, pd.DataFrame) else one == other
+    assert compared[::2] == [6 * 6, 6 * 3, 6 * 2], "the other half, the other animal of its own half, its own animal"
+    assert max(compared[1::2]) <= 3 * 6
+
+
+def coats(rng):
+    """Four animals' coats, each seen three times."""
+    for _ in range(4):
+        own = rng.integers(0, 90, (30, 128))
+        yield [(number, features(own + rng.integers(0, 9, own.shape))) for number in range(3)]
 
 
 def test_only_permitted_pairs_are_scored_and_by_the_share_that_passes():

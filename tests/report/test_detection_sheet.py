@@ -26,7 +26,6 @@ from pelage.report.detection_sheet import (
     choose_photos,
     draw_sheet,
     judged,
-    small_jpeg,
     survey_photos,
     unlike_camera,
 )
@@ -158,12 +157,6 @@ def test_pictures_of_any_shape(shape):
     html = draw_sheet("x", [Photo("p", lambda: image, [Found((0, 0, 3, 3), 0.5), Found((-9, 900_000, 3, 3), 0.4)])])
     data = base64.b64decode(re.search(r"data:image/jpeg;base64,([^\"]+)", html).group(1))
     assert max(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape) == SIDE
-
-
-def test_a_jpeg_gets_coarser_until_it_is_small_enough():
-    noise = np.random.default_rng(1).integers(0, 255, (500, 500, 3), np.uint8)
-    sizes = [len(small_jpeg(noise, 480, most)) for most in (10**9, 60_000, 20_000)]
-    assert sizes[0] > 60_000 >= sizes[1] > 20_000 >= sizes[2]
 
 
 def test_what_a_camera_usually_shows_is_told_by_its_other_photos():

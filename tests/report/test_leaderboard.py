@@ -19,7 +19,6 @@ from pelage.report.tables import (
     read_metrics,
     shown_metrics,
     verdict,
-    verdicts_markdown,
 )
 
 NET = Method("net", "network", "flank", "crop_edge", "tiny, cosface")
@@ -293,19 +292,3 @@ def test_the_best_network_is_chosen_on_validation_not_on_the_test():
     rows = leaderboard(told, METHODS)
     rows = rows[(rows["part"] == "flank") & (rows["protocol"] == "closed")]
     assert rows["method"].iloc[0] == "net" and verdict(rows).startswith("other_net beats sift_lnbnn")
-
-
-def test_the_champions_differences_are_told_from_its_side():
-    numbers = {"low": 0.1, "high": 0.3, "p": 0.001, "p_holm": 0.002, "part": "flank", "protocol": "closed"}
-    verdicts = pd.DataFrame(
-        [
-            {"metric": "top1", "method": "net", "other": "sift", "difference": 0.2, "verdict": "better"} | numbers,
-            {"metric": "top1", "method": "mlp", "other": "net", "difference": 0.2, "verdict": "better"} | numbers,
-            {"metric": "top1", "method": "mlp", "other": "sift", "difference": 0.2, "verdict": "better"} | numbers,
-        ]
-    )
-    text = verdicts_markdown({"flank": {"method": "net"}}, verdicts)
-    assert "| closed | top-1 | sift | 0.200 [0.100, 0.300] | 0.002 | better |" in text
-    assert "| closed | top-1 | mlp | -0.200 [-0.300, -0.100] | 0.002 | worse |" in text
-    assert text.count("closed") == 2
-    assert "no champion" in verdicts_markdown({"flank": {"method": None}}, verdicts)

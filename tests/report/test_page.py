@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
+import numpy as np
 import pandas as pd
 import pytest
+from animal_tables import answers_of, crops_of
 
+from pelage.common.images import encode_png
 from pelage.common.tables import rejected_table
-from pelage.report.page import describe_run, duration, facts, rejected_counts, render, split_counts, table_block
+from pelage.report.animals_page import first_screen
+from pelage.report.individual_pages import page_names
+from pelage.report.page import (
+    COUNTED,
+    describe_run,
+    duration,
+    facts,
+    listed,
+    rejected_counts,
+    render,
+    split_counts,
+    table_block,
+)
 from pelage.report.tables import Method, blocks, leaderboard
 
 EVIL = "<script>alert('x')</script>"
@@ -26,8 +42,9 @@ PICTURES = dict.fromkeys(
         "inversion",
         "detections",
         "umap",
+        *COUNTED,
     ],
-    b"\x89PNG",
+    encode_png(np.full((4, 4, 3), 99, np.uint8)),
 )
 CAMERAS = pd.DataFrame(
     [("S1", EVIL, 812, 12, 10, 790, 0, 0, 23, 9), ("S2", "S2", 1200, 1195, 0, 5, 0, 0, 1300, 1000)],
@@ -92,14 +109,24 @@ def page(survey):
     stages |= {"leakage": {"encounters": 0}, "clean": {}, "split": {}, "background_flank": {"cover": 0.25}}
     stages |= {"match/sift": {"crops": 3}, "mlp": {}, "pairs": {"closed": {"roc_auc_constant": 0.5}}}
     stages |= {"fuse": {"brier_skill": 0.125}}
-    stages |= {"insight": INSIGHT}
+    stages |= {"insight": INSIGHT, "count": {"n": 24.0}, "individuals": {"survey": {"known": 3}}}
+    stages |= {"decisions": {"clusterings": [{"clustering": EVIL, "ari": 0.25}]}}
     rejected = {
         "clean": rejected_table([("1", "a", EVIL, ""), ("2", "b", "too_small", ""), ("3", "c", "too_small", "")])
     }
     split = survey["split"].assign(identity=EVIL)
     words = describe_run(PARAMS, SHOWN, "sift", survey["clean"], rejected["clean"], survey["detections"], INSIGHT)
     seeds = {EVIL: {"closed": {"1": {"top1": 0.5, "auroc": None}, "20": {"top1": 0.25, "auroc": None}}}}
-    return render(f"demo {EVIL}", table, methods, PICTURES, stages, rejected, split, words, seeds, CLOCKS, CAMERAS)
+    crops = crops_of([EVIL, "L2"], 2, 2).assign(date="")
+    answers = answers_of(crops, set(crops["crop_id"][:2]), unclear=0.0)
+    seen = first_screen(answers, page_names(answers.names()), lambda crop_id: None)
+    cell = {"word": "better", "sign": "▲", "difference": "+0.200", "interval": "+0.100 to +0.300", "p": "p 0.002"}
+    verdicts = [
+        {"part": "flank", "champion": EVIL, "summary": EVIL, "columns": [("closed", EVIL)], "rows": [(EVIL, [cell])]},
+        {"part": "face", "champion": None, "summary": "", "columns": [], "rows": []},
+    ]
+    run = (table, methods, PICTURES, stages, rejected, split, words, seeds, CLOCKS, CAMERAS)
+    return render(f"demo {EVIL}", *run, seen, verdicts)
 
 
 def test_nothing_is_loaded_from_elsewhere(page):
@@ -107,7 +134,8 @@ def test_nothing_is_loaded_from_elsewhere(page):
         assert tag not in ("script", "iframe", "object", "embed")
         for name in ("src", "href", "srcset", "data", "action"):
             if name in attributes:
-                assert attributes[name].startswith(("data:", "#")), attributes[name]
+                beside = ("individuals/",) if tag == "a" else ()  # pictures are inside
+                assert attributes[name].startswith(("data:", "#", *beside)), attributes[name]
     assert not re.search(r"https?://|@import|url\(", page)
 
 
@@ -120,7 +148,7 @@ def test_names_are_escaped_and_tags_balanced(page):
 def test_every_picture_is_inside_with_words_for_who_cannot_see_it(page):
     pictures = [attributes for tag, attributes in Tags(page).tags if tag == "img"]
     assert len(pictures) == len(PICTURES)
-    assert all(picture["alt"] and picture["src"].startswith("data:image/png;base64,") for picture in pictures)
+    assert all(picture["alt"] and picture["src"].startswith("data:image/webp;base64,") for picture in pictures)
 
 
 def test_the_page_says_what_is_missing_and_counts_what_was_rejected(page):
@@ -152,6 +180,37 @@ def test_durations_are_in_units_that_people_read():
 
 def test_the_page_has_no_date_of_its_own(page):
     assert not re.search(r"\b20\d\d-\d\d-\d\d\b", page)
+
+
+def test_animals_come_before_methods_and_every_link_leads_somewhere(page):
+    heads = [page.index(f'<section id="{name}"') for name in ("animals", "new", "look", "count", "trust", "methods")]
+    assert heads == sorted(heads) and heads[-1] < page.index('<section id="leaderboard">')
+    tags = Tags(page).tags
+    ids = {attributes["id"] for _, attributes in tags if "id" in attributes}
+    for tag, attributes in tags:
+        if tag == "a" and attributes["href"].startswith("#"):
+            assert attributes["href"][1:] in ids
+
+
+def test_headings_leave_no_level_out(page):
+    levels = [int(tag[1]) for tag, _ in Tags(page).tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_verdicts_are_told_in_words_and_not_by_colour_alone(page):
+    assert re.search(r'<span class="better">▲ better</span> \+0.200<small>\+0.100 to \+0.300 \(p 0.002\)</small>', page)
+    assert "No validation photo chose one." in page
+
+
+def test_lists_of_rows_among_numbers_are_tables():
+    numbers = {
+        "clusterings": [{"clustering": "HDBSCAN", "ari": 0.5, "true": 24}],
+        "evidence": {"least": 0.1},
+        "none": [],
+    }
+    assert listed(numbers) == [("clusterings", ["clustering", "ari", "true"], [["HDBSCAN", "0.500", "24"]])]
+    assert facts(numbers) == [("evidence least", "0.100")]
 
 
 def test_each_seed_has_a_row(page):

@@ -204,6 +204,12 @@ def test_files_that_parameters_name_are_the_users_too(project):
         ({"background": {"reference": LITE0}}, "background.reference"),
         ({"datasets": {"mine": {"source": "git", "results": "data/photos/md.json"}}}, "datasets.mine.results"),
         ({"datasets": {"mine": {"sources": [], "results": ["a.json", "data/boxes.csv"]}}}, "datasets.mine.results"),
+        ({"datasets": {"mine": {"source": "git", "deployments": "data/photos/a.csv"}}}, "datasets.mine.deployments"),
+        (
+            {"datasets": {"mine": {"sources": [{"deployments": "data/boxes.csv"}]}}},
+            r"datasets.mine.sources\[0\].deployments",
+        ),
+        ({"datasets": {"mine": {"source": "git", "habitat": "data/photos/a.csv"}}}, "datasets.mine.habitat"),
         ({"detect": {"megadetector": {"model": "data/models/md.onnx"}}}, "detect.megadetector.model"),
         ({"model": {"weights": "data/photos/net.safetensors"}}, "model.weights"),
         ({"model": {"weights": "data/embeddings/../models/net.safetensors"}}, "model.weights"),

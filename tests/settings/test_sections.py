@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pelage import presets
+from pelage.animals import spatial
 from pelage.common.params import read_params
 from pelage.losses import registry
 from pelage.losses.mining import DISTANCES, MARGIN_MINERS, MINERS
@@ -58,6 +59,7 @@ def test_words_are_those_that_the_rooms_know():
     for model, field, words in (
         (sections.LossTerm, "distance", DISTANCES),
         (sections.LossTerm, "form", registry.FORMS),
+        (sections.Count, "detection", spatial.KERNELS),
         (sections.LossTerm, "centres", registry.CENTRES),
         (sections.Background, "fill", background.FILLS),
         (sections.Model, "edge_filters", backbone.EDGE_FILTERS),

@@ -6,8 +6,8 @@ from named_crops import named_crops
 
 from pelage.catalogue.clocks import CLOCK_COLUMNS
 from pelage.common.errors import PelageError
-from pelage.split.assign import crop_table, drawn_split, published_split, split_metrics
-from pelage.split.leakage import find_leaks, join_facts
+from pelage.split.assign import crop_table, drawn_split, lacking, published_split, split_metrics
+from pelage.split.leakage import find_leaks, join_facts, leakage_metrics, refuse_unfounded
 from pelage.split.protocols import SPLIT_COLUMNS
 
 RULES = {"clocks": pd.DataFrame(columns=CLOCK_COLUMNS), "bits": 2, "revisit_gap_s": 7200.0}
@@ -156,18 +156,32 @@ def refused(message):
     return pytest.raises(PelageError, match=message)
 
 
+def test_where_nobody_can_be_recognised_again_all_named_crops_are_train(survey):
+    clean, detections = survey()
+    seldom = clean["identity"].where(clean["image_id"].str[2:4] == "e0", "unknown")
+    for identity, subsets, said in (
+        ("unknown", {"survey"}, r"0 known individual(s)"),
+        ("L0", {"train"}, r"1 known individual(s)"),
+        (seldom, {"train", "survey"}, "none of its 8 individuals was photographed in two encounters"),
+    ):
+        table = clean.assign(identity=identity)
+        split = draw(table, detections)
+        assert set(split["subset"]) == subsets and (split["gallery"] == (split["subset"] == "train")).all()
+        assert said in lacking(split[split["subset"] != "survey"])
+        rows = join_facts(split, table, **RULES)
+        leaks = find_leaks(rows, 2)
+        assert leaks.empty and leakage_metrics(rows, 2, leaks)["own_encounter_share_closed"] is None
+        refuse_unfounded(rows, 0.0, False)
+        assert split_metrics(split)["test_labels_in_train"] is None
+    assert lacking(draw(clean, detections)) == ""
+
+
 def test_what_cannot_be_split(survey):
     clean, detections = survey()
     with refused("no crop, so nothing can be learnt"):
         named_crops(clean, detections.iloc[:0])
     with refused(r"detections.csv, row 2: the photo 'L0e0p0.jpg' is not in"):
         named_crops(clean.iloc[1:], detections)
-    with refused(r"1 known individual\(s\)"):
-        draw(clean.assign(identity="L0"), detections)
-    with refused(r"0 known individual\(s\)"):
-        draw(clean.assign(identity="unknown"), detections)
-    with refused("none of its 8 individuals was photographed in two encounters"):
-        draw(*survey(encounters=1))
     crops = named_crops(clean, detections)
     for column in ("closed_split", ""):
         with refused(f"has no column '{column}'"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pelage.common.images import write_png
 from pelage.common.tables import crop_file
@@ -12,6 +14,8 @@ from pelage.study.pair_features import (
     FEATURES,
     KINDS,
     Keypoints,
+    _median,
+    _nearest_by_product,
     compare,
     compare_all,
     describe,
@@ -101,3 +105,20 @@ def test_the_memo_gives_back_what_was_found(tmp_path, monkeypatch):
             for found in (one, other):
                 assert np.array_equal(found[kind].xy, direct[kind].xy)
                 assert np.array_equal(found[kind].descriptors, direct[kind].descriptors)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 40), st.integers(2, 40))
+def test_products_find_what_opencv_finds(seed, first, second):
+    rng = np.random.default_rng(seed)
+    one, other = (rng.integers(0, 256, (rows, 128), np.uint8) for rows in (first, second))
+    other[0] = other[-1]  # of equally near ones the first
+    one[-1] = other[-1]
+    distance, nearest = _nearest_by_product(one, other)
+    told, places = cv2.batchDistance(one.astype(np.float32), other.astype(np.float32), cv2.CV_32F, K=2)
+    assert distance.dtype == told.dtype and np.array_equal(distance, told) and np.array_equal(nearest, places[:, 0])
+
+
+@given(st.integers(0, 10**6), st.integers(1, 30))
+def test_median_is_numpys(seed, rows):
+    values = np.random.default_rng(seed).normal(size=(rows, 2)).astype(np.float32)
+    assert np.array_equal(_median(values), np.median(values, axis=0)) and _median(values).dtype == np.float32

@@ -8,15 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from ruamel.yaml import YAML
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from pelage.common.errors import PelageError
 from pelage.common.files import write_json
 from pelage.common.images import write_png
 from pelage.common.params import read_params
-from pelage.common.tables import crop_file, write_table
+from pelage.common.tables import crop_file, read_table, write_table
 from pelage.matching.rankings import empty_rankings
+from pelage.model.backbone import create_backbone
 from pelage.split.protocols import ASKED
 from pelage.training import loop
 
@@ -168,6 +171,26 @@ def test_a_part_without_crops_is_told_and_leaves_empty_outputs(survey, monkeypat
     embeddings = pd.read_parquet("data/embeddings/faces/1.parquet")
     assert list(embeddings.columns) == ["crop_id", "embedding"] and len(embeddings) == 0
     pd.testing.assert_frame_equal(pd.read_parquet("data/rankings/faces/1.parquet"), empty_rankings())
+
+
+def test_weights_that_are_taken_as_they_are_need_nothing_to_learn_from(survey, monkeypatch):
+    torch.manual_seed(5)
+    save_file(create_backbone("test_efficientnet", 3).state_dict(), "weights.safetensors")
+    split = read_table(Path("data/split.csv"))
+    nobody = {"subset": "survey", "identity": "unknown", "label": "unknown", "known": "false", "gallery": "false"}
+    write_table(Path("data/split.csv"), split.assign(**nobody))
+    survey["model"] |= {"weights": "weights.safetensors", "depth": 0}
+    survey["train"] |= {"epochs": 0}
+    save_params(survey)
+    for name in ("train", "embed", "search"):
+        stage(name, "tiny", monkeypatch)
+    told = json.loads(Path("data/numbers/train/tiny.json").read_text())
+    assert not told["trained"] and told["reason"].endswith("train.epochs is 0, so its weights are taken as they are")
+    rankings = pd.read_parquet("data/rankings/tiny/1.parquet")
+    assert rankings["protocol"].unique().tolist() == ["survey"] and rankings["query"].nunique() == 21
+    given, taken = (load_file(file) for file in ("weights.safetensors", "data/models/tiny/1.safetensors"))
+    edges = "backbone.conv_stem.weight"  # which has a channel more
+    assert all(torch.equal(tensor, given[name[9:]]) for name, tensor in taken.items() if name != edges)
 
 
 def test_what_is_wrong_is_told_before_anything_is_written(survey, monkeypatch):

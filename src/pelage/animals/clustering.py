@@ -72,7 +72,7 @@ def draw_partitions(graph: Graph, draws: int, seed: int, sweeps: int = 30) -> np
     """
     nodes = contract(graph)
     start = np.array(clustered(nodes).of, int)
-    links = _Links.of(nodes)
+    links = Links.of(nodes)
     drawn = np.empty((draws, len(graph.names)), int)
     for draw in range(draws):
         rng = np.random.default_rng([seed, draw])
@@ -84,7 +84,7 @@ def draw_partitions(graph: Graph, draws: int, seed: int, sweeps: int = 30) -> np
 
 
 @dataclass(frozen=True)
-class _Links:
+class Links:
     """Links between M nodes as arrays: their ends and weights; and the nodes."""
 
     first: np.ndarray
@@ -95,7 +95,7 @@ class _Links:
     nodes: Nodes
 
     @classmethod
-    def of(cls, nodes: Nodes) -> _Links:
+    def of(cls, nodes: Nodes) -> Links:
         ends = [(a, b, weight) for a, row in enumerate(nodes.links) for b, weight in sorted(row.items()) if a < b]
         first, second, weight = (np.array(column) for column in zip(*ends, strict=True)) if ends else np.empty((3, 0))
         named, size = np.array(nodes.named, bool), np.array(nodes.size, int)

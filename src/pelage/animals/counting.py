@@ -7,9 +7,10 @@ tell how many animals use the area of the stations; spatial ones tell their dens
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pandas as pd
 
 from pelage.animals.closed import Estimate, closed_estimates, no_estimate, summarise
@@ -17,7 +18,7 @@ from pelage.animals.effort import Effort
 from pelage.animals.habitat import Habitat
 from pelage.animals.histories import LINKED, POPULATIONS, detections, history, population
 from pelage.animals.multiple import combine
-from pelage.animals.spatial import Fit, Mask, centres, fit
+from pelage.animals.spatial import Detections, Fit, Mask, centres, fit
 
 DENSITY, REGION = "scr", "scr_region"
 DENSITY_2, REGION_2 = "scr2", "scr2_region"
@@ -87,12 +88,13 @@ def count_all(
     mask, region = None, ""
     if effort.located.any():
         mask, region = habitat.mask(everywhere, effort.crs, kernel)
-    plain = {which: _Counter(effort, mask, kernel) for which in POPULATIONS}
-    decided = {which: plain[which].estimates(population(seen, which)) for which in POPULATIONS}
+    counter = _Counter(effort, mask, kernel)
+    decided = {which: counter.estimates(population(seen, which)) for which in POPULATIONS}
+    fits = {(which, name): fitted for which in POPULATIONS for name, fitted in counter.fits(population(seen, which))}
     drawn: dict[str, list[dict[str, Estimate]]] = {which: [] for which in POPULATIONS}
     for sighted in track(drawn_sightings(seen, partitions)):
         for which in POPULATIONS:
-            drawn[which].append(plain[which].estimates(population(sighted, which)))
+            drawn[which].append(counter.estimates(population(sighted, which)))
     rows = []
     for which in POPULATIONS:
         own = population(seen, which)
@@ -104,7 +106,6 @@ def count_all(
             for told, carries in ((carried, True), (estimate, False)):
                 columns = ("estimator", "n", "se", "low", "high", "animals", "note")
                 rows.append({**shared, **{c: getattr(told, c) for c in columns}, "carries_error": carries})
-    fits = {(which, name): plain[which].first[name] for which in POPULATIONS for name in plain[which].first}
     main = fits.get((LINKED, DENSITY))
     counted = Counted(pd.DataFrame(rows, columns=COLUMNS), fits, mask, region)
     if main is None or not main.converged:
@@ -115,43 +116,49 @@ def count_all(
 
 
 class _Counter:
-    """Estimates of one population, which remembers what it has counted: many partitions are the same."""
+    """Estimates of sightings, which remembers what it has counted: many partitions are the same."""
 
     def __init__(self, effort: Effort, mask: Mask | None, kernel: str) -> None:
         self.effort, self.mask, self.kernel = effort, mask, kernel
-        self.first: dict[str, Fit] = {}
-        self.known: dict[bytes, dict[str, Estimate]] = {}
+        self.known: dict[bytes, tuple[dict[str, Estimate], dict[str, Fit]]] = {}
+        self.starts: dict[str, np.ndarray] = {}
 
     def estimates(self, seen: pd.DataFrame) -> dict[str, Estimate]:
         """Return all estimates, by name."""
-        animal = pd.factorize(seen["individual"])[0]
-        key = animal.tobytes() + seen["unit"].str.cat(sep="\n").encode()
+        return self._counted(seen)[0]
+
+    def fits(self, seen: pd.DataFrame) -> Iterable[tuple[str, Fit]]:
+        """Return the fitted models, by the name of their density."""
+        return self._counted(seen)[1].items()
+
+    def _counted(self, seen: pd.DataFrame) -> tuple[dict[str, Estimate], dict[str, Fit]]:
+        key = pd.factorize(seen["individual"])[0].tobytes() + seen["unit"].str.cat(sep="\n").encode()
         if key not in self.known:
-            self.known[key] = self._estimates(seen)
+            captures = summarise(history(seen, self.effort.occasions)[1])
+            found = {estimate.estimator: estimate for estimate in closed_estimates(captures)}
+            names, told = detections(seen, self.effort)
+            fits = {name: self._fit(name, told) for name in SPATIAL} if self.mask is not None else {}
+            for name in SPATIAL:
+                found |= _estimates(name, fits.get(name), len(names))
+            self.known[key] = found, fits
         return self.known[key]
 
-    def _estimates(self, seen: pd.DataFrame) -> dict[str, Estimate]:
-        captures = summarise(history(seen, self.effort.occasions)[1])
-        found = {estimate.estimator: estimate for estimate in closed_estimates(captures)}
-        return found | self._spatial(seen)
+    def _fit(self, name: str, told: Detections) -> Fit:
+        """Fit from where the last fit of this kind ended, which is near; else from the start."""
+        fitted = None
+        if name in self.starts:
+            fitted = fit(told, self.mask, self.kernel, SPATIAL[name], self.starts[name])
+        if fitted is None or not fitted.converged:
+            fitted = fit(told, self.mask, self.kernel, SPATIAL[name])
+        if fitted.converged:
+            self.starts.setdefault(name, fitted.theta)
+        return fitted
 
-    def _spatial(self, seen: pd.DataFrame) -> dict[str, Estimate]:
-        names, told = detections(seen, self.effort)
-        found = {}
-        for name, twice in SPATIAL.items():
-            if self.mask is None:
-                found[name] = no_estimate(name, len(names), NO_PLACES)
-                continue
-            start = self.first[name].theta if name in self.first and self.first[name].converged else None
-            fitted = fit(told, self.mask, self.kernel, twice, start)
-            if start is not None and not fitted.converged:
-                fitted = fit(told, self.mask, self.kernel, twice)
-            self.first.setdefault(name, fitted)
-            if fitted.converged:
-                density = fitted.estimate(name)
-                scaled = {key: HUNDRED * getattr(density, key) for key in ("n", "se", "low", "high")}
-                found[name] = replace(density, **scaled)
-                found[f"{name}_region"] = fitted.realised(f"{name}_region")
-            else:
-                found[name] = replace(no_estimate(name, len(names), fitted.note), bound=0.0)
-        return found
+
+def _estimates(name: str, fitted: Fit | None, animals: int) -> dict[str, Estimate]:
+    """Return density, of 100 km2, and number in the region; without a fit that converged no density."""
+    if fitted is None or not fitted.converged:
+        return {name: replace(no_estimate(name, animals, fitted.note if fitted else NO_PLACES), bound=0.0)}
+    density = fitted.estimate(name)
+    scaled = {key: HUNDRED * getattr(density, key) for key in ("n", "se", "low", "high")}
+    return {name: replace(density, **scaled), f"{name}_region": fitted.realised(f"{name}_region")}

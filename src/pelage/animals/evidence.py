@@ -117,6 +117,7 @@ def side_pairs(photo_pairs: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:
         compared), and `query`, `candidate`, the crops of the best one. A photo pair that was asked both ways counts
         once, with the mean of its two log-odds.
     """
+    crops = crops.sort_values("crop_id")
     nodes, node_of = np.unique(crops["node"].to_numpy(str), return_inverse=True)
     ids = crops["crop_id"].to_numpy(object)
     place = pd.Series(np.arange(len(ids)), index=ids)

@@ -17,12 +17,15 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 from scipy.spatial import cKDTree
 
-from pelage.animals.spatial import FINE, MOST_CELLS, Detections, Mask, fit_with_buffer, trap_buffer
+from pelage.animals.spatial import MOST_CELLS, WIDE, Detections, Mask, cells_across, fine_mask, fit_with_buffer
 from pelage.common.errors import PelageError
 from pelage.common.tables import read_table
 
-CELLS = 64
-"""Least cells from one side of a mask to the other."""
+REACH = 10
+"""Spreads of recaptures from a station beyond which it detects nobody; so far from all of them cells only count."""
+
+FAR_KM = 50.0
+"""A habitat whose nearest cell is farther from all stations is that of another survey."""
 
 WGS84 = "EPSG:4326"
 CELL_COLUMNS = {"latitude": float, "longitude": float, "x": float, "y": float, "habitat": bool}
@@ -51,35 +54,58 @@ class Habitat:
             detections: Their stations have places in `crs`; how far animals move tells how fine cells are.
             crs: A projection in metres.
             kernel: One of `spatial.KERNELS`.
+
+        Raises:
+            PelageError: The habitat file tells of another place.
         """
         spread = detections.spread()
         if self.rings:
-            return self._of_polygons(crs, spread), "the polygons of the habitat file"
+            return self._of_polygons(crs, detections.places, spread), "in the polygons of the habitat file"
         if self.cells is not None:
             points = np.stack(Transformer.from_crs(self.crs, crs, always_xy=True).transform(*self.cells.T), axis=1)
-            return Mask(points, float(np.median(_nearest(points)) / 1000) ** 2), "the cells of the habitat file"
+            mask = Mask(points, float(np.median(_nearest(points)) / 1000) ** 2)
+            return _near(mask, detections.places, spread), "in the cells of the habitat file"
         if self.metres:
-            width = np.ptp(detections.places[:, 0]) + 2 * self.metres
-            cells = _cells(width, min(spread or self.metres, self.metres / 6))
-            return trap_buffer(detections.places, self.metres, cells), f"within {self.metres / 1000:g} km of a station"
+            scale = min(spread or self.metres, self.metres / 3)
+            return fine_mask(detections.places, self.metres, scale), f"within {self.metres / 1000:g} km of a station"
         fitted, mask = fit_with_buffer(detections, kernel)
         if not fitted.converged:
             return mask, "as far beyond the stations as animals were seen to move"
-        return mask, f"within {4 * fitted.sigma / 1000:.2g} km of a station, four times sigma"
+        return mask, f"within {WIDE * fitted.sigma / 1000:.2g} km of a station, four times sigma"
 
-    def _of_polygons(self, crs: str, spread: float) -> Mask:
+    def _of_polygons(self, crs: str, places: np.ndarray, spread: float) -> Mask:
         transform = Transformer.from_crs(WGS84, crs, always_xy=True).transform
         rings = [np.stack(transform(*ring.T), axis=1) for ring in self.rings]
         corners = np.concatenate(rings)
         low, high = corners.min(axis=0), corners.max(axis=0)
-        spacing = (high - low).max() / _cells((high - low).max(), spread)
-        axes = [np.arange(low[axis] + spacing / 2, high[axis], spacing) for axis in (0, 1)]
-        points = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
-        return Mask(points[inside(points, rings)], (spacing / 1000) ** 2)
+        width = float((high - low).max())
+        cells = cells_across(width, spread)
+        mask = _near(_grid(rings, low, high, width / cells), places, spread)
+        many = len(mask.points) / MOST_CELLS
+        return _near(_grid(rings, low, high, width / cells * np.sqrt(many)), places, spread) if many > 1 else mask
 
 
-def _cells(width: float, spread: float) -> int:
-    return int(np.clip(np.ceil(width / (FINE * spread)), CELLS, MOST_CELLS)) if spread else CELLS
+def _grid(rings: list[np.ndarray], low: np.ndarray, high: np.ndarray, spacing: float) -> Mask:
+    axes = [np.arange(low[axis] + spacing / 2, high[axis], spacing) for axis in (0, 1)]
+    points = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
+    return Mask(points[inside(points, rings)], (spacing / 1000) ** 2)
+
+
+def _near(mask: Mask, places: np.ndarray, spread: float) -> Mask:
+    """Return the cells of a mask that matter for detection, of the others only the area.
+
+    Raises:
+        PelageError: No station is in the mask, or nearly.
+    """
+    nearest = cKDTree(places).query(mask.points)[0] if len(mask.points) else np.array([np.inf])
+    apart = nearest.min() / 1000
+    if apart > FAR_KM:
+        raise PelageError(
+            f"The habitat file has no cell within {FAR_KM:g} km of any station (the nearest is {apart:.0f} km "
+            "away). Are longitude and latitude swapped, in it or in the deployments? Give the habitat of this survey."
+        )
+    matter = nearest <= max(REACH * spread, nearest.min()) if spread else np.ones(len(nearest), bool)
+    return Mask(mask.points[matter], mask.cell, float((~matter).sum() * mask.cell))
 
 
 def _nearest(points: np.ndarray) -> np.ndarray:

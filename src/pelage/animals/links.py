@@ -24,7 +24,7 @@ from pelage.animals.evidence import (
     side_codes,
     side_pairs,
 )
-from pelage.animals.graph import Graph
+from pelage.animals.graph import Contradiction, Graph
 from pelage.animals.units import NAMED, Units
 from pelage.catalogue.clocks import seconds_of
 
@@ -304,6 +304,9 @@ def graph_of(units: Units, nodes: Nodes, links: pd.DataFrame) -> tuple[Graph, np
 
     Returns:
         A graph of the members of `nodes`, and `(N,)` sides, `both` of a name.
+
+    Raises:
+        Contradiction: A pair must be one animal, and must not.
     """
     table = units.table
     side = dict(zip(table["unit"], table["side"], strict=True))
@@ -315,6 +318,8 @@ def graph_of(units: Units, nodes: Nodes, links: pd.DataFrame) -> tuple[Graph, np
     certain = np.isinf(pairs["weight"])
     pairs = pairs[certain | ~certain.groupby([pairs["first"], pairs["second"]]).transform("any")]
     pairs = pairs.groupby(["first", "second"], as_index=False)["weight"].sum()
+    for torn in pairs[pairs["weight"].isna()].itertuples():  # one that must hold and must not
+        raise Contradiction(names[[torn.first, torn.second]], "these two must not be")
     named = np.array([name in nodes.name for name in names], bool)
     animal = np.where(named, np.cumsum(named) - 1, -1)
     sides = np.array([BOTH if own else side[name] for name, own in zip(names, named, strict=True)], dtype=object)

@@ -187,7 +187,7 @@ class GraphID:
         return Question(self.units[pair[0]], self.units[pair[1]], 0.0, self.weight[pair], False)
 
     def _strength(self, pair: Pair) -> float:
-        return float(expit(self.weight[pair])) + len(self.votes.get(pair, ()))
+        return float(expit(abs(self.weight[pair]))) + len(self.votes.get(pair, ()))
 
     def _mend(self, animal: int) -> Pair | None:
         """Return the weakest link of the cheaper side: what holds a contradiction together, or makes it."""

@@ -18,8 +18,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 from scipy.special import expit, gammaln, logit
+from threadpoolctl import threadpool_limits
 
 from pelage.animals.closed import Estimate, log_normal
 
@@ -36,8 +38,8 @@ WIDE = 4
 """Scales that the mask reaches beyond the stations: a half-normal detects e^-8 of its maximum there."""
 FINE = 0.6
 """Most spacing of the mask's cells, in scales."""
-MOST_CELLS = 160
-"""Most cells from one side of the mask to the other."""
+CELLS, MOST_CELLS = 64, 20_000
+"""Least cells of a mask from west to east, and most of all."""
 THINNED = 7
 """Of so many cells one is looked at for a start; a number that no row of cells shares."""
 STEP = 1e-3
@@ -86,15 +88,22 @@ class Detections:
 
 @dataclass(frozen=True)
 class Mask:
-    """Where centres may lie: `points`, `(X, 2)` metres, each the middle of a cell of `cell` km2."""
+    """Where centres may lie.
+
+    Attributes:
+        points: `(X, 2)` metres, the middles of square cells.
+        cell: Area of each, km2.
+        beyond: Habitat of the region where no animal lives that a station could have detected, km2.
+    """
 
     points: np.ndarray
     cell: float
+    beyond: float = 0.0
 
     @property
     def area(self) -> float:
-        """Its area in km2."""
-        return len(self.points) * self.cell
+        """The area of the region in km2."""
+        return len(self.points) * self.cell + self.beyond
 
 
 @dataclass(frozen=True)
@@ -269,6 +278,7 @@ def _log_sums(log: np.ndarray) -> np.ndarray:
     return np.log(np.exp(log - most).sum(axis=1)) + most[:, 0]
 
 
+@threadpool_limits.wrap(limits=1)
 def fit(detections: Detections, mask: Mask, kernel: str = "half_normal", twice: bool = False, start=None) -> Fit:
     """Fit by maximum likelihood.
 
@@ -281,7 +291,8 @@ def fit(detections: Detections, mask: Mask, kernel: str = "half_normal", twice: 
         start: `(2,)` theta to start from, such as that of a fit to nearly the same data.
 
     Returns:
-        The fit; where `note` says why, it has no density, or none to trust.
+        The fit; where `note` says why, it has no density, or none to trust. One thread is faster with matrices as small
+        as these, and sums up in the same order everywhere.
     """
     refused = unfit(detections.seen_again() if twice else detections)
     if refused:
@@ -295,7 +306,7 @@ def fit(detections: Detections, mask: Mask, kernel: str = "half_normal", twice: 
     link = np.log if kernel == "hazard_half_normal" else logit
     if start is None:
         start = _best_start(Likelihood(detections, replace(mask, points=mask.points[::THINNED]), kernel, twice), link)
-    found = minimize(loss, np.asarray(start, float), method="BFGS", options={"gtol": 1e-3})
+    found = minimize(loss, np.asarray(start, float), method="BFGS", options={"gtol": 1e-2})
     theta = found.x
     for _ in range(3):  # Newton's steps from BFGS's end, whose own differences are coarse
         slope, curve, esa_slope = _differences(model, theta)
@@ -304,7 +315,7 @@ def fit(detections: Detections, mask: Mask, kernel: str = "half_normal", twice: 
             break
         step = np.linalg.solve(curve, slope)
         theta = theta - step if np.abs(step).max() < 0.5 else theta
-        if slope @ step < 1e-10:
+        if slope @ step < 1e-6:
             break
     esa = model.parts(theta)[1]
     density = model.animals / esa
@@ -358,7 +369,7 @@ def _differences(model: Likelihood, theta: np.ndarray) -> tuple[np.ndarray, np.n
     return slope, curve, esa_slope
 
 
-def trap_buffer(places: np.ndarray, buffer: float, cells: int = 64) -> Mask:
+def trap_buffer(places: np.ndarray, buffer: float, cells: int = CELLS) -> Mask:
     """Return a mask of square cells whose middles are within `buffer` metres of a station (secr's `trapbuffer`).
 
     Args:
@@ -370,8 +381,20 @@ def trap_buffer(places: np.ndarray, buffer: float, cells: int = 64) -> Mask:
     spacing = (high[0] - low[0]) / cells
     east, north = (np.arange(low[axis] + spacing / 2, high[axis], spacing) for axis in (0, 1))
     points = np.stack(np.meshgrid(east, north), axis=-1).reshape(-1, 2)
-    nearest = cdist(points, places).min(axis=1)
-    return Mask(points[nearest <= buffer], (spacing / 1000) ** 2)
+    return Mask(points[cKDTree(places).query(points)[0] <= buffer], (spacing / 1000) ** 2)
+
+
+def fine_mask(places: np.ndarray, buffer: float, scale: float) -> Mask:
+    """Return a mask around stations, with cells fine enough for animals that move `scale` metres, and not too many."""
+    cells = cells_across(float(np.ptp(places[:, 0])) + 2 * buffer, scale)
+    mask = trap_buffer(places, buffer, cells)
+    many = len(mask.points) / MOST_CELLS
+    return trap_buffer(places, buffer, int(cells / np.sqrt(many))) if many > 1 else mask
+
+
+def cells_across(width: float, scale: float) -> int:
+    """Return how many cells there should be along `width` metres."""
+    return int(np.clip(np.ceil(width / (FINE * scale)), CELLS, 500)) if scale > 0 else CELLS
 
 
 def fit_with_buffer(
@@ -380,7 +403,7 @@ def fit_with_buffer(
     """Fit on a mask around the stations; without a `buffer` in metres, one of `WIDE` fitted scales."""
     spread = detections.spread()
     first = buffer or WIDE * (spread or 1000.0)
-    mask = trap_buffer(detections.places, first)
+    mask = fine_mask(detections.places, first, spread)
     fitted = fit(detections, mask, kernel)
     extent = float(np.ptp(detections.places, axis=0).max())
     for _ in range(4):
@@ -389,10 +412,9 @@ def fit_with_buffer(
         wanted = first if buffer else WIDE * fitted.sigma
         if wanted > 20 * max(extent, spread):
             return replace(fitted, note="animals seem to move far beyond the stations: sigma cannot be told"), mask
-        cells = int(np.clip(np.ceil((extent + 2 * wanted) / (FINE * fitted.sigma)), 64, MOST_CELLS))
-        if abs(wanted / first - 1) < 0.02 and cells <= 64:
+        if abs(wanted / first - 1) < 0.02:
             break
-        first, mask = wanted, trap_buffer(detections.places, wanted, cells)
+        first, mask = wanted, fine_mask(detections.places, wanted, fitted.sigma)
         before, fitted = fitted, fit(detections, mask, kernel, start=fitted.theta)
         if fitted.converged and abs(fitted.sigma / before.sigma - 1) < 0.02:
             break

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
-import numpy as np
 import pandas as pd
 
 from pelage.catalogue.clocks import CLOCK_COLUMNS, CLOCK_NUMBERS, right_dates, seconds_of
@@ -82,7 +81,8 @@ def animals_seen(tables: Mapping[str, pd.DataFrame], split: pd.DataFrame, part: 
     animals, detections = tables["animals"], tables["detections"]
     photos = tables["clean"].assign(date=right_dates(tables["clean"], tables["clocks"]))
     photos["time"] = seconds_of(photos["date"])
-    crops = detections[detections["part"] == part].assign(area=lambda crop: crop["w"] * crop["h"])
+    crops = detections.loc[detections["part"] == part, SEEN["detections"]["required"]]
+    crops = crops.assign(area=crops["w"] * crops["h"])
     crops = crops.merge(split.loc[split["part"] == part, ["crop_id", "subset", "gallery"]], "left", on="crop_id")
     crops = crops.sort_values("crop_id").drop_duplicates(["image_id", "animal"])
     seen = animals[SEEN["animals"]["required"]].merge(photos[[*SEEN["clean"]["required"], "time"]], on="image_id")
@@ -163,35 +163,33 @@ def _known_links(rows: pd.DataFrame) -> pd.DataFrame:
     """Return `must` and `cannot` links of units, those of several animals in one photo and of one animal alone."""
     links = []
     together = rows[rows.groupby("image_id")["unit"].transform("nunique") > 1]
-    for _, own in together.groupby("image_id"):
-        links += [(*pair, "cannot") for pair in combinations(sorted(set(own["unit"])), 2)]
+    for _, units in together.groupby("image_id")["unit"]:
+        links += [(*pair, "cannot") for pair in combinations(sorted(set(units)), 2)]
     alone = rows[~rows["crowded"] & (rows.groupby("encounter")["unit"].transform("nunique") > 1)]
-    for _, own in alone.groupby("encounter"):
-        if both_flanks_proven(own):
-            links += [(*pair, "must") for pair in pairwise(sorted(set(own["unit"])))]
-        else:
-            for _, flank in own[own["side"] != UNKNOWN].groupby("side"):
-                links += [(*pair, "must") for pair in pairwise(sorted(set(flank["unit"])))]
+    one = alone["encounter"].isin(one_animal(alone))
+    flank = alone["encounter"] + "|" + alone["side"]
+    told = [alone.loc[one, "unit"].groupby(alone.loc[one, "encounter"])]
+    told.append(alone.loc[~one & (alone["side"] != UNKNOWN), "unit"].groupby(flank))
+    links += [(*pair, "must") for groups in told for _, own in groups for pair in pairwise(sorted(set(own)))]
     table = pd.DataFrame(links, columns=["unit", "other", "kind"], dtype=object)
     named = set(rows.loc[rows["scope"] == NAMED, "unit"])
     table = table[~(table["unit"].isin(named) & table["other"].isin(named))]
     return table.drop_duplicates().sort_values(["unit", "other"], ignore_index=True)
 
 
-def both_flanks_proven(seen: pd.DataFrame) -> bool:
-    """Tell whether the photos of an encounter, each of one animal alone, are known to show the same one.
+def one_animal(seen: pd.DataFrame) -> set[str]:
+    """Return the encounters whose photos, each of one animal alone, are known to show the same one.
 
     So it is unless there are both flanks; then a left and a right one must be of two cameras of one station, and of one
     moment (`MOMENT_S`). Photos of no flank go with one flank as photos of the same flank go with one another.
 
     Args:
-        seen: Rows of `animals_seen`, of one encounter.
+        seen: Rows of `animals_seen`.
     """
-    left, right = (seen[seen["side"] == side] for side in ("left", "right"))
-    if left.empty or right.empty:
-        return True
-    apart = np.abs(left["time"].to_numpy()[:, None] - right["time"].to_numpy())  # missing times are never near
-    cameras = left["camera"].to_numpy(object)[:, None] != right["camera"].to_numpy(object)
-    stations = left["station"].to_numpy(object)[:, None] == right["station"].to_numpy(object)
-    named = (left["station"] != "").to_numpy()[:, None]
-    return bool(((apart <= MOMENT_S) & cameras & stations & named).any())
+    flanks = seen[seen["side"].isin(OPPOSITE)].groupby("encounter")["side"].nunique()
+    both = set(flanks.index[flanks == len(OPPOSITE)])
+    told = seen[seen["encounter"].isin(both) & (seen["station"] != "") & seen["time"].notna()]
+    left, right = (told.loc[told["side"] == side, ["encounter", "station", "camera", "time"]] for side in OPPOSITE)
+    met = left.merge(right, on=["encounter", "station"], suffixes=("", "_right"))
+    met = met[(met["camera"] != met["camera_right"]) & ((met["time"] - met["time_right"]).abs() <= MOMENT_S)]
+    return set(seen["encounter"]) - both | set(met["encounter"])

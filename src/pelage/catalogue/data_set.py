@@ -13,7 +13,7 @@ import pandas as pd
 from pelage.catalogue import deployments
 from pelage.catalogue.claims import put_together
 from pelage.catalogue.deployments import put_in_operation, read_deployments
-from pelage.catalogue.entries import Source, deployment_tables, read_sources, results_files
+from pelage.catalogue.entries import Source, deployment_tables, named_file, read_sources, results_files
 from pelage.catalogue.photos import TO_LOOK_AT, data_set_counts, flag_clocks, place_photos, shared_encounters
 from pelage.catalogue.results_file import no_results, read_results, results_counts
 from pelage.catalogue.schema import Deployments, Survey, check_survey
@@ -50,7 +50,7 @@ def bring_in(dataset: Mapping[str, Any], name: str, photos: Path, truth: Path, f
         PelageError: Something makes the whole meaningless.
     """
     sources, results = read_sources(dataset, name), results_files(dataset)
-    named = deployment_tables(dataset, name)
+    named = {key: named_file(written) for key, written in deployment_tables(dataset, name).items()}
     tables = [*results.values(), *named.values()]
     with ExitStack() as stack:
         surveys, checked, files = [], [], []
@@ -91,12 +91,13 @@ def _deployments(
     A table that the data set names tells of all of it; else each source's own table does, else what the source itself
     tells.
     """
-    key = f"datasets.{name}"
-    if key in named:
-        yield read_deployments(named[key]), key, dataset.get("date_order") or ""
+    whole = named.get(f"datasets.{name}.deployments")
+    if whole:
+        yield read_deployments(whole), f"datasets.{name}", dataset.get("date_order") or ""
         return
     for source, survey in zip(sources, surveys, strict=True):
-        own = read_deployments(named[source.key]) if source.key in named else survey.deployments
+        table = named.get(f"{source.key}.deployments")
+        own = read_deployments(table) if table else survey.deployments
         if own is not None:
             yield own, source.key, source.entry.get("date_order") or ""
 

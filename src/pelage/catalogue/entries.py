@@ -46,19 +46,23 @@ def results_files(dataset: Mapping[str, Any]) -> dict[str, Path]:
     """Return the results files of detectors that an entry names, by their paths as written; these start as `path`."""
     told = dataset.get("results") or []
     written = [told] if isinstance(told, str) else [str(one) for one in told]
-    return {one: project_root() / Path(one).expanduser() for one in written}
+    return {one: named_file(one) for one in written}
 
 
-def deployment_tables(dataset: Mapping[str, Any], name: str) -> dict[str, Path]:
-    """Return the tables of deployments that the data set `name` and its sources name, by the key that names them."""
+def deployment_tables(dataset: Mapping[str, Any], name: str) -> dict[str, str]:
+    """Return the tables of deployments that the data set `name` and its sources name, as written, by the naming key."""
     entries = [(f"datasets.{name}", dataset)]
     entries += [(source.key, source.entry) for source in read_sources(dataset, name) if source.folder]
-    named = {key: str(entry["deployments"]) for key, entry in entries if entry.get("deployments")}
-    return {key: project_root() / Path(path).expanduser() for key, path in named.items()}
+    return {f"{key}.deployments": str(entry["deployments"]) for key, entry in entries if entry.get("deployments")}
+
+
+def named_file(written: str) -> Path:
+    """Return the file that an entry names, from the project's root."""
+    return project_root() / Path(written).expanduser()
 
 
 def habitat_file(dataset: Mapping[str, Any], name: str) -> dict[str, Path]:
-    """Return the file that tells where animals of the data set `name` live, by the key of its entry, if there is one."""
+    """Return the file that tells where animals of the data set `name` live, if there is one, by its entry's key."""
     told = dataset.get("habitat")
     return {f"datasets.{name}": project_root() / Path(told).expanduser()} if isinstance(told, str) else {}
 

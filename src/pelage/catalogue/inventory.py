@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from pelage.catalogue.entries import Source
+from pelage.catalogue.entries import Source, named_file
 from pelage.common.errors import PelageError
 from pelage.common.files import cache_root, write_bytes
 from pelage.common.progress import track
@@ -129,10 +129,10 @@ def results_rows(name: str, files: Mapping[str, Path]) -> list[tuple[str, ...]]:
     return [_file_row(name, f"datasets.{name}.results", written, file, wanted) for written, file in files.items()]
 
 
-def deployment_rows(name: str, files: Mapping[str, Path]) -> list[tuple[str, ...]]:
+def deployment_rows(name: str, tables: Mapping[str, str]) -> list[tuple[str, ...]]:
     """Return the rows of the tables of deployments (`entries.deployment_tables`) of the data set `name`."""
     wanted = "Give the path of the CSV that tells when and where cameras ran, from the project's root."
-    return [_file_row(name, f"{key}.deployments", str(file), file, wanted) for key, file in files.items()]
+    return [_file_row(name, key, written, named_file(written), wanted) for key, written in tables.items()]
 
 
 def habitat_rows(name: str, files: Mapping[str, Path]) -> list[tuple[str, ...]]:

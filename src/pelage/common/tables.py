@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO, StringIO
@@ -217,10 +217,23 @@ def rejected_table(rows: Iterable[tuple[str, str, str, str]]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=REJECTED_COLUMNS, dtype=str)
 
 
-def read_parquet(path: Path, categories: Iterable[str] = ()) -> pd.DataFrame:
-    """Read a Parquet table; text columns named in `categories` become categorical, which saves time and memory."""
+def read_parquet(
+    path: Path,
+    categories: Iterable[str] = (),
+    where: Mapping[str, str] | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Read a Parquet table; text columns named in `categories` become categorical, which saves time and memory.
+
+    Args:
+        path: Parquet file.
+        categories: Names of columns.
+        where: Values that columns have in the rows that are wanted; all rows by default.
+        columns: Columns that are wanted; all by default.
+    """
+    wanted = [(column, "==", value) for column, value in (where or {}).items()] or None
     try:
-        return pd.read_parquet(path, read_dictionary=list(categories))
+        return pd.read_parquet(path, columns=columns, read_dictionary=list(categories), filters=wanted)
     except FileNotFoundError as error:
         raise PelageError(f"{path} is missing: run the stage that writes it.") from error
 

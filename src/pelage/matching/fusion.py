@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import expit, logit
+from threadpoolctl import threadpool_limits
 
 from pelage.common.tables import UNKNOWN, read_parquet
 from pelage.matching.calibration import Curve, fit_curve, folds_by
@@ -313,7 +314,8 @@ def fuse(
     alone = pairs["protocol"].isin(ASKED)
     whose = pairs["candidate"].map(identity).mask(alone, pairs["candidate"])
     pairs = pairs.assign(identity=whose, same=same, learnt=learnt)
-    fusion, others = learn_fusion(pairs[learnt], same[learnt], asked[learnt], methods, kind, photos, rule)
+    with threadpool_limits(1):  # a few numbers are fitted: threads would wait for one another
+        fusion, others = learn_fusion(pairs[learnt], same[learnt], asked[learnt], methods, kind, photos, rule)
     score = fusion.probability(pairs) if fusion else reciprocal_rank(pairs, methods)
     of_validation = pairs["protocol"].isin(["validation", PSEUDO_NOVEL, PRACTICE]).to_numpy()
     for individuals, fitted in others:

@@ -144,8 +144,7 @@ def load_model(path: Path) -> tuple[Embedder | None, dict[str, Any]]:
     """Read a model written by `save_model`.
 
     Returns:
-        The embedder in evaluation mode (None if nothing could be trained and there were no weights to take as they
-        are), and `about`.
+        The embedder in evaluation mode (None if nothing could be trained), and `about`.
 
     Raises:
         PelageError: The file is missing, is no safetensors file, or was not written by `train`.

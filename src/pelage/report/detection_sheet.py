@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -23,8 +22,9 @@ from pelage.common.parallel import parallel_map
 from pelage.common.tables import UNKNOWN
 from pelage.preprocess.boxes import HIT, clip_box, cut, pad_box, pair_boxes
 from pelage.report.camera_counts import CAMERA, camera_page, with_people
-from pelage.report.sheets import BOX, scaled
+from pelage.report.sheets import BOX
 from pelage.report.template import data_uri, fill
+from pelage.report.thumbnails import small_picture
 
 ANIMAL = "animal"
 MOST_PHOTOS, MOST_SURE, MOST_BOXES = 60, 6, 24
@@ -38,9 +38,6 @@ MOST_BYTES, MOST_CLOSE_BYTES = 28_000, 6_000
 
 SMALL = 0.25
 """Share of the photo's side below which an animal is small."""
-
-STEPS = ((1.0, 85), (1.0, 70), (1.0, 55), (1.0, 40), (0.75, 40), (0.5, 40), (0.35, 30))
-"""Shares of the side and qualities that are tried until a JPEG is small enough."""
 
 FEW = 5
 """Photos of a camera below which nobody can say what it usually shows."""
@@ -232,13 +229,13 @@ def _tile(photo: Photo, section: str) -> dict[str, Any]:
     except PelageError as error:
         return told | {"error": str(error)}
     height, width = image.shape[:2]
-    told |= {"picture": data_uri(small_jpeg(image, SIDE, MOST_BYTES), "jpeg"), "shape": f"{width / height:.4f}"}
+    told |= {"picture": data_uri(small_picture(image, SIDE, MOST_BYTES), "jpeg"), "shape": f"{width / height:.4f}"}
     told["boxes"] = list(_boxes(photo, missed, wrong, width, height))[:MOST_BOXES]
     subject = _subject(photo, section, missed, wrong)
     box = clip_box(*subject, width, height) if subject else None
     if box and max(box[2] / width, box[3] / height) < SMALL:
         close = cut(image, pad_box(box, 0.5, width, height))
-        told["close"] = data_uri(small_jpeg(close, CLOSE_SIDE, MOST_CLOSE_BYTES), "jpeg")
+        told["close"] = data_uri(small_picture(close, CLOSE_SIDE, MOST_CLOSE_BYTES), "jpeg")
     return told
 
 
@@ -295,17 +292,6 @@ def _summary(photo: Photo, missed: Sequence[Box], wrong: Sequence[Found]) -> str
         told += f"; {len(wrong)} fits no animal" if len(wrong) == 1 else f"; {len(wrong)} fit no animal"
     drawn = len(photo.found) + len(photo.true or ())
     return told + (f"; {MOST_BOXES} of {drawn} boxes are drawn" if drawn > MOST_BOXES else "")
-
-
-def small_jpeg(image: np.ndarray, side: int, most_bytes: int) -> bytes:
-    """Return an RGB image as a JPEG of at most `side` pixels a side, coarser until it has at most `most_bytes`."""
-    for share, quality in STEPS:
-        small = scaled(image, round(side * share), round(side * share))
-        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-        data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), options)[1].tobytes()
-        if len(data) <= most_bytes:
-            break
-    return data
 
 
 def unlike_camera(clean: pd.DataFrame) -> np.ndarray:

@@ -24,7 +24,8 @@ from pelage.report.tables import (
     with_seeds,
     with_spread,
 )
-from pelage.report.template import data_uri, fill
+from pelage.report.template import fill
+from pelage.report.thumbnails import shrunk
 
 SPELLED = {"auc": "AUC", "f1": "F1", "iou": "IoU", "map": "mAP", "roc": "ROC", "top1": "top-1"}
 SUBSETS = {
@@ -37,6 +38,14 @@ SUBSETS = {
 }
 
 
+COUNTED = {
+    "estimates": ("Estimates of the number of animals, with their intervals", "Dots: estimates; whiskers: intervals."),
+    "discovery": ("How many animals were known by then", "Where it flattens, few animals are left to be found."),
+    "captures": ("Which animal was seen on which occasion", "A row an animal, a column an occasion."),
+    "stations": ("Map of stations, and of the centres of where animals live", "Stations, and centres of activity."),
+}
+"""Pictures of the stage count: what each shows, and its caption."""
+
 SUMS = {
     True: "All places of a photo add up to the cosine of the pair.",
     False: "Its pooling or head is not linear, so the colours are a first-order estimate, not a sum.",
@@ -48,8 +57,21 @@ def facts(metrics: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
     rows: list[tuple[str, str]] = []
     for key, value in metrics.items():
         words = " ".join([prefix, *(SPELLED.get(word, word) for word in str(key).split("_"))]).strip()
-        rows += facts(value, words) if isinstance(value, Mapping) else [(words, number(value))]
+        if isinstance(value, Mapping):
+            rows += facts(value, words)
+        elif not isinstance(value, list):
+            rows.append((words, number(value)))
     return rows
+
+
+def listed(metrics: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Return the lists of rows among the metrics of a stage as tables of text: what they are, headings, cells."""
+    found = []
+    for key, rows in metrics.items():
+        if isinstance(rows, list) and rows and isinstance(rows[0], Mapping):
+            headings = [column.replace("_", " ") for column in rows[0]]
+            found.append((key.replace("_", " "), headings, [[number(row.get(c)) for c in rows[0]] for row in rows]))
+    return found
 
 
 def rejected_counts(tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, str, int]]:
@@ -231,6 +253,8 @@ def render(
     seeds: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]],
     clocks: pd.DataFrame,
     cameras: pd.DataFrame,
+    seen: Mapping[str, Any],
+    verdicts: Sequence[Mapping[str, Any]],
 ) -> str:
     """Return the page.
 
@@ -239,15 +263,17 @@ def render(
         table: `tables.leaderboard`.
         methods: Its methods, in the order of the parameters.
         pictures: PNG bytes by name: leaderboard, cmc, training, views, matches, explained, attention, inversion,
-            counts, detections, umap; None is left out.
-        stages: Metrics by stage, those of training as `train/VARIANT`, of matching as
-                `match/MATCHER`.
+            counts, detections, umap, and those of `COUNTED`; None is left out.
+        stages: Metrics by stage, those of training as `train/VARIANT`, of matching as `match/MATCHER`, what else is
+            told of individuals as `decisions`.
         rejected: Tables of rejected rows by stage.
         split: Rows of `data/split.csv`.
         words: Words about the run, as `describe_run` gives them.
         seeds: Metrics of single seeds, method -> protocol -> seed -> metric, of methods that were trained with several.
         clocks: Rows of `data/clocks.csv`.
         cameras: Rows of `data/cameras.csv`, with numbers.
+        seen: The first screen, as `animals_page.first_screen` gives it.
+        verdicts: What the champions' differences are worth, as `verdict_table.verdict_blocks` gives it.
     """
     return fill(
         "report.html",
@@ -255,7 +281,8 @@ def render(
         blocks=[table_block(*block) for block in blocks(table)],
         methods=methods,
         kinds=KINDS,
-        pictures={name: png and data_uri(png) for name, png in pictures.items()},
+        pictures={name: png and shrunk(png) for name, png in pictures.items()},
+        tables=listed(stages["decisions"]),
         stages={stage: facts(metrics) for stage, metrics in stages.items()},
         rejected=rejected_counts(rejected),
         split=split_counts(split),
@@ -264,6 +291,9 @@ def render(
         files=file_counts(stages["ingest"].get("files", {})),
         clocks=clock_rows(clocks),
         cameras=camera_page(cameras),
+        seen=seen,
+        verdicts=verdicts,
+        counted=COUNTED,
         thousands=thousands,
     )
 

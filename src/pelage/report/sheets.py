@@ -211,6 +211,7 @@ def matches_sheet(
     known = split.set_index("crop_id", drop=False).rename_axis(None)
     ranking = ranking.sort_values(["query", "rank"])
     shown, first = _hits_and_misses(ranking, known, count, seed)
+    ranking = ranking[ranking["query"].isin(shown["crop_id"])]
     rows = []
     for _, query in shown.iterrows():
         best = ranking[ranking["query"] == query["crop_id"]].head(candidates)
@@ -261,6 +262,7 @@ def explained_sheet(
     known = split.set_index("crop_id", drop=False).rename_axis(None)
     ranking = ranking.sort_values(["query", "rank"])
     shown, _ = _hits_and_misses(ranking, known, count or ranking["query"].nunique(), seed)
+    ranking, fused, matches = (table[table["query"].isin(shown["crop_id"])] for table in (ranking, fused, matches))
     probability = fused.set_index(["query", "candidate"])["score"].to_dict()
     ends = dict(tuple(matches.groupby(["query", "candidate"], sort=False)))
     rows = []

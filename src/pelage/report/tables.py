@@ -339,40 +339,6 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def verdicts_markdown(champions: Mapping[str, Mapping[str, Any]], verdicts: pd.DataFrame) -> str:
-    """Write, for each part, its champion and a table of what the champion's differences to all others are worth.
-
-    Args:
-        champions: `champions` of `data/champion.json`.
-        verdicts: `data/verdicts.csv`.
-    """
-    sections = []
-    for part, chosen in champions.items():
-        name = chosen["method"]
-        if name is None:
-            sections.append(f"### {part.capitalize()}: no champion\n\nNo validation photo chose one.")
-            continue
-        own = verdicts[(verdicts["part"] == part) & ((verdicts["method"] == name) | (verdicts["other"] == name))]
-        lines = [markdown_row(["protocol", "metric", "against", "difference", "p, corrected", "verdict"])]
-        lines.append(markdown_row([":--"] * 3 + ["--:"] * 2 + [":--"]))
-        for row in own.to_dict("records"):
-            turned = row["other"] == name
-            difference, low, high = (row[key] for key in ("difference", "low", "high"))
-            word, other = row["verdict"], row["other"]
-            if turned:
-                difference, low, high = -difference, -high, -low
-                word, other = {"better": "worse", "worse": "better"}.get(word, word), row["method"]
-            told = number(difference) + ("" if number(low) == "–" else f" [{number(low)}, {number(high)}]")
-            cells = [row["protocol"], METRIC_NAMES[row["metric"]], other, told, number(row["p_holm"]), word]
-            lines.append(markdown_row(cells))
-        sections.append(
-            f"### {part.capitalize()}: is the champion better?\n\nIt is {name}, the best on validation photos. "
-            "Differences are paired, query by query; the individual is the unit, and what is called better or worse is "
-            "so for all pairs of methods together (Holm).\n\n" + "\n".join(lines)
-        )
-    return "\n\n".join(sections) + "\n"
-
-
 def shown_metrics(rows: pd.DataFrame) -> list[str]:
     """Return the metrics that a block is shown with; queries of other encounters only where they differ."""
     shown = [metric for metric in SHOWN[rows["protocol"].iloc[0]] if metric in rows]

@@ -1,1 +1,1 @@
-"""The local page on which people decide: routes, templates, and who may ask them what."""
+"""Where people decide: commands, and a page of this machine alone. What a decision means is told by `animals`."""

@@ -17,10 +17,8 @@ from pelage.review.guard import new_token
 from pelage.review.pictures import Pictures
 from pelage.review.run import Run
 
-PORT = 8437
 
-
-def serve(port: int = PORT, journal: Path = JOURNAL, read_only: bool = False, data: Path = Path("data")) -> None:
+def serve(port: int, journal: Path = JOURNAL, read_only: bool = False, data: Path = Path("data")) -> None:
     """Serve the page until it is stopped.
 
     Args:

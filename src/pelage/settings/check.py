@@ -11,12 +11,12 @@ from pelage.matching.learned.rematchers import read_rematcher
 from pelage.matching.local.matchers import read_matcher
 from pelage.settings.kinds import check_section
 from pelage.settings.names import METHODS, name_faults
-from pelage.settings.sections import PARTS, Augment, Dataset, Exchange, Loss, Model, Params, Train, Variant
+from pelage.settings.sections import PARTS, Augment, Dataset, Loss, Model, Params, Train, Variant
 
 OVERRIDES = {"model": Model, "loss": Loss, "train": Train, "augment": Augment}
 """Sections that a variant may lay its own values over."""
 
-ENTRIES = ("datasets", "export", *METHODS)
+ENTRIES = ("datasets", *METHODS)
 TOLD = 10
 """Faults that are told at once."""
 
@@ -75,9 +75,6 @@ def dataset_faults(params: Mapping[str, Any], wrong: set[str]) -> Iterator[str]:
         for _, sentence in check_section(Dataset, entry, f"datasets.{name}"):
             faulty.add(name)
             yield sentence
-    for name, entry in params["export"].items():
-        yield from _unknown(name, datasets, f"export.{name}", "datasets")
-        yield from (sentence for _, sentence in check_section(Exchange, entry, f"export.{name}"))
     if "ingest" in wrong:
         return
     name = params["ingest"]["dataset"]

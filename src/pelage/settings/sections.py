@@ -192,13 +192,6 @@ class Dataset(Source):
         return self
 
 
-class Exchange(Section):
-    """An entry of `export`, of the data set of the same name."""
-
-    time_zone: MAYBE_TEXT = None
-    package: worded(dict[str, Any] | None, "properties of datapackage.json and their values") = None
-
-
 class Clean(Section):
     """Section `clean`."""
 
@@ -660,4 +653,3 @@ class Params(Section):
     count: Count
     insight: Insight
     report: Report
-    export: Any

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from pelage.common.images import decode_image, to_rgb
 from pelage.common.memo import Memo
@@ -153,16 +154,39 @@ def compare(first: Described, second: Described) -> np.ndarray:
 
 
 def _match(first: Keypoints, second: Keypoints, norm: int) -> tuple[float, float, float, float]:
-    one, other, depth = first.descriptors, second.descriptors, cv2.CV_32S
-    if norm == cv2.NORM_L2:  # faster than on bytes, and as exact
-        one, other, depth = one.astype(np.float32), other.astype(np.float32), cv2.CV_32F
-    distance, nearest = cv2.batchDistance(one, other, depth, normType=norm, K=2)
+    search = _nearest_by_product if norm == cv2.NORM_L2 else _nearest_by_bits
+    distance, nearest = search(first.descriptors, second.descriptors)
     ratio = distance[:, 0] / np.maximum(distance[:, 1], 1)
     clear = ratio < CLEAR
-    moved = second.xy[nearest[clear, 0]] - first.xy[clear]
-    agree = (np.abs(moved - np.median(moved, axis=0)) < REACH).all(axis=1).sum() if len(moved) else 0
+    moved = second.xy[nearest[clear]] - first.xy[clear]
+    agree = (np.abs(moved - _median(moved)) < REACH).all(axis=1).sum() if len(moved) else 0
     best = np.argsort(ratio, kind="stable")[:BEST]
     return clear.mean(), agree / len(first), ratio[best].mean(), distance[best, 0].mean()
+
+
+def _median(rows: np.ndarray) -> np.ndarray:
+    """Return the median of each column, as `np.median`, which takes ten times as long for a few rows."""
+    ordered = np.sort(rows, axis=0)
+    return (ordered[(len(rows) - 1) // 2] + ordered[len(rows) // 2]) / 2
+
+
+def _nearest_by_bits(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the two least Hamming distances of each row `(N, 2)`, and which other row is nearest `(N,)`."""
+    distance, nearest = cv2.batchDistance(one, other, cv2.CV_32S, normType=cv2.NORM_HAMMING, K=2)
+    return distance, nearest[:, 0]
+
+
+def _nearest_by_product(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Do as `_nearest_by_bits` with Euclidean distances, by one product of matrices.
+
+    Four times as fast as OpenCV, and as exact: all numbers are integers below 2^24, which float32 holds.
+    """
+    one, other = one.astype(np.float32), other.astype(np.float32)
+    far = (other**2).sum(axis=1) - 2 * (one @ other.T)
+    row, nearest = np.arange(len(one)), far.argmin(axis=1)
+    least = far[row, nearest]
+    far[row, nearest] = np.inf
+    return np.sqrt((one**2).sum(axis=1)[:, None] + np.stack([least, far.min(axis=1)], axis=1)), nearest
 
 
 def compare_all(described: Sequence[Described], wanted: np.ndarray) -> np.ndarray:
@@ -181,5 +205,6 @@ def compare_all(described: Sequence[Described], wanted: np.ndarray) -> np.ndarra
         return np.array([compare(described[place], described[other]) for other in others]).reshape(-1, len(FEATURES))
 
     rows = np.flatnonzero(wanted.any(axis=1))
-    found = list(track(parallel_map(compare_row, rows), "pairs", len(rows)))
+    with threadpool_limits(1):  # rows share the cores already
+        found = list(track(parallel_map(compare_row, rows), "pairs", len(rows)))
     return np.concatenate([np.zeros((0, len(FEATURES)), np.float32), *found])

@@ -132,17 +132,14 @@ class Learner:
         self.optimisation.load_state_dict(state)
 
 
-def as_it_is(variant: Variant, weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return what embeds photos where there is nothing to learn from: the backbone with its weights, without a head.
+def as_it_is(variant: Variant, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a network that is not to learn anything: its backbone has the weights as they are.
 
     Args:
-        variant: Its section `model` says the backbone and how its features are pooled.
+        variant: Its section `model` has no head.
         weights: Tensors for the backbone by timm's names.
-
-    Returns:
-        The tensors of an `Embedder`, and its configuration.
     """
-    embedder = Embedder({**variant.model, "depth": 0}, variant.channels)
+    embedder = Embedder(variant.model, variant.channels)
     edges = variant.model.get("edge_filters", "zeros")
     load_weights(embedder.backbone, weights, variant.model["weights"], edges)
-    return embedder.state_dict(), {**variant.model, "depth": 0, "dim": embedder.dim}
+    return embedder.state_dict()

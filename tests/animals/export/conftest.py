@@ -46,7 +46,7 @@ INDIVIDUALS = [  # scope, unit, individual, answer, probability, decided_by, sid
     ("named", "S1@1|left", "L01", "named", "", "source", "left"),
     ("survey", "S1@2|left", "L01", "known", "0.97", "pelage", "left"),
     ("survey", "S2@1|left", "new-001", "new", "0.88", "Ana: B", "left"),
-    ("survey", "S2@1|unknown", "", "cannot_tell", "", "pelage", "unknown"),
+    ("survey", "S2@1|unknown", "L01", "cannot_tell", "0.4", "pelage", "unknown"),
     ("rehearsal", "S1@1|right", "L99", "known", "0.5", "pelage", "right"),
 ]
 DEPLOYMENTS = [

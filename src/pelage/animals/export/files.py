@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 README = "README.txt"
+LEFT_OUT = "Left out (or kept, where it says so):"
 IDS = "ids.csv"
 WIDTH = 100
 """Columns of the README; lines of code begin with two blanks and stay as they are."""
@@ -43,7 +44,7 @@ def readme(title: str, export: Export) -> str:
         for line in paragraph.split("\n"):
             lines.append(line if line.startswith("  ") else fill(line, WIDTH, break_long_words=False))
         lines.append("")
-    lines += ["Left out:", *left_out_lines(export.left_out)]
+    lines += [LEFT_OUT, *left_out_lines(export.left_out)]
     return "\n".join(lines) + "\n"
 
 

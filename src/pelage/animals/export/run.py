@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pelage.animals.effort import station_places
@@ -21,17 +22,18 @@ from pelage.animals.export.camtrap_package import DESCRIPTOR, Package, check_pac
 from pelage.animals.export.captures import Captures, collect, located
 from pelage.animals.export.clock import time_zone
 from pelage.animals.export.coordinates import moved_by, rounded
-from pelage.animals.export.files import Export, left_out_lines
+from pelage.animals.export.files import LEFT_OUT, Export, left_out_lines
 from pelage.animals.export.folder import check_folder, write_export
 from pelage.animals.export.mark import mark
 from pelage.animals.export.oscr import oscr
+from pelage.animals.export.owner import FILE, read_owner
 from pelage.animals.export.photos import without_place
 from pelage.animals.export.secr import secr
 from pelage.animals.export.sightings import SCOPES, named_animals
 from pelage.animals.export.spacecap import spacecap
 from pelage.animals.export.wildlife_datasets import wildlife_datasets
 from pelage.animals.habitat import read_habitat
-from pelage.animals.histories import SIDES, population
+from pelage.animals.histories import CANNOT_TELL, SIDES, population
 from pelage.animals.spatial import Detections, Mask
 from pelage.catalogue.clocks import right_dates
 from pelage.catalogue.dates import read_dates
@@ -63,7 +65,7 @@ class Wish:
         folder: Where it goes.
         decimals: Decimals of a degree that coordinates are rounded to; None leaves them as they are.
         coordinates: Whether coordinates may leave.
-        zone: Zone of the cameras' clocks; empty: as params.yaml or the source tells.
+        zone: Zone of the cameras' clocks; empty: as export.yaml or the source tells.
         photos: Whether copies of the photos are written.
         population: One of `histories.POPULATIONS`.
     """
@@ -101,20 +103,31 @@ def run_export(wish: Wish, params: Mapping[str, Any], people: Collection[str]) -
             "detect.people of params.yaml is keep: nobody has looked which photos show people, and those must "
             "not leave. Set it to set_aside and run `dvc repro detect`, or leave --copy-photos away."
         )
-    check_folder(wish.folder.resolve())  # before the work, too
     name = params["ingest"]["dataset"]
+    sources = read_sources(params["datasets"][name], name)
+    _check_place(wish.folder.resolve(), sources)
+    check_folder(wish.folder.resolve())  # before the work, too
     if wish.kind in CAPTURES:
         export, check = _of_captures(wish, name, params), None
     elif wish.kind == "camtrap-dp":
-        export, check = _of_package(wish, name, params, people), check_package
+        export, check = _of_package(wish, name, params, sources, people), _checked
     else:
         export, check = _of_crops(wish, people), None
     unseen = _nobody_looked(params["detect"], params["datasets"][name]) if wish.kind not in CAPTURES else ""
     export = replace(export, about=[*export.about, *([unseen] if unseen else [])])
     said = write_export(wish.folder, wish.kind, export, _photo(wish) if wish.photos else None, check)
     told = [f"{wish.kind}: {len(export.files)} files in {wish.folder}; README.txt says how to read them.", said, unseen]
-    left = [f"left out: {line.strip()}" for line in left_out_lines(export.left_out)]
-    return "\n".join(filter(None, [*told, *left]))
+    return "\n".join(filter(None, [*told, LEFT_OUT, *left_out_lines(export.left_out)]))
+
+
+def _check_place(folder: Path, sources: list[Source]) -> None:
+    """Refuse a folder in what the pipeline writes, which it removes, and one among photos, where it would be read."""
+    inputs = [source.path.resolve() for source in sources if source.kind != "git" and source.entry.get("path")]
+    for taken in (DATA.resolve(), *inputs):
+        if folder.is_relative_to(taken):
+            raise PelageError(
+                f"{folder} is in {taken}, which belongs to the pipeline. Give a folder elsewhere with --to."
+            )
 
 
 def _nobody_looked(detect: Mapping[str, Any], dataset: Mapping[str, Any]) -> str:
@@ -139,9 +152,11 @@ def _of_captures(wish: Wish, name: str, params: Mapping[str, Any]) -> Export:
         export = mark(captures)
     about = [*export.about, _population(wish.population)]
     if wish.decimals is not None and wish.kind in PLACES:
+        apart = len(np.unique(captures.places[~np.isnan(captures.places).any(axis=1)].round(), axis=0))
         about.append(
             f"Coordinates were rounded to {wish.decimals} decimals of a degree, which moves a station by up to "
-            f"{moved_by(wish.decimals)} m: what a spatial model makes of that is off by as much."
+            f"{moved_by(wish.decimals)} m: what a spatial model makes of that is off by as much. "
+            f"{len(captures.stations)} stations are at {apart} places now."
         )
     return replace(export, about=about, left_out={**left, **export.left_out})
 
@@ -156,23 +171,30 @@ def _of_crops(wish: Wish, people: Collection[str]) -> Export:
     return replace(export, left_out=left)
 
 
-def _of_package(wish: Wish, name: str, params: Mapping[str, Any], people: Collection[str]) -> Export:
-    told = (params.get("export") or {}).get(name) or {}
-    source, zone = _source(read_sources(params["datasets"][name], name), name)
-    given = wish.zone or told.get("time_zone")
+def _of_package(
+    wish: Wish, name: str, params: Mapping[str, Any], sources: list[Source], people: Collection[str]
+) -> Export:
+    told = read_owner(FILE, name, params["datasets"])
+    source, zone = came_from(sources)
+    given = wish.zone or told.time_zone
     if given:
         zone = time_zone(given)
     if zone is None:
         raise PelageError(
             "Camtrap DP tells times with their zone, and nothing says what zone the cameras' clocks were set to. Tell "
-            f"it: --time-zone +02:00, or time_zone in export.{name} of params.yaml."
+            f"it: --time-zone +02:00, or time_zone of {name} in {FILE}."
         )
     tables = _photo_tables(people)
     deployments = rounded(_deployments(), wish.decimals)
     paths = {key: camtrap.package_path(path) for key, path in tables.paths.items()}
     survey = camtrap.Survey(tables.photos, tables.animals, deployments, paths, source)
-    export = camtrap.camtrap_dp(survey, zone, told.get("package") or {}, _now(), wish.decimals, wish.photos)
+    export = camtrap.camtrap_dp(survey, zone, told.package, _now(), wish.decimals, wish.photos)
     return replace(export, left_out={**tables.left_out, **export.left_out})
+
+
+def _checked(folder: Path) -> str:
+    print("camtrap-dp: written; now it is checked, 100,000 photos in a minute or two", flush=True)
+    return check_package(folder)
 
 
 @dataclass(frozen=True)
@@ -224,9 +246,9 @@ def _captures(wish: Wish) -> tuple[Captures, dict[str, int]]:
     caught = of_population.assign(occasion=of_population["occasion"].map(starts))
     captures, proved = collect(caught, operating, stations, crs)
     individuals = read_table(DATA / "individuals.csv", required=["scope", "individual", "answer"])
-    answers = individuals.loc[individuals["scope"].isin(SCOPES) & (individuals["individual"] == ""), "answer"]
+    untold = individuals["scope"].isin(SCOPES) & (individuals["answer"] == CANNOT_TELL)
     left = {
-        "encounters and flanks of which nobody can tell which individual it is": len(answers),
+        "encounters and flanks of which nobody can tell which individual it is": int(untold.sum()),
         f"individuals that are not in the population {wish.population!r}": seen["individual"].nunique()
         - len(captures.individuals),
         "captures where nothing told that the station operated (kept; it did)": proved,
@@ -251,12 +273,15 @@ def _population(which: str) -> str:
     )
 
 
-def _photo(wish: Wish):
+def _photo(wish: Wish) -> Callable[[str], bytes]:
     """Return the function that reads a photo for its copy, without a place where coordinates may not leave."""
     private = wish.decimals is not None or not wish.coordinates
 
     def read(path: str) -> bytes:
-        data = (DATA / "photos" / path).read_bytes()
+        try:
+            data = (DATA / "photos" / path).read_bytes()
+        except FileNotFoundError as error:
+            raise PelageError(f"data/photos/{path} is missing: `dvc checkout ingest` brings it back.") from error
         if not private:
             return data
         bare = without_place(data)
@@ -270,7 +295,7 @@ def _photo(wish: Wish):
     return read
 
 
-def _source(sources: list[Source], name: str) -> tuple[Package | None, tzinfo | None]:
+def came_from(sources: list[Source]) -> tuple[Package | None, tzinfo | None]:
     """Return the package that a data set came from, and the zone in which its times were read; None if none is told."""
     if len(sources) != 1 or sources[0].kind != "camtrap_dp":
         return None, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from pelage.animals.histories import CANNOT_TELL
 from pelage.common.tables import UNKNOWN
 
 NAMES = ["individual", "probability", "answer", "decided_by", "side"]
@@ -27,7 +28,8 @@ def named_animals(
         unit_crops: Rows of `data/unit_crops.csv`: `scope, unit, crop_id`.
         individuals: Rows of `data/individuals.csv`, all text.
     """
-    decided = individuals.loc[individuals["scope"].isin(SCOPES), ["scope", "unit", *NAMES]]
+    decided = individuals.loc[individuals["scope"].isin(SCOPES), ["scope", "unit", *NAMES]].copy()
+    decided.loc[decided["answer"] == CANNOT_TELL, ["individual", "probability"]] = ""
     told = unit_crops.merge(decided, on=["scope", "unit"])
     told = told.merge(detections[["crop_id", "image_id", "animal", "part"]], on="crop_id")
     told = told.assign(rank=2 * (told["individual"] == "") + (told["part"] != "flank"))

@@ -26,16 +26,16 @@ CORNER = (660_000.0, 7_550_000.0)
 SPACING_M, JITTER_M = 3000.0, 350.0
 """Between neighbouring stations, and by how much each is set aside, for a camera stands where a trail is."""
 
-SIGMA_M = 1500.0
+SIGMA_M = 1600.0
 """Scale of the half-normal."""
 
 FENCE_M = 2000.0
-"""From the outermost stations to the fence."""
+"""From the stations around to the fence: nobody lives farther than this from the nearest one."""
 
 OFTEN = 0.95
 """Probability that the animal with most stations around it passes one on a patrol."""
 
-UNNAMED = 5
+UNNAMED = 6
 """One in so many days, the last ones: nobody has told yet who is on their photos."""
 
 RARE = 12
@@ -65,7 +65,7 @@ class Reserve:
 
     @property
     def unnamed_from(self) -> datetime:
-        """When the days begin whose photos are not named yet; there is none in a survey of fewer than three days."""
+        """When the days begin whose photos are not named yet; there is none in a survey of three days or fewer."""
         return START + timedelta(days=self.days - round(self.days / UNNAMED))
 
     @property
@@ -90,7 +90,9 @@ class Reserve:
         low, high = self.places.min(axis=0) - FENCE_M, self.places.max(axis=0) + FENCE_M
         homes = np.empty((self.individuals, 2))
         for individual in range(self.individuals):
-            free = generator(self.seed, "demo", "home", individual).uniform(low, high, (5, 2))
+            free = generator(self.seed, "demo", "home", individual).uniform(low, high, (100, 2))
+            inside = np.linalg.norm(free[:, None] - self.places, axis=2).min(axis=1) < FENCE_M
+            free = free[inside][:4]
             apart = np.linalg.norm(free[:, None] - homes[:individual], axis=2).min(axis=1, initial=np.inf)
             homes[individual] = free[np.argmax(apart)]
         return homes
@@ -116,7 +118,7 @@ class Reserve:
     def operation(self) -> dict[Camera, list[Interval]]:
         """When each camera runs: from the first day to the last, but for three that did not.
 
-        One station falls silent for a sixth of the days; one camera of another is brought a fifth of the days later.
+        One station falls silent for a sixth of the days, and one camera of another is brought so much later.
         """
         running: dict[Camera, list[Interval]] = {}
         order = generator(self.seed, "demo", "silent").permutation(self.stations)
@@ -132,8 +134,8 @@ class Reserve:
                 fails = begin + timedelta(days=self.days // 3, hours=9.5)
                 for side in (0, 1):
                     running[station, side] = [(begin, fails), (fails + pause, over)]
-            if station == late and self.days >= UNNAMED:
-                running[station, 1] = [(begin + timedelta(days=self.days // UNNAMED), over)]
+            if station == late and pause:
+                running[station, 1] = [(begin + pause, over)]
         return running
 
     def runs(self, camera: Camera, time: datetime) -> bool:

@@ -7,7 +7,8 @@ dataclass: its fields are the parameters, with their defaults, and
     score(queries, gallery, permitted, identity) -> Scores of all pairs (`pelage.matching.local.ranking.Score`)
 
 are all that it has to do; whether it scores all pairs or a shortlist is its own affair. `detail` are a few words for
-the leaderboard; it may have `presets` (values of fields by name) and `choices` (the values that a field may have).
+the leaderboard; it may have `presets` (values of fields by name), `choices` (the values that a field may have) and
+`pairwise` (a score depends on the two crops alone, whoever else is in the gallery: no pair is compared twice).
 Flanks, protocols and the table of rankings are the same for all kinds (`pelage.matching.local.ranking.rank`).
 """
 
@@ -52,6 +53,11 @@ class Matcher:
     def needs_masks(self) -> bool:
         """Whether the method tells coat from background by masks: all do that are not told to leave it."""
         return getattr(self.method, "foreground", True)
+
+    @property
+    def pairwise(self) -> bool:
+        """Whether a score depends on the two crops alone."""
+        return getattr(self.method, "pairwise", False)
 
 
 def read_matcher(params: Mapping[str, Any], name: str) -> Matcher:

@@ -50,6 +50,40 @@ def leading(score: np.ndarray, agreed: Mapping[int, np.ndarray]) -> dict[int, np
     return {int(crop): agreed[crop] for crop in best if crop in agreed}
 
 
+def compared_once(score: Score) -> Score:
+    """Return a `Score` that remembers, for kinds whose scores depend on nothing but the two crops of a pair.
+
+    Protocols share most of their pairs. Only a query's first candidates are compared again, for their matches.
+
+    Args:
+        score: Scores pairs of features, which all live as long as what is returned.
+    """
+    place_of: dict[int, int] = {}
+    known: dict[int, np.ndarray] = {}  # by query `(2, crops so far)`: score and matches that agree, NaN if not compared
+
+    def remembered(query: Any) -> np.ndarray:
+        values = known.get(id(query), np.empty((2, 0)))
+        known[id(query)] = np.pad(values, ((0, 0), (0, len(place_of) - values.shape[1])), constant_values=np.nan)
+        return known[id(query)]
+
+    def scored(queries: Sequence[Any], gallery: Sequence[Any], permitted: np.ndarray, identity: np.ndarray) -> Scores:
+        places = np.array([place_of.setdefault(id(crop), len(place_of)) for crop in gallery], int)
+        rows = [remembered(query) for query in queries]
+        told = np.array([row[:, places] for row in rows]).reshape(len(rows), 2, len(places)).transpose(1, 0, 2)
+        old = permitted & ~np.isnan(told[0])
+        found = score(queries, gallery, permitted & ~old, identity)
+        total, verified = np.where(old, told[0], found.score), np.where(old, told[1], found.verified)
+        for row, new, *values in zip(rows, permitted & ~old, total, verified, strict=True):
+            row[:, places[new]] = np.array(values)[:, new]
+
+        first = np.zeros(permitted.shape, bool)
+        np.put_along_axis(first, np.argsort(-total, axis=1, kind="stable")[:, :EXPLAINED], True, axis=1)
+        agreed = {**found.agreed, **score(queries, gallery, first & old, identity).agreed}
+        return Scores(total, verified.astype(int), {pair: ends for pair, ends in agreed.items() if first[pair]})
+
+    return scored
+
+
 def score_by_side(
     score: Score,
     queries: Sequence[Any],

@@ -42,6 +42,7 @@ class RatioTest:
     ratio: float = 0.8
 
     detail: ClassVar = "ratio test, one photo against one"
+    pairwise: ClassVar = True
     choices: ClassVar = {"descriptor": tuple(DETECTORS)}
 
     def features(self, crops: Path, masks: Path, files: Sequence[str]) -> list[LocalFeatures]:

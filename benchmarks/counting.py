@@ -1,0 +1,184 @@
+"""Do intervals of the number of animals hold the truth, when who is on the photos is not certain?
+
+    PYTHONPATH=src nice python benchmarks/counting.py
+
+Surveys are simulated whose animals are known and stay (a closed population), and differ in how easily they are seen:
+by chance (`closed`, counted by the jackknife and Chao), or by where they live between stations inside a fence
+(`spatial`, counted by spatial capture-recapture). Each sighting is a unit. What speaks for two units being one animal
+is drawn as log-odds that are calibrated: normal with a mean of half their variance, positive for one animal and
+negative for two, to which those of any pair being one animal are added; the variance depends on the quality of both
+photos. It is chosen so that the best clustering gives 2 % or 5 % of units to another animal than theirs. Animals are
+then counted twice: as the best clustering has them (plain), and as twenty partitions drawn from the same log-odds
+have them (carried). Intervals are of whole animals, rounded to the outside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pyproj import Transformer
+from scipy.optimize import linear_sum_assignment
+
+from pelage.animals.clustering import cluster, draw_partitions
+from pelage.animals.counting import count_all
+from pelage.animals.effort import seen_at, survey_effort
+from pelage.animals.graph import Graph
+from pelage.animals.habitat import Habitat
+from pelage.animals.histories import in_time, sightings
+from pelage.animals.spatial import Detections, fit_with_buffer
+from pelage.common.files import write_json
+from pelage.common.seeds import generator
+
+CRS, CORNER = "EPSG:32735", np.array([660000.0, 7550000.0])
+BEGIN = pd.Timestamp("2025-03-01T12:00:00")
+ANIMALS, DRAWS = 60, 20
+ERRORS = {"closed": {0.02: 8.0, 0.05: 6.4}, "spatial": {0.02: 8.6, 0.05: 6.8}}
+"""Share of units of another animal, and d of the photos that leads to it: log-odds have about d squared as variance."""
+LEAST = -6.0
+"""Links that speak more against one animal are none: they change nothing."""
+SPACING_M, SIGMA_M, FENCE_M = 2500.0, 1500.0, 3000.0
+WANTED = {"closed": ("jackknife", "chao", "m0"), "spatial": ("scr_region", "scr2_region", "jackknife")}
+
+
+def survey(kind: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
+    """Return sightings (`station, occasion`), stations in metres, and the animal of each sighting."""
+    rng = generator(seed, "counting", kind)
+    if kind == "closed":
+        occasions = 12
+        able = rng.beta(2.0, 10.0, ANIMALS)  # means of .17, from .02 to .4
+        animal, occasion = (rng.random((ANIMALS, occasions)) < able[:, None]).nonzero()
+        return pd.DataFrame({"station": 0, "occasion": occasion}), np.full((1, 2), np.nan), animal
+    places = np.stack(np.meshgrid(*[SPACING_M * np.arange(5)] * 2), axis=-1).reshape(-1, 2)
+    low, high = -FENCE_M, places.max() + FENCE_M
+    homes = np.empty((0, 2))
+    while len(homes) < ANIMALS:
+        more = rng.uniform(low, high, (ANIMALS, 2))
+        near = np.linalg.norm(more[:, None] - places, axis=2).min(axis=1) <= FENCE_M
+        homes = np.concatenate([homes, more[near]])[:ANIMALS]
+    g = 0.06 * np.exp(-((homes[:, None] - places) ** 2).sum(axis=2) / (2 * SIGMA_M**2))
+    animal, occasion, station = (rng.random((ANIMALS, 30, len(places))) < g[:, None]).nonzero()
+    return pd.DataFrame({"station": station, "occasion": occasion}), places, animal
+
+
+def links(animal: np.ndarray, d: float, seed: int) -> Graph:
+    """Return calibrated log-odds of all pairs of units of these animals."""
+    rng = generator(seed, "counting", "links")
+    count = len(animal)
+    quality = rng.beta(4, 2, count)
+    first, second = np.triu_indices(count, 1)
+    variance = d**2 * 2 * quality[first] * quality[second]
+    same = animal[first] == animal[second]
+    evidence = rng.normal(np.where(same, variance, -variance) / 2, np.sqrt(variance))
+    prior = np.log(same.mean() / (1 - same.mean()))
+    weight = evidence + prior
+    kept = weight > LEAST
+    return Graph(np.array([f"u{i:04d}" for i in range(count)]), first[kept], second[kept], weight[kept])
+
+
+def share_wrong(animal: np.ndarray, labels: np.ndarray) -> float:
+    """Return the share of units outside the cluster that stands for their animal, one each."""
+    table = pd.crosstab(animal, labels).to_numpy()
+    return 1 - table[linear_sum_assignment(-table)].sum() / len(animal)
+
+
+def count_one(kind: str, d: float, seed: int) -> dict:
+    """Return what one simulated survey is counted as."""
+    seen, places, animal = survey(kind, seed)
+    graph = links(animal, d, seed)
+    labels, drawn = cluster(graph, seed), draw_partitions(graph, DRAWS, seed)
+    units = pd.DataFrame({"unit": graph.names, "scope": "survey", "side": "left", "answer": "new", "camera": ""})
+    units["encounter"], units["individual"] = units["unit"], [f"i{label}" for label in labels]
+    units["station"] = [f"S{number:02d}" for number in seen["station"]]
+    moments = BEGIN + pd.to_timedelta(seen["occasion"] * 24 + 8, unit="h")
+    units["date"] = moments.dt.strftime("%Y-%m-%dT%H:%M:%S").to_numpy()
+    partitions = pd.concat(
+        [
+            pd.DataFrame({"draw": number, "unit": graph.names, "individual": [f"i{label}" for label in row]})
+            for number, row in enumerate(drawn)
+        ]
+    )
+    told = sightings(units, units)
+    effort = survey_effort(stations(places, int(seen["occasion"].max()) + 1), told["date"], 1, None, None)
+    inside = in_time(told, effort)
+    counted = count_all(inside, partitions, seen_at(effort, inside), Habitat(metres=FENCE_M), "half_normal")
+    left = counted.estimates[counted.estimates["population"] == "left"]
+    result = {"animals": len(np.unique(animal)), "units": len(animal), "wrong": share_wrong(animal, labels)}
+    result["clusters"], result["drawn"] = len(np.unique(labels)), float(np.mean([row.max() + 1 for row in drawn]))
+    for _, row in left[left["estimator"].isin(WANTED[kind])].iterrows():
+        low, high = np.floor(row["low"]), np.ceil(row["high"])
+        result[row["estimator"], bool(row["carries_error"])] = (row["n"], low, high)
+    return result
+
+
+def stations(places: np.ndarray, occasions: int) -> pd.DataFrame:
+    """Return deployments of stations that ran on all occasions; without coordinates if places are NaN."""
+    degrees = [("", "")] * len(places)
+    if not np.isnan(places).any():
+        transform = Transformer.from_crs(CRS, "EPSG:4326").transform
+        degrees = [(f"{a:.7f}", f"{b:.7f}") for a, b in zip(*transform(*(places + CORNER).T), strict=True)]
+    end = (BEGIN + pd.Timedelta(days=occasions) - pd.Timedelta(seconds=1)).isoformat()
+    rows = [(f"S{k:02d}", *degree, BEGIN.isoformat(), end, "told") for k, degree in enumerate(degrees)]
+    return pd.DataFrame(rows, columns=["station", "latitude", "longitude", "start", "end", "rests_on"])
+
+
+def coverage(results: Sequence[dict], name: str, carried: bool) -> dict:
+    """Return how many intervals of an estimator hold the truth, and what they are like."""
+    n, low, high = np.array([result.get((name, carried), (np.nan,) * 3) for result in results]).T
+    return {
+        "holds": int(((low <= ANIMALS) & (high >= ANIMALS)).sum()),
+        "of": len(results),
+        "without_estimate": int(np.isnan(n).sum()),
+        "mean": round(float(np.nanmean(n)), 1),
+        "width": round(float(np.nanmedian(high - low)), 1),
+    }
+
+
+def seconds_of_fit() -> dict:
+    """Return how long spatial capture-recapture takes with about 100 animals, 60 stations and 60 occasions."""
+    rng = generator(1, "counting", "speed")
+    places, homes = rng.uniform(0, 20_000, (60, 2)), rng.uniform(-5_000, 25_000, (165, 2))
+    g = 0.05 * np.exp(-((homes[:, None] - places) ** 2).sum(axis=2) / (2 * 2000.0**2))
+    usage = rng.random((60, 60)) < 0.9
+    animal, occasion, station = ((rng.random((len(homes), 60, 60)) < g[:, None]) & usage).nonzero()
+    animal = np.unique(animal, return_inverse=True)[1]
+    start = time.perf_counter()
+    fitted, mask = fit_with_buffer(Detections(animal, occasion, station, usage, places))
+    seconds = round(time.perf_counter() - start, 1)
+    return {"animals": fitted.animals, "detections": len(animal), "cells": len(mask.points), "seconds": seconds}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/counting.json"))
+    arguments = parser.parse_args()
+    told: dict = {"animals": ANIMALS, "draws": DRAWS, "seeds": arguments.seeds}
+    for kind, names in WANTED.items():
+        for error, d in ERRORS[kind].items():
+            start = time.perf_counter()
+            results = [count_one(kind, d, seed) for seed in range(arguments.seeds)]
+            means = {
+                key: round(float(np.mean([one[key] for one in results])), 3)
+                for key in ("units", "animals", "wrong", "clusters", "drawn")
+            }
+            rows = {
+                f"{name} {way}": coverage(results, name, carried)
+                for name in names
+                for way, carried in (("plain", False), ("carried", True))
+            }
+            told[f"{kind} {error:.0%}"] = {"seen": means, **rows}
+            print(f"{kind} {error:.0%}: {means} ({time.perf_counter() - start:.0f} s)")
+            for name, row in rows.items():
+                print(f"    {name:22} {row}")
+    told["speed"] = seconds_of_fit()
+    print(f"speed: {told['speed']}")
+    write_json(arguments.out, told)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""A page an animal: its photos by flank and date, its encounters, where it was seen, how it came by its name.
+
+The pages of a survey share one style sheet, and room for pictures: the more animals, the fewer and smaller they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pelage.common.files import sha256_bytes
+from pelage.report.animals_page import Answers, Load, sure
+from pelage.report.sightings import (
+    SIDES,
+    SOURCE,
+    Records,
+    animals_seen,
+    by_animal,
+    counted,
+    day,
+    decided,
+    in_order,
+    minute,
+    units_by_animal,
+    visits,
+    visits_in_words,
+)
+from pelage.report.station_map import StationMap
+from pelage.report.template import fill
+from pelage.report.thumbnails import allotted, thumbnails
+
+FOLDER = "individuals"
+"""Where the pages lie, beside the report."""
+
+ROOM, PAGE, LINKED, ROW = 6_500_000, 1_700, 250, 110
+"""Bytes of all pages, and what a page, its weakest link and a row of its table take of them without pictures."""
+
+ENCOUNTERS = 40
+"""Encounters that a page lists."""
+
+LINK = " ~ "
+"""What stands between the crops of a weakest link."""
+
+STATIONS = 60
+"""Stations that a page names."""
+
+BLOCK = 200
+"""Names that the index shows at once, and folds together."""
+
+LONGEST = 60
+RESERVED = {"index", "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+"""Names of files that Windows keeps for itself, and of the index."""
+
+
+def page_names(names: Iterable[str]) -> dict[str, str]:
+    """Return the file of each animal's page, by name.
+
+    A name of at most `LONGEST` letters, digits, `_` and `-` is that of its file. In any other all else becomes `_`, and
+    a hash follows; so do names that differ in case only, for some file systems do not tell them apart.
+    """
+    files: dict[str, str] = {}
+    taken = set(RESERVED)
+    for name in in_order(set(names)):
+        plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:LONGEST]
+        if plain != name or name.casefold() in taken:
+            plain += "." + sha256_bytes(name.encode("utf-8", "surrogatepass"))[:12]
+        taken.add(plain.casefold())
+        files[name] = plain + ".html"
+    return files
+
+
+def individual_pages(
+    dataset: str, answers: Answers, split: pd.DataFrame, load: Load, room: int = ROOM
+) -> Iterator[tuple[str, str]]:
+    """Yield the file and the text of each animal's page, of the index of all, and of their style sheet.
+
+    Args:
+        dataset: Name of the data set.
+        answers: What was found.
+        split: Rows of `data/split.csv`.
+        load: Gives the image of a crop.
+        room: Bytes that all files may have together; more only where thousands of pages without pictures have.
+    """
+    seen = animals_seen(answers.individuals)
+    files = page_names(seen["individual"])
+    units, crops = units_by_animal(answers.individuals), crops_by_animal(answers, split)
+    weak = {name: weakest_link(rows) for name, rows in units.items()}
+    listed = sum(min(len(rows), ENCOUNTERS) for rows in units.values())
+    taken = PAGE * len(files) + LINKED * sum(map(bool, weak.values())) + ROW * listed
+    most, size = allotted([len(crops[name]) for name in files], room - taken, sum(map(len, weak.values())))
+    shown = {name: spread_out(crops[name], most) for name in files}
+    wanted = [crop for name in files for crop in (*(one["crop_id"] for one in shown[name]), *weak[name])]
+    pictures = thumbnails(wanted, load, size)
+    told = dict(zip(split["crop_id"], zip(split["station"], split["date"], strict=True), strict=True))
+    odds = {(one, two): probability for one, two, probability in answers.links.itertuples(index=False)}
+    stations = StationMap(answers.deployments)
+    order = list(files)
+    for place, animal in enumerate(seen.to_dict("records")):
+        name = animal["individual"]
+        where, more = visits(units[name]), len(units[name]) - ENCOUNTERS
+        map_ = stations.seen(where)
+        yield (
+            files[name],
+            fill(
+                "individual.html",
+                dataset=dataset,
+                name=name,
+                beside=[(sign, other, files[other]) for sign, other in _beside(order, place)],
+                animal=animal,
+                lead=lead(animal),
+                facts=facts(animal, units[name]),
+                weak=[(pictures.get(crop, ""), *told.get(crop, ("", ""))) for crop in weak[name]],
+                weak_sure=sure(odds.get(weak[name], float("nan"))),
+                flanks=flanks(shown[name], pictures),
+                hidden=len(crops[name]) - len(shown[name]),
+                encounters=encounter_rows(units[name]),
+                more=more,
+                map=map_,
+                where="" if map_ and more <= 0 else visits_in_words(where, STATIONS),
+            ),
+        )
+    blocks = [seen.iloc[start : start + BLOCK] for start in range(0, len(seen), BLOCK)]
+    yield (
+        "index.html",
+        fill(
+            "individuals.html",
+            dataset=dataset,
+            count=counted(len(seen), "animal"),
+            blocks=[
+                [
+                    (row.individual, files[row.individual], row.answer == "new", row.encounters)
+                    for row in block.itertuples()
+                ]
+                for block in blocks
+            ],
+        ),
+    )
+    yield "style.css", fill("style.css")
+    yield "stations.svg", fill("stations.svg", **stations.ground())
+
+
+def lead(animal: Mapping[str, Any]) -> str:
+    """Say in a sentence how often and when an animal was seen."""
+    told = f"{counted(animal['encounters'], 'encounter')}, {counted(animal['photos'], 'photo')}"
+    days = dict.fromkeys(day(animal[end]) for end in ("first", "last"))
+    return f"{told}, {' to '.join(days)}." if animal["first"] else f"{told}; no date is told."
+
+
+def _beside(order: Sequence[str], place: int) -> list[tuple[str, str]]:
+    return [("←", name) for name in order[max(0, place - 1) : place]] + [("→", name) for name in order[place + 1 :][:1]]
+
+
+def crops_by_animal(answers: Answers, split: pd.DataFrame) -> dict[str, Records]:
+    """Return the crops of each animal by date, with what is told of their unit, whose clock has been set right."""
+    columns = ["unit", "scope", "individual", "side", "date", "station", "encounter", "decided_by", "probability"]
+    whose = answers.individuals.loc[answers.individuals["individual"] != "", columns].merge(answers.crops)
+    mine = whose.merge(split[["crop_id", "camera", "date"]].rename(columns={"date": "taken"}), on="crop_id")
+    mine = mine.drop_duplicates(["individual", "crop_id"])
+    return by_animal(mine.sort_values(["date", "taken", "crop_id"], kind="stable"))
+
+
+def spread_out(crops: Records, most: int) -> Records:
+    """Return at most `most` crops of an animal, of as many encounters and flanks as there are, in their order."""
+    seen: Counter = Counter()
+    turns = []
+    for crop in crops:
+        turns.append(seen[crop["encounter"], crop["side"]])
+        seen[crop["encounter"], crop["side"]] += 1
+    chosen = sorted(sorted(range(len(crops)), key=turns.__getitem__)[:most])
+    return [crops[place] for place in chosen]
+
+
+def flanks(crops: Records, pictures: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the photos of an animal by flank, in their order."""
+    headings = {"left": "Left flank", "right": "Right flank", "": "Flank unclear, or a face"}
+    sides: dict[str, list[dict[str, str]]] = {side: [] for side in headings}
+    for crop in crops:
+        told = {"when": minute(crop["date"]), "where": crop["station"] or crop["camera"], "decided": ""}
+        if crop["decided_by"] != SOURCE:
+            told["decided"] = decided(crop, sure(crop["probability"]))
+        sides[crop["side"] if crop["side"] in SIDES else ""].append(told | {"picture": pictures.get(crop["crop_id"])})
+    return [{"heading": headings[side], "crops": found} for side, found in sides.items() if found]
+
+
+def facts(animal: Mapping[str, Any], units: Records) -> list[tuple[str, str]]:
+    """Return how an animal came by its name, as words and numbers."""
+    by = Counter(who for _, who in {(unit["encounter"], unit["decided_by"]) for unit in units})
+    words = {SOURCE: "named by the source"}
+    told = [(words.get(who, f"decided by {who}"), counted(by[who], "encounter")) for who in sorted(by)]
+    if animal["least_sure"] == animal["least_sure"]:
+        told.append(("least sure decision", sure(animal["least_sure"])))
+    return told
+
+
+def weakest_link(units: Records) -> tuple[str, ...]:
+    """Return the two crops on whose likeness the least sure unit of an animal hangs; nothing where none does."""
+    hanging = [unit for unit in units if LINK in unit["weakest_link"]]
+    if not hanging:
+        return ()
+    return tuple(min(hanging, key=lambda unit: unit["probability"])["weakest_link"].split(LINK, 1))
+
+
+def encounter_rows(units: Records) -> list[dict[str, str]]:
+    """Return the first encounters of an animal as text."""
+    return [
+        {
+            "when": minute(unit["date"]),
+            "where": unit["station"] or "–",
+            "side": unit["side"],
+            "photos": f"{unit['photos']:,}",
+            "decided": decided(unit, sure(unit["probability"])),
+        }
+        for unit in units[:ENCOUNTERS]
+    ]

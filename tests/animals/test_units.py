@@ -1,0 +1,122 @@
+"""Units of encounters made by hand: who is one animal, who is not, and what nobody knows."""
+
+import pandas as pd
+import pytest
+
+from pelage.animals.units import GALLERY, NAMED, REHEARSAL, SURVEY, animals_seen, units_of
+from pelage.catalogue.clocks import CLOCK_COLUMNS
+
+NONE = pd.DataFrame(columns=CLOCK_COLUMNS).astype({"offset_s": float, "drift_s_per_day": float, "visits": int})
+
+
+def seen_of(*rows):
+    """Rows `image_id, animal, identity, side, subset, camera, second[, encounter]`; an empty subset: no crop."""
+    made = []
+    for image_id, animal, identity, side, subset, camera, second, *encounter in rows:
+        made.append((image_id, animal, identity, side, subset, camera, second, (encounter or ["E1"])[0]))
+    table = pd.DataFrame(made, columns=["image_id", "animal", "identity", "side", "subset", "camera", "second", "enc"])
+    photos = table.drop_duplicates("image_id")
+    clean = pd.DataFrame({
+        "image_id": photos["image_id"], "encounter": photos["enc"], "station": "S1", "camera": photos["camera"],
+        "place": "S1", "date": [f"2025-03-01T10:00:{s:02d}" if s >= 0 else "" for s in photos["second"]],
+        "flags": "", "sha256": photos["image_id"],
+    })  # fmt: skip
+    animals = table.assign(orientation=table["side"], shared=table["subset"] == "shared")
+    crops = table[table["subset"] != ""].assign(part="flank", w=200.0, h=100.0, orientation=table["side"])
+    crops["crop_id"] = crops["image_id"] + "#" + crops["animal"]
+    split = crops.assign(subset=crops["subset"].replace("shared", "none"), gallery=crops["subset"] == "train")
+    return animals_seen({"clean": clean, "clocks": NONE, "animals": animals, "detections": crops}, split, "flank")
+
+
+def test_photos_of_a_flank_are_one_unit_and_flanks_two():
+    units = units_of(seen_of(
+        ("p1", "0", "unknown", "left", SURVEY, "A", 0), ("p2", "0", "unknown", "left", SURVEY, "A", 40),
+        ("p3", "0", "unknown", "right", SURVEY, "A", 45),
+    ), NAMED, SURVEY)  # fmt: skip
+    assert units.table["unit"].tolist() == ["E1|left", "E1|right"]
+    assert units.table["photos"].tolist() == [2, 1]
+    assert units.crops.values.tolist() == [
+        ["E1|left", "survey", "p1#0"], ["E1|left", "survey", "p2#0"], ["E1|right", "survey", "p3#0"],
+    ]  # fmt: skip
+    assert units.links.empty  # one camera took both flanks: the animal turned, or another one came
+
+
+@pytest.mark.parametrize(("second", "camera", "proven"), [(5, "B", True), (11, "B", False), (5, "A", False)])
+def test_flanks_are_one_animal_if_two_cameras_took_it_at_one_moment(second, camera, proven):
+    links = units_of(seen_of(
+        ("p1", "0", "unknown", "left", SURVEY, "A", 0), ("p2", "0", "unknown", "right", SURVEY, camera, second),
+    ), SURVEY).links  # fmt: skip
+    assert links.values.tolist() == ([["E1|left", "E1|right", "must"]] if proven else [])
+
+
+def test_photos_without_a_time_prove_nothing():
+    assert units_of(seen_of(
+        ("p1", "0", "unknown", "left", SURVEY, "A", -1), ("p2", "0", "unknown", "right", SURVEY, "B", -1),
+    ), SURVEY).links.empty  # fmt: skip
+
+
+def test_what_shows_no_flank_goes_with_one_flank_but_joins_no_two():
+    one = [("p1", "0", "unknown", "left", SURVEY, "A", 0), ("p2", "0", "unknown", "unknown", SURVEY, "A", 4)]
+    other = ("p3", "0", "unknown", "right", SURVEY, "A", 8)
+    assert units_of(seen_of(*one), SURVEY).links.values.tolist() == [["E1|left", "E1|unknown", "must"]]
+    assert units_of(seen_of(*one, other), SURVEY).links.empty
+
+
+def test_where_a_photo_shows_two_animals_each_is_a_unit_and_these_two_are_not_one():
+    units = units_of(seen_of(
+        ("p1", "0", "unknown", "left", SURVEY, "A", 0), ("p1", "1", "unknown", "left", SURVEY, "A", 0),
+        ("p2", "0", "unknown", "left", SURVEY, "A", 3), ("p3", "0", "unknown", "right", SURVEY, "B", 3),
+    ), SURVEY)  # fmt: skip
+    assert units.table["unit"].tolist() == ["E1|left|1", "E1|left|2", "E1|left|3", "E1|right|1"]
+    assert units.links.values.tolist() == [["E1|left|1", "E1|left|2", "cannot"]]
+
+
+def test_a_second_animal_without_a_crop_still_makes_an_encounter_of_several():
+    units = units_of(seen_of(
+        ("p1", "0", "unknown", "left", SURVEY, "A", 0), ("p1", "1", "unknown", "left", "shared", "A", 0),
+        ("p2", "0", "unknown", "right", SURVEY, "B", 1),
+    ), SURVEY)  # fmt: skip
+    assert units.table["unit"].tolist() == ["E1|left|1", "E1|right|1", "E1|unknown|1"]
+    assert units.table["flags"].tolist() == ["", "", "several"]
+    assert "must" not in set(units.links["kind"])
+
+
+def test_what_cannot_be_compared_is_told_of():
+    units = units_of(seen_of(("p1", "0", "unknown", "left", "", "A", 0)), SURVEY)
+    assert units.table[["unit", "best_crop", "photos"]].values.tolist() == [["E1|unknown", "", 1]]
+    assert units.crops.empty
+
+
+def test_an_encounter_that_is_named_in_part_is_one_animal_with_another_name_of_its_unit():
+    units = units_of(seen_of(
+        ("p1", "0", "L7", "left", "train", "A", 0), ("p2", "0", "unknown", "left", SURVEY, "A", 3),
+    ), NAMED, SURVEY)  # fmt: skip
+    assert units.table["unit"].tolist() == ["E1|left", "E1|left|2"]
+    assert units.links.values.tolist() == [["E1|left", "E1|left|2", "must"]]
+
+
+def test_of_two_named_animals_of_an_encounter_nobody_else_is_either():
+    units = units_of(seen_of(
+        ("p1", "0", "L7", "left", "train", "A", 0), ("p2", "0", "L8", "left", "train", "A", 3),
+        ("p3", "0", "unknown", "left", SURVEY, "A", 6),
+    ), NAMED, SURVEY)  # fmt: skip
+    assert units.table[["unit", "identity"]].values.tolist() == [
+        ["E1|left|1", "L7"], ["E1|left|2", "L8"], ["E1|left|3", "unknown"],
+    ]  # fmt: skip
+    assert units.links.empty
+
+
+def test_rehearsal_does_not_look_at_names():
+    rows = [
+        ("p1", "0", "L7", "left", "test", "A", 0), ("p2", "0", "L8", "left", "test", "A", 3),
+        ("p3", "0", "L7", "left", "train", "A", 0, "E2"),
+    ]  # fmt: skip
+    units = units_of(seen_of(*rows), GALLERY, REHEARSAL)
+    assert units.table[["unit", "scope"]].values.tolist() == [["E2|left", "named"], ["E1|left", "rehearsal"]]
+    hidden = [(*row[:2], "L9" if row[4] == "test" else row[2], *row[3:]) for row in rows]
+    assert units_of(seen_of(*hidden), GALLERY, REHEARSAL).table["unit"].equals(units.table["unit"])
+
+
+def test_named_animals_count_even_where_no_crop_shows_them():
+    units = units_of(seen_of(("p1", "0", "L7", "left", "", "A", 0)), NAMED, SURVEY)
+    assert units.table[["unit", "identity", "best_crop"]].values.tolist() == [["E1|left", "L7", ""]]
