@@ -1,5 +1,6 @@
-# Two commands: `make repro` runs the pipeline, `make test` runs the tests. Then `make review` opens its questions. Both set up .venv first, once, and compile it:
-# some sixty processes then start in a third of the time. Where there is no make: `uv run dvc repro`, `uv run pytest`.
+# Two commands: `make repro` runs the pipeline, `make test` runs the tests; `make review` opens the questions that are left.
+# All set up .venv first, once, and compile it: some sixty processes then start in a third of the time. Where there is no
+# make: `uv run dvc repro`, `uv run pytest`, `uv run pelage review serve`.
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
