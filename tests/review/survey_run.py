@@ -10,6 +10,7 @@ import pandas as pd
 from survey import draw
 
 from pelage.animals.naming import name_animals, practise
+from pelage.animals.suspects import check_names
 from pelage.animals.units import GALLERY, NAMED, animals_seen, units_of
 from pelage.common.files import sha256_file, write_json, write_text
 from pelage.common.images import write_png
@@ -61,6 +62,7 @@ def make_run(folder: Path, seed: int = 1, pictures: bool = True, **survey) -> di
     evidence = practise(units_of(seen, GALLERY, PRACTICE), pairs[pairs["protocol"] == PRACTICE])
     named = name_animals(units, pairs[pairs["protocol"] == SURVEY], evidence, pd.DataFrame(where), **WANTED)
     write_table(data / "individuals.csv", named.answers)
+    write_table(data / "suspects.csv", check_names(units, pairs[pairs["protocol"] == PRACTICE], evidence, 1)[0])
     write_parquet(data / "links.parquet", named.links.assign(scope=SURVEY))
     rows = []
     for crop in sorted(units.crops["crop_id"]) if pictures else ():

@@ -145,3 +145,27 @@ def plant(identity: Mapping[str, str], pairs: pd.DataFrame, seed: int, share: fl
         named = set(found.loc[found["why"] == TWO_NAMES, "unit"])
         total += [len(wrong), len(named), len(named & set(wrong))]
     return Planted(*total.tolist())
+
+
+def check_names(
+    units: Units, photo_pairs: pd.DataFrame, evidence: Evidence | None, seed: int
+) -> tuple[pd.DataFrame, dict[str, int | float | None]]:
+    """Return whose names to look at, and how many, with `planted_precision` and `planted_recall`.
+
+    Args:
+        units, photo_pairs: As in `named_pairs`.
+        evidence: None where scores are no probabilities; then nobody is suspected.
+        seed: As in `plant`.
+    """
+    if evidence is None:
+        found, planted = pd.DataFrame(columns=SUSPECT_COLUMNS), Planted(0, 0, 0)
+    else:
+        identity = dict(zip(units.table["unit"], units.table["identity"], strict=True))
+        pairs = named_pairs(units, photo_pairs, evidence)
+        found, planted = suspects(identity, pairs), plant(identity, pairs, seed)
+    worth = {"planted_precision": planted.precision, "planted_recall": planted.recall}
+    counted = {
+        "suspected": int((found["why"] == TWO_NAMES).sum()),
+        "without_evidence": int((found["why"] == NO_EVIDENCE).sum()),
+    }
+    return found, counted | {name: None if value is None else round(value, 4) for name, value in worth.items()}

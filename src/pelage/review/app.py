@@ -16,7 +16,6 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from pelage.animals.suspects import suspects
 from pelage.common.errors import PelageError
 from pelage.common.tables import UNKNOWN
 from pelage.review.desk import Desk, Question, State
@@ -183,7 +182,7 @@ class Page:
         """Names of the source that its photos do not bear out."""
         state, run = self.desk.look(), self.desk.run
         rows = []
-        for found in suspects(run.units, run.pairs).head(A_PAGE).to_dict("records"):
+        for found in run.suspects.head(A_PAGE).to_dict("records"):
             chance = "" if found["probability"] != found["probability"] else f"{found['probability']:.0%}"
             rows.append(
                 {

@@ -15,6 +15,7 @@ import pandas as pd
 from pelage.animals.evidence import Evidence
 from pelage.animals.links import metres
 from pelage.animals.naming import Named, People, name_animals, practise
+from pelage.animals.suspects import SUSPECT_COLUMNS
 from pelage.animals.units import GALLERY, NAMED, PLACE_NUMBERS, SEEN, Units, animals_seen, units_of
 from pelage.common.errors import PelageError
 from pelage.common.files import sha256_file
@@ -25,7 +26,15 @@ from pelage.matching.fusion import RECIPROCAL_RANK, read_methods
 from pelage.matching.rankings import FUSED, ranking_files
 from pelage.split.protocols import PRACTICE, SURVEY, read_split
 
-NEEDED = ("fused.parquet", "split.csv", "individuals.csv", "links.parquet", "deployments.csv", "numbers/fuse.json")
+NEEDED = (
+    "fused.parquet",
+    "split.csv",
+    "individuals.csv",
+    "links.parquet",
+    "suspects.csv",
+    "deployments.csv",
+    "numbers/fuse.json",
+)
 """What the pipeline has to have made before there is anything to decide."""
 
 
@@ -53,6 +62,7 @@ class Run:
         evidence: What they are worth; None where scores are no probabilities.
         deployments: `station, latitude, longitude` and more.
         wanted: The section `individuals`.
+        suspects: Rows of `data/suspects.csv`.
         likeliest: By unit, whom the last run took it for.
         clean: `image_id, sha256` and more, a row a photo.
         hashes: SHA-256 of each crop's image by crop id.
@@ -67,6 +77,7 @@ class Run:
     evidence: Evidence | None
     deployments: pd.DataFrame
     wanted: Mapping[str, Any]
+    suspects: pd.DataFrame
     likeliest: dict[str, str]
     clean: pd.DataFrame
     hashes: dict[str, str]
@@ -106,6 +117,7 @@ class Run:
                 data / "deployments.csv", numbers=PLACE_NUMBERS, required=["station", *PLACE_NUMBERS]
             ),
             wanted=params["individuals"],
+            suspects=read_table(data / "suspects.csv", {"probability": float}, SUSPECT_COLUMNS),
             likeliest=dict(zip(told["unit"], told["likeliest"], strict=True)),
             clean=tables["clean"],
             hashes={name: of_file[file] for name in units.crops["crop_id"] if (file := crop_file(name)) in of_file},
