@@ -1,11 +1,12 @@
-# Two commands: `make repro` runs the pipeline, `make test` runs the tests. Both set up .venv first, once, and compile it:
-# some sixty processes then start in a third of the time. Where there is no make: `uv run dvc repro`, `uv run pytest`.
+# Two commands: `make repro` runs the pipeline, `make test` runs the tests; `make review` opens the questions that are left.
+# All set up .venv first, once, and compile it: some sixty processes then start in a third of the time. Where there is no
+# make: `uv run dvc repro`, `uv run pytest`, `uv run pelage review serve`.
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: repro test lint readme lock
+.PHONY: repro test lint readme review lock
 .DEFAULT_GOAL := repro
 
 repro: .venv/installed
@@ -17,6 +18,10 @@ test: .venv/installed
 lint: .venv/installed
 	ruff check .
 	ruff format --check .
+
+# The page on which people decide, of what `make repro` made.
+review: .venv/installed
+	pelage review serve
 
 # The numbers in README.md and docs/results.md, from metrics/.
 readme: .venv/installed

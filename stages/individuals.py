@@ -9,6 +9,7 @@ import pandas as pd
 from pelage.animals.journal import JOURNAL, read_journal
 from pelage.animals.naming import hear_people, name_animals, practise
 from pelage.animals.rehearsal import all_numbers, metrics_of, reviewed
+from pelage.animals.suspects import check_names
 from pelage.animals.units import GALLERY, NAMED, PLACE_NUMBERS, SEEN, animals_seen, units_of
 from pelage.common.files import write_json
 from pelage.common.params import read_params
@@ -36,6 +37,8 @@ def main() -> None:
     people = hear_people(read_journal(JOURNAL), units, tables["clean"])
     survey = name_animals(units, asked[SURVEY], evidence, places, **wanted, people=people)
 
+    named = fused[fused["protocol"].isin([PRACTICE, REHEARSAL])]
+    doubtful, names = check_names(units, named, evidence, wanted["seed"])
     own = rehearsal.asked_only()
     write_table(Path("data/units.csv"), pd.concat([units.table, own.units.table], ignore_index=True))
     write_table(Path("data/unit_crops.csv"), pd.concat([units.crops, own.units.crops], ignore_index=True))
@@ -47,8 +50,9 @@ def main() -> None:
     told = [("", str(JOURNAL), "decision", sentence) for sentence in (*people.told, *survey.told)]
     write_table(Path("data/rejected/individuals.csv"), rejected_table(told))
     write_table(Path("data/questions.csv"), survey.questions(people))
+    write_table(Path("data/suspects.csv"), doubtful)
     reviews = reviewed(rehearsal, wanted["seed"])
-    metrics = metrics_of(rehearsal, survey, calibration(rehearsal, asked[REHEARSAL], evidence), reviews)
+    metrics = metrics_of(rehearsal, survey, calibration(rehearsal, asked[REHEARSAL], evidence), reviews) | {"names": names}
     write_json(Path("metrics/individuals.json"), metrics)
     write_json(Path("data/numbers/individuals.json"), all_numbers(evidence, rehearsal, reviews))
     for scope, numbers in metrics.items():

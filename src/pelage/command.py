@@ -141,7 +141,8 @@ def parser() -> argparse.ArgumentParser:
         pelage review decide same CROP CROP --reviewer Ana    the two crops show one animal
         pelage review decide is CROP --name L07 --reviewer Ana
         pelage review import decisions.csv --reviewer Ana     a table with a decision a row
-        pelage review check                                   what in the journal does not fit""",
+        pelage review check                                   what in the journal does not fit
+        pelage review serve                                   a page to decide on, in the browser""",
     )
     import_module("pelage.review.command").add_commands(added)
     command(readme, "pelage readme")

@@ -1,1 +1,1 @@
-"""Review: people decide what the machine cannot, by command; every decision is a line of the journal."""
+"""Where people decide: commands, and a page of this machine alone. What a decision means is told by `animals`."""

@@ -35,6 +35,10 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     added.add_argument("file", type=Path, help="a CSV table; its columns are told in docs/review.md")
     added.add_argument("--reviewer", default="", help="who decided, where no column says it")
     command("check", check)
+    added = command("serve", serve)
+    added.add_argument("--port", type=int, default=8437, help="of 127.0.0.1 (default: 8437; 0: a free one)")
+    added.add_argument("--journal", type=Path, default=Path("review/journal.jsonl"), help="where decisions are written")
+    added.add_argument("--read-only", action="store_true", help="look, decide nothing")
 
 
 def list_questions(asked: argparse.Namespace) -> None:
@@ -111,3 +115,10 @@ def check(_: argparse.Namespace) -> None:
     print(f"{JOURNAL}: {len(journal.entries)} decisions, {len(told)} that do not fit, {len(disputed)} disputed")
     if told:
         sys.exit(1)
+
+
+def serve(asked: argparse.Namespace) -> None:
+    """Open a page of this machine alone on which to decide, by keyboard, with photos side by side."""
+    from pelage.review.serve import serve
+
+    serve(asked.port, asked.journal, asked.read_only)
