@@ -37,8 +37,7 @@ def main() -> None:
     people = hear_people(read_journal(JOURNAL), units, tables["clean"])
     survey = name_animals(units, asked[SURVEY], evidence, places, **wanted, people=people)
 
-    named = fused[fused["protocol"].isin([PRACTICE, REHEARSAL])]
-    doubtful, names = check_names(units, named, evidence, wanted["seed"])
+    doubtful, names = check_names(units, pd.concat([asked[PRACTICE], asked[REHEARSAL]]), evidence, wanted["seed"])
     own = rehearsal.asked_only()
     write_table(Path("data/units.csv"), pd.concat([units.table, own.units.table], ignore_index=True))
     write_table(Path("data/unit_crops.csv"), pd.concat([units.crops, own.units.crops], ignore_index=True))
@@ -52,7 +51,8 @@ def main() -> None:
     write_table(Path("data/questions.csv"), survey.questions(people))
     write_table(Path("data/suspects.csv"), doubtful)
     reviews = reviewed(rehearsal, wanted["seed"])
-    metrics = metrics_of(rehearsal, survey, calibration(rehearsal, asked[REHEARSAL], evidence), reviews) | {"names": names}
+    metrics = metrics_of(rehearsal, survey, calibration(rehearsal, asked[REHEARSAL], evidence), reviews)
+    metrics["names"] = names
     write_json(Path("metrics/individuals.json"), metrics)
     write_json(Path("data/numbers/individuals.json"), all_numbers(evidence, rehearsal, reviews))
     for scope, numbers in metrics.items():
