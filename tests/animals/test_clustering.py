@@ -50,6 +50,30 @@ def test_known_animals_stay_apart_and_take_in_others():
     assert objective(known, [0, 0, 1, 0]) == objective(known, [0, 1, 2, 3]) == -np.inf
 
 
+def test_a_missing_link_counts_where_flanks_can_be_compared():
+    chain = [(0, 1, 2.0), (1, 2, 2.0)]
+    assert objective(graph_of(chain, 3, absent=-3.0), [0, 0, 0]) == 1.0
+    assert cluster(graph_of(chain, 3, absent=-3.0)).tolist() == [0, 0, 1]
+    for flank, together in (([1, 0, 2], True), ([1, 0, 0], False), ([-1, 0, 0], True), ([1, 1, 1], False)):
+        graph = graph_of(chain, 3, absent=-3.0, flank=np.array(flank))
+        assert cluster(graph).tolist() == ([0, 0, 0] if together else [0, 0, 1])
+        assert objective(graph, [0, 0, 0]) == (4.0 if together else 1.0)
+
+
+@pytest.mark.parametrize("prior", [None, -2.0])
+def test_missing_links_count_as_if_they_were_told(prior):
+    rng = np.random.default_rng(6)
+    few = random_graph(rng, 14, 0.4, prior)
+    few = replace(few, absent=-0.7, animal=np.full(14, -1), weight=np.clip(few.weight, -5, 5))
+    linked = set(zip(few.first.tolist(), few.second.tolist(), strict=True))
+    missing = [(a, b, -0.7) for a, b in combinations(range(14), 2) if (a, b) not in linked]
+    given = zip(few.first, few.second, few.weight, strict=True)
+    told = graph_of([*given, *missing], 14, prior=prior)
+    for labels in (cluster(few), cluster(told), rng.integers(0, 3, 14)):
+        assert objective(few, labels) == pytest.approx(objective(told, labels))
+    assert objective(few, cluster(few)) == pytest.approx(objective(told, cluster(told)), rel=0.03)
+
+
 def test_a_contradiction_names_the_units_between():
     links = [(0, 1, np.inf), (1, 2, np.inf), (0, 2, -np.inf), (2, 3, 1.0)]
     with pytest.raises(Contradiction, match="u000 = u001 = u002") as caught:

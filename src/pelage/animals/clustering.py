@@ -18,8 +18,8 @@ from scipy.spatial.distance import squareform
 from scipy.special import expit
 from sklearn.cluster import HDBSCAN
 
-from pelage.animals.graph import Contradiction, Graph, Nodes, by_first_member, contract, objective
-from pelage.animals.local_search import clustered
+from pelage.animals.graph import Contradiction, Graph, Nodes, Size, added, by_first_member, contract, less, objective
+from pelage.animals.local_search import NOTHING, clustered
 
 __all__ = [
     "Contradiction", "Graph", "average_linkage", "cluster", "contract", "draw_partitions", "hdbscan_labels",
@@ -98,7 +98,7 @@ class Links:
     def of(cls, nodes: Nodes) -> Links:
         ends = [(a, b, weight) for a, row in enumerate(nodes.links) for b, weight in sorted(row.items()) if a < b]
         first, second, weight = (np.array(column) for column in zip(*ends, strict=True)) if ends else np.empty((3, 0))
-        named, size = np.array(nodes.named, bool), np.array(nodes.size, int)
+        named, size = np.array(nodes.named, bool), np.array(nodes.size, int).reshape(-1, 4)
         return cls(first.astype(int), second.astype(int), weight, named, size, nodes)
 
     def sweep(self, labels: np.ndarray, ties: float, rng: np.random.Generator) -> np.ndarray:
@@ -116,8 +116,9 @@ class Links:
         ends = np.r_[a[between], b[between]], np.r_[b[between], a[between]]
         rows = coo_array((np.tile((self.weight - tie)[between], 2), ends), shape=(total, total)).tocsr()
         rows.sum_duplicates()
-        size = np.bincount(block, self.size, total).astype(int).tolist()
-        labels = np.array(_gibbs(rows, of.tolist(), named.tolist(), size, self.nodes, rng), int)[block]
+        size = np.zeros((total, 4), int)
+        np.add.at(size, block, self.size)
+        labels = np.array(_gibbs(rows, of.tolist(), named.tolist(), size.tolist(), self.nodes, rng), int)[block]
         together = (labels[self.first] == labels[self.second]) & np.isfinite(self.weight)
         return self._components(together)[1]
 
@@ -128,27 +129,27 @@ class Links:
 
 
 def _gibbs(
-    rows: csr_array, of: list[int], named: list[bool], size: list[int], nodes: Nodes, rng: np.random.Generator
+    rows: csr_array, of: list[int], named: list[bool], size: list[Size], nodes: Nodes, rng: np.random.Generator
 ) -> list[int]:
     """Give each block that is not named a cluster in turn, with probability as its weight to each; return clusters."""
     starts, others, weights = rows.indptr.tolist(), rows.indices.tolist(), rows.data.tolist()
     luck = rng.random(len(of)).tolist()
-    units: dict[int, int] = {}
-    for mine, count in zip(of, size, strict=True):
-        units[mine] = units.get(mine, 0) + count
-    free = max(units, default=-1) + 1
+    whole: dict[int, Size] = {}
+    for mine, own_size in zip(of, size, strict=True):
+        whole[mine] = added(whole.get(mine, NOTHING), own_size)
+    free = max(whole, default=-1) + 1
     for block in rng.permutation(len(of)).tolist():
         if named[block]:
             continue
-        own, count = of[block], size[block]
-        units[own] -= count
+        own, own_size = of[block], size[block]
+        whole[own] = less(whole[own], own_size)
         pull: dict[int, float] = {}
         for place in range(starts[block], starts[block + 1]):
             theirs = of[others[place]]
             pull[theirs] = pull.get(theirs, 0.0) + weights[place]
-        if nodes.prior is not None:
+        if nodes.sized:
             for theirs in pull:
-                pull[theirs] += nodes.joined(units[theirs], count)
+                pull[theirs] += nodes.joined(whole[theirs], own_size)
         highest = max(0.0, max(pull.values(), default=0.0))
         left = luck[block] * (exp(-highest) + sum(exp(value - highest) for value in pull.values()))
         chosen = -1
@@ -158,8 +159,8 @@ def _gibbs(
                 chosen = theirs
                 break
         if chosen < 0:  # alone
-            chosen, free = (free, free + 1) if units[own] else (own, free)
-        units[chosen] = units.get(chosen, 0) + count
+            chosen, free = (free, free + 1) if whole[own][0] else (own, free)
+        whole[chosen] = added(whole.get(chosen, NOTHING), own_size)
         of[block] = chosen
     return of
 

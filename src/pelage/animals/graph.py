@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import lgamma
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -26,6 +27,25 @@ class Contradiction(PelageError):
         super().__init__(f"{' = '.join(self.units)} must be one animal, but {why}. Take one of these decisions back.")
 
 
+Size = tuple[int, int, int, int]
+"""Of units: how many, how many can be compared, and how many show flank 1, and 2."""
+
+
+def comparable(one: Any, other: Any) -> Any:
+    """Return how many pairs of a unit here and one there can be compared; sizes as `Size`, numbers or arrays."""
+    return one[1] * other[1] - one[2] * other[3] - one[3] * other[2]
+
+
+def added(one: Size, other: Size) -> Size:
+    """Return the size of two clusters together."""
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3]
+
+
+def less(one: Size, other: Size) -> Size:
+    """Return the size of a cluster without a part of it."""
+    return one[0] - other[0], one[1] - other[1], one[2] - other[2], one[3] - other[3]
+
+
 @dataclass(frozen=True)
 class Graph:
     """Units and what speaks for two of them being one animal.
@@ -40,6 +60,10 @@ class Graph:
             joins an animal, not once for each of the units that it then is together with: else the larger an animal
             the more evidence its units would need (a partition's prior is that of Ewens, 1972, in which any two are
             together with this probability). None: only weights count.
+        absent: Log-odds, the prior included as in weights, of a pair without a link whose units can be compared. None:
+            it says nothing.
+        flank: `(N,)` int, what `absent` depends on: 1 and 2 are flanks that cannot be compared with each other, 0
+            can be compared with all, -1 with none. None: all can be compared.
     """
 
     names: np.ndarray
@@ -48,10 +72,27 @@ class Graph:
     weight: np.ndarray
     animal: np.ndarray | None = None
     prior: float | None = None
+    absent: float | None = None
+    flank: np.ndarray | None = None
 
     def known(self) -> np.ndarray:
         """Return `animal`, `(N,)`, -1 where nobody knows."""
         return np.full(len(self.names), -1) if self.animal is None else np.asarray(self.animal, int)
+
+    def sizes(self) -> np.ndarray:
+        """Return `(N, 4)` int, a row a unit: 1, whether it can be compared, and whether it shows flank 1, and 2."""
+        flank = np.zeros(len(self.names), int) if self.flank is None else np.asarray(self.flank, int)
+        return np.stack([np.ones_like(flank), flank >= 0, flank == 1, flank == 2], 1).astype(int)
+
+    def evidence(self) -> np.ndarray:
+        """Return what links count beside what their pairs would count without a link and for the prior, `(E,)`."""
+        sizes = self.sizes()
+        expected = self.missing() * comparable(sizes[self.first].T, sizes[self.second].T)
+        return np.asarray(self.weight, float) - (self.prior or 0.0) - expected
+
+    def missing(self) -> float:
+        """Return what a pair without a link counts beside the prior."""
+        return 0.0 if self.absent is None else self.absent - (self.prior or 0.0)
 
 
 @dataclass(frozen=True)
@@ -60,23 +101,33 @@ class Nodes:
 
     Attributes:
         of_unit: `(N,)` int, the node of each unit.
-        links: By node, the summed weight to each linked node, without the prior if there is one.
+        links: By node, the summed `Graph.evidence` to each linked node.
         named: By node, whether its animal is known; two named nodes are never together.
-        size: By node, its units.
+        size: By node, its units, and how many of them can be compared, show flank 1, show flank 2.
         prior: See `Graph`.
+        missing: See `Graph`.
     """
 
     of_unit: np.ndarray
     links: list[dict[int, float]]
     named: list[bool]
-    size: list[int]
+    size: list[Size]
     prior: float | None = None
+    missing: float = 0.0
 
-    def joined(self, one: int, other: int) -> float:
-        """Return what the prior adds when a cluster of so many units and one of so many others become one."""
-        if self.prior is None or not one or not other:
+    @property
+    def sized(self) -> bool:
+        """Whether anything but links counts."""
+        return self.prior is not None or self.missing != 0
+
+    def joined(self, one: Size, other: Size) -> float:
+        """Return what the prior, and pairs were they without links, add when two clusters of such sizes become one."""
+        if not one[0] or not other[0]:
             return 0.0
-        return self.prior + lgamma(one + other) - lgamma(one) - lgamma(other)
+        added = self.missing * comparable(one, other) if self.missing else 0.0
+        if self.prior is not None:
+            added += self.prior + lgamma(one[0] + other[0]) - lgamma(one[0]) - lgamma(other[0])
+        return added
 
 
 def contract(graph: Graph) -> Nodes:
@@ -112,10 +163,11 @@ def contract(graph: Graph) -> Nodes:
     apart = (a != b) & ~((animal[a] >= 0) & (animal[b] >= 0))
     order = np.lexsort((second, first, b, a))
     order = order[apart[order]]
-    evidence = (weight - (graph.prior or 0.0))[order].tolist()
-    for i, j, value in zip(a[order].tolist(), b[order].tolist(), evidence, strict=True):
+    for i, j, value in zip(a[order].tolist(), b[order].tolist(), graph.evidence()[order].tolist(), strict=True):
         links[i][j] = links[j][i] = links[i].get(j, 0.0) + value
-    return Nodes(node, links, (animal >= 0).tolist(), np.bincount(node, minlength=total).tolist(), graph.prior)
+    sizes = np.zeros((total, 4), int)
+    np.add.at(sizes, node, graph.sizes())
+    return Nodes(node, links, (animal >= 0).tolist(), list(map(tuple, sizes.tolist())), graph.prior, graph.missing())
 
 
 def _path(tied: coo_array, start: int, end: int) -> list[int]:
@@ -150,9 +202,13 @@ def objective(graph: Graph, labels: np.ndarray) -> float:
     pairs = np.unique(np.c_[labels[told], known[told]], axis=0)
     if any(len(np.unique(side)) < len(side) for side in pairs.T):
         return -np.inf
-    soft = together & (weight < np.inf)
-    total = float(weight[soft].sum())
+    total = float(graph.evidence()[together & (weight < np.inf)].sum())
+    sizes = np.zeros((len(np.unique(labels)), 4))
+    np.add.at(sizes, by_first_member(labels), graph.sizes())
     if graph.prior is not None:
-        sizes = np.unique(labels, return_counts=True)[1]
-        total += float((gammaln(sizes) + graph.prior * (sizes - 1)).sum() - graph.prior * soft.sum())
+        total += float((gammaln(sizes[:, 0]) + graph.prior * (sizes[:, 0] - 1)).sum())
+    if graph.missing():
+        able, one, two = sizes[:, 1:].T
+        certain = (graph.sizes()[end[together & (weight == np.inf)]].T for end in (graph.first, graph.second))
+        total += graph.missing() * float((able * (able - 1) / 2 - one * two).sum() - comparable(*certain).sum())
     return total

@@ -14,10 +14,12 @@ from heapq import heapify, heappop, heappush
 
 import numpy as np
 
-from pelage.animals.graph import Nodes
+from pelage.animals.graph import Nodes, Size, added, less
 
 LEAST_GAIN = 1e-9
 """An improvement below this is rounding."""
+
+NOTHING: Size = (0, 0, 0, 0)
 
 TRIES = 6
 """Links of a pair of clusters, the strongest against the present state, that alternatives are built from."""
@@ -32,7 +34,7 @@ class Clusters:
         of: By node, its cluster, named by a number.
         members: By cluster, its nodes.
         named: By cluster, how many of its nodes are named: 0 or 1.
-        size: By cluster, its units.
+        size: By cluster, that of its nodes together.
         touched: Clusters that a node came to or left since somebody cleared this.
     """
 
@@ -40,7 +42,7 @@ class Clusters:
     of: list[int]
     members: dict[int, set[int]] = field(default_factory=dict)
     named: dict[int, int] = field(default_factory=dict)
-    size: dict[int, int] = field(default_factory=dict)
+    size: dict[int, Size] = field(default_factory=dict)
     touched: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -51,7 +53,7 @@ class Clusters:
     def _add(self, node: int, cluster: int) -> None:
         self.members.setdefault(cluster, set()).add(node)
         self.named[cluster] = self.named.get(cluster, 0) + self.nodes.named[node]
-        self.size[cluster] = self.size.get(cluster, 0) + self.nodes.size[node]
+        self.size[cluster] = added(self.size.get(cluster, NOTHING), self.nodes.size[node])
         self.of[node] = cluster
 
     def move(self, node: int, cluster: int | None) -> None:
@@ -59,7 +61,7 @@ class Clusters:
         old = self.of[node]
         self.members[old].discard(node)
         self.named[old] -= self.nodes.named[node]
-        self.size[old] -= self.nodes.size[node]
+        self.size[old] = less(self.size[old], self.nodes.size[node])
         if not self.members[old]:
             del self.members[old], self.named[old], self.size[old]
         if cluster is None:
@@ -74,10 +76,11 @@ class Clusters:
         for other, weight in self.nodes.links[node].items():
             cluster = of[other]
             found[cluster] = found.get(cluster, 0.0) + weight
-        if self.nodes.prior is not None:
+        if self.nodes.sized:
             mine = self.nodes.size[node]
             for cluster in found:
-                found[cluster] += self.nodes.joined(self.size[cluster] - (mine if cluster == own else 0), mine)
+                theirs = less(self.size[cluster], mine) if cluster == own else self.size[cluster]
+                found[cluster] += self.nodes.joined(theirs, mine)
         return found
 
     def score(self) -> float:
@@ -86,12 +89,12 @@ class Clusters:
         total = (
             sum(weight for node, row in enumerate(links) for other, weight in row.items() if of[node] == of[other]) / 2
         )
-        if self.nodes.prior is not None:
+        if self.nodes.sized:
             for members in self.members.values():
-                size = 0
+                size = NOTHING
                 for node in sorted(members):
                     total += self.nodes.joined(size, self.nodes.size[node])
-                    size += self.nodes.size[node]
+                    size = added(size, self.nodes.size[node])
         return total
 
     def replace(self, nodes: Sequence[int], labels: Sequence[int]) -> None:
@@ -139,9 +142,9 @@ def regroup(nodes: Nodes, block: Sequence[int], apart: tuple[int, int] | None = 
     where = dict(zip(of, block, strict=True))
     total = max(block, default=-1) + 1
     links: list[dict[int, float]] = [{} for _ in range(total)]
-    named, size = [False] * total, [0] * total
+    named, size = [False] * total, [NOTHING] * total
     for node, mine in where.items():
-        size[mine] += nodes.size[node]
+        size[mine] = added(size[mine], nodes.size[node])
         named[mine] |= nodes.named[node]
         row = links[mine]
         for other, weight in nodes.links[node].items():
@@ -151,7 +154,7 @@ def regroup(nodes: Nodes, block: Sequence[int], apart: tuple[int, int] | None = 
     if apart:
         a, b = apart
         links[a][b] = links[b][a] = -np.inf
-    return Nodes(np.asarray(block, int), links, named, size, nodes.prior)
+    return Nodes(np.asarray(block, int), links, named, size, nodes.prior, nodes.missing)
 
 
 def greedy(nodes: Nodes) -> list[int]:
@@ -161,7 +164,8 @@ def greedy(nodes: Nodes) -> list[int]:
     into = list(range(len(links)))
 
     def gain(a: int, b: int) -> float:
-        return links[a].get(b, -np.inf) + nodes.joined(size[a], size[b])
+        weight = links[a].get(b, -np.inf)
+        return weight + nodes.joined(size[a], size[b]) if nodes.sized else weight
 
     def rewarding(a: int, others: Iterable[int]) -> Iterator[tuple[float, int, int]]:
         for b in others:
@@ -178,13 +182,13 @@ def greedy(nodes: Nodes) -> list[int]:
             a, b = b, a
         into[b] = a
         named[a] |= named[b]
-        size[a] += size[b]
+        size[a] = added(size[a], size[b])
         del links[a][b], links[b][a]
         for other, more in links[b].items():
             row = links[other]
             del row[b]
             links[a][other] = row[a] = links[a].get(other, 0.0) + more
-        for one in rewarding(a, links[b] if nodes.prior is None else links[a]):
+        for one in rewarding(a, links[a] if nodes.sized else links[b]):
             heappush(heap, one)
         links[b] = {}
     for node in range(len(into)):
