@@ -7,7 +7,7 @@ import _path  # noqa: F401
 import pandas as pd
 
 from pelage.animals.journal import JOURNAL, read_journal
-from pelage.animals.naming import hear_people, name_animals, practise
+from pelage.animals.naming import calibration, hear_people, name_animals, practise
 from pelage.animals.rehearsal import all_numbers, metrics_of, reviewed
 from pelage.animals.suspects import check_names
 from pelage.animals.units import GALLERY, NAMED, PLACE_NUMBERS, SEEN, animals_seen, units_of
@@ -28,9 +28,9 @@ def main() -> None:
     seen = animals_seen(tables, read_split(Path("data/split.csv")), part)
     fused = read_parquet(Path("data/fused.parquet"), categories=["protocol", "query", "candidate"])
     asked = {protocol: fused[fused["protocol"] == protocol] for protocol in (PRACTICE, REHEARSAL, SURVEY)}
-    calibration = json.loads(Path("data/numbers/fuse.json").read_text(encoding="utf-8"))["calibration"]
+    kind = json.loads(Path("data/numbers/fuse.json").read_text(encoding="utf-8"))["calibration"]
 
-    able = calibration != RECIPROCAL_RANK
+    able = kind != RECIPROCAL_RANK
     evidence = practise(units_of(seen, GALLERY, PRACTICE), asked[PRACTICE]) if able else None
     rehearsal = name_animals(units_of(seen, GALLERY, REHEARSAL), asked[REHEARSAL], evidence, places, **wanted)
     units = units_of(seen, NAMED, SURVEY)

@@ -150,6 +150,19 @@ def test_where_nothing_is_calibrated_nobody_is_named(survey):
     result = name_animals(units, of(pairs, SURVEY), None, **SETTINGS)
     asked = result.answers[result.answers["scope"] == SURVEY]
     assert set(asked["answer"]) == {"cannot_tell"} and asked["reason"].str.contains("too few individuals").all()
+    assert set(asked["probability"]) == {0.0}
+
+
+def test_where_nothing_is_calibrated_people_decide(survey):
+    tables, split, pairs, _ = survey
+    units = units_of(seen_of(tables, split), NAMED, SURVEY)
+    crops = units.table.set_index("unit")["best_crop"]
+    said = line("same", crops=[crops["L08-0|left"]], other_crops=[crops["L08-1|left"]])
+    people = hear_people(parse_journal(said.encode()), units, tables["clean"])
+    asked = name_animals(units, of(pairs, SURVEY), None, **SETTINGS, people=people).answers.set_index("unit")
+    told = asked.loc[["L08-0|left", "L08-1|left"], ["individual", "answer", "decided_by"]]
+    assert told.to_numpy().tolist() == [["new-001", "new", "ann"]] * 2
+    assert asked.loc["L08-2|left", "answer"] == "cannot_tell"
 
 
 def test_without_any_practice_there_is_no_evidence(survey):

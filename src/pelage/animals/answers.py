@@ -132,6 +132,7 @@ def answer(
     table["weakest_link"] = weakest_links(graph, best, links, nodes)[at]
 
     reasons = _reasons(table, links, nodes, seen, evidence is not None, is_known)
+    table["probability"] = table["probability"].where(reasons == "", 0.0)
     unsure = table["probability"] < enough
     reason = np.where(reasons != "", reasons, np.where(unsure, _doubt(table, seen), ""))
     if people is not None:
