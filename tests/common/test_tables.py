@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pelage.common.errors import PelageError
-from pelage.common.tables import crop_file, read_rows, read_table, require_unique, write_table
+from pelage.common.tables import (
+    crop_file,
+    read_parquet,
+    read_rows,
+    read_table,
+    require_unique,
+    write_parquet,
+    write_table,
+)
 
 
 def test_text_stays_text(tmp_path):
@@ -139,3 +147,12 @@ def test_only_names_that_are_too_long_are_cut():
     cyrillic = crop_file("снежный барс " * 5 + "#0")  # 65 characters, 390 bytes when encoded
     assert len(cyrillic) == 173 and "=" in cyrillic
     assert crop_file("\0#0") != crop_file("~#0")
+
+
+def test_only_the_rows_and_columns_that_are_wanted_are_read(tmp_path):
+    table = pd.DataFrame({"protocol": ["a", "b", "a"], "query": ["x", "y", "z"], "rank": [1, 2, 3]})
+    write_parquet(tmp_path / "t.parquet", table)
+    found = read_parquet(tmp_path / "t.parquet", where={"protocol": "a"}, columns=["query", "rank"])
+    assert found.to_dict("list") == {"query": ["x", "z"], "rank": [1, 3]}
+    write_parquet(tmp_path / "t.parquet", table.head(0))
+    assert read_parquet(tmp_path / "t.parquet", where={"protocol": "a"}).empty

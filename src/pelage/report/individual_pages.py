@@ -1,6 +1,7 @@
 """A page an animal: its photos by flank and date, its encounters, where it was seen, how it came by its name.
 
-The pages of a survey share one style sheet, and room for pictures: the more animals, the fewer and smaller they are.
+The pages of a survey share one style sheet, and room for pictures: the more animals, the fewer and smaller they are. Of
+thousands of animals pages are brief: one photo, no map and no weakest link.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from pelage.report.sightings import (
 )
 from pelage.report.station_map import StationMap
 from pelage.report.template import fill
-from pelage.report.thumbnails import allotted, thumbnails
+from pelage.report.thumbnails import FEWEST, allotted, thumbnails
 
 FOLDER = "individuals"
 """Where the pages lie, beside the report."""
 
-ROOM, PAGE, LINKED, ROW = 6_500_000, 1_700, 250, 110
-"""Bytes of all pages, and what a page, its weakest link and a row of its table take of them without pictures."""
+ROOM, PAGE, MAP, LINKED, ROW = 6_500_000, 1_450, 350, 250, 110
+"""Bytes of all pages, and what a page, its map, its weakest link and a row of its table take without pictures."""
 
 ENCOUNTERS = 40
 """Encounters that a page lists."""
@@ -89,9 +90,12 @@ def individual_pages(
     files = page_names(seen["individual"])
     units, crops = units_by_animal(answers.individuals), crops_by_animal(answers, split)
     weak = {name: weakest_link(rows) for name, rows in units.items()}
-    listed = sum(min(len(rows), ENCOUNTERS) for rows in units.values())
-    taken = PAGE * len(files) + LINKED * sum(map(bool, weak.values())) + ROW * listed
-    most, size = allotted([len(crops[name]) for name in files], room - taken, sum(map(len, weak.values())))
+    numbers, pairs = [len(crops[name]) for name in files], sum(map(bool, weak.values()))
+    taken = PAGE * len(files) + ROW * sum(min(len(rows), ENCOUNTERS) for rows in units.values())
+    most, size = allotted(numbers, room - taken - MAP * len(files) - LINKED * pairs, 2 * pairs)
+    brief = most == FEWEST
+    if brief:
+        weak, (most, size) = dict.fromkeys(weak, ()), allotted(numbers, room - taken)
     shown = {name: spread_out(crops[name], most) for name in files}
     wanted = [crop for name in files for crop in (*(one["crop_id"] for one in shown[name]), *weak[name])]
     pictures = thumbnails(wanted, load, size)
@@ -102,7 +106,7 @@ def individual_pages(
     for place, animal in enumerate(seen.to_dict("records")):
         name = animal["individual"]
         where, more = visits(units[name]), len(units[name]) - ENCOUNTERS
-        map_ = stations.seen(where)
+        map_ = None if brief else stations.seen(where)
         yield (
             files[name],
             fill(

@@ -209,9 +209,8 @@ def matches_sheet(
         seed: Chooses the queries.
     """
     known = split.set_index("crop_id", drop=False).rename_axis(None)
-    ranking = ranking.sort_values(["query", "rank"])
     shown, first = _hits_and_misses(ranking, known, count, seed)
-    ranking = ranking[ranking["query"].isin(shown["crop_id"])]
+    ranking = ranking[ranking["query"].isin(shown["crop_id"])].sort_values(["query", "rank"])
     rows = []
     for _, query in shown.iterrows():
         best = ranking[ranking["query"] == query["crop_id"]].head(candidates)
@@ -230,7 +229,7 @@ def _hits_and_misses(
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Draw queries, hits before misses, half of each as far as there are; return each query's first right rank too."""
     right = known["identity"].loc[ranking["query"]].to_numpy() == known["identity"].loc[ranking["candidate"]].to_numpy()
-    first = ranking[right].groupby("query")["rank"].first()
+    first = ranking[right].groupby("query")["rank"].min()
     queries = known.loc[ranking["query"].unique()]
     hits = pick(queries[queries["crop_id"].map(first).eq(1)], count, seed, "hits")
     misses = pick(queries[queries["crop_id"].map(first).gt(1)], count, seed, "misses")
@@ -260,9 +259,9 @@ def explained_sheet(
         seed: Chooses the queries.
     """
     known = split.set_index("crop_id", drop=False).rename_axis(None)
-    ranking = ranking.sort_values(["query", "rank"])
     shown, _ = _hits_and_misses(ranking, known, count or ranking["query"].nunique(), seed)
     ranking, fused, matches = (table[table["query"].isin(shown["crop_id"])] for table in (ranking, fused, matches))
+    ranking = ranking.sort_values(["query", "rank"])
     probability = fused.set_index(["query", "candidate"])["score"].to_dict()
     ends = dict(tuple(matches.groupby(["query", "candidate"], sort=False)))
     rows = []

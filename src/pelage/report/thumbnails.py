@@ -31,7 +31,7 @@ AROUND = 120
 GOOD = 1_500
 """Bytes of a thumbnail that are worth more than another thumbnail."""
 
-COUNTS = (24, 16, 12, 8, 4, 2, 1)
+COUNTS = (24, 16, 12, 8, 4, 2, FEWEST := 1)
 """Thumbnails that a page may have at most; the first that leaves each `GOOD` bytes is taken."""
 
 
