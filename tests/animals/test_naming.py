@@ -276,3 +276,24 @@ def test_a_table_of_questions_names_units_and_what_is_open(answered):
     assert set(table["unit"]) | set(table["other"]) <= set(result.units.table["unit"])
     assert table["place"].tolist() == list(range(1, len(table) + 1))
     assert np.isfinite(table["probability"]).all()
+
+
+def test_one_encounter_that_a_matcher_mistakes_makes_no_animal_of_two():
+    tables, split, pairs, truth = draw(4, known=10, new=2, visits=6, practised=10, missed=0.0)
+    encounter = tables["clean"].set_index("image_id")["encounter"]
+    ends = [pairs[end].str.split("#").str[0].map(encounter) for end in ("query", "candidate")]
+    both = [(ends[side] == "L10-0") & (ends[1 - side] == "L11-1") for side in (0, 1)]
+    between = (pairs["protocol"] == SURVEY) & (both[0] | both[1])
+    assert between.any()
+    mistaken = pairs.assign(score=pairs["score"].where(~between, 0.9999))
+    _, asked = named((tables, split, mistaken, truth), SURVEY)
+    new = asked[asked["answer"] == "new"]
+    assert (new.groupby("individual")["truth"].nunique() == 1).all() and set(new["truth"]) == {"L10", "L11"}
+
+
+def test_who_resembles_nobody_was_compared_all_the_same():
+    drawn = draw(5, known=10, new=1, visits=1, practised=10, missed=0.0)
+    _, asked = named(drawn, SURVEY)
+    alone = asked[asked["truth"] == "L10"]
+    assert len(alone) and not alone["reason"].str.contains("could be compared").any()
+    assert (alone["probability"] > 0.3).all()

@@ -6,7 +6,7 @@ in which the unit is with that name, or that new animal, and with no other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -93,6 +93,7 @@ def answer(
     draws: np.ndarray,
     enough: float,
     evidence: Evidence | None,
+    compared: Collection[str],
     people: Decisions | None = None,
     reviewers: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
@@ -106,6 +107,7 @@ def answer(
         draws: `(D, N)` partitions drawn.
         enough: Least probability of an answer.
         evidence: What was learnt in practice, None where scores of photo pairs are no probabilities.
+        compared: Nodes whose photos were compared with others', whatever came of it.
         people: What they decided: names that they gave, what they could not tell, which crop shows a unit best.
         reviewers: By unit, who decided upon it last.
 
@@ -131,7 +133,7 @@ def answer(
     table["probability"] = np.where(is_known, chance, new)
     table["weakest_link"] = weakest_links(graph, best, links, nodes)[at]
 
-    reasons = _reasons(table, links, nodes, seen, evidence is not None, is_known)
+    reasons = _reasons(table, compared, evidence is not None, is_known)
     table["probability"] = table["probability"].where(reasons == "", 0.0)
     unsure = table["probability"] < enough
     reason = np.where(reasons != "", reasons, np.where(unsure, _doubt(table, seen), ""))
@@ -234,15 +236,11 @@ def _flanks_seen(nodes: Nodes, of: pd.Series) -> pd.DataFrame:
     return pd.DataFrame({"share": share, "met": met, "names": len(named)}, index=of.index)
 
 
-def _reasons(
-    table: pd.DataFrame, links: pd.DataFrame, nodes: Nodes, seen: pd.DataFrame, calibrated: bool, known: np.ndarray
-) -> np.ndarray:
+def _reasons(table: pd.DataFrame, compared: Collection[str], calibrated: bool, known: np.ndarray) -> np.ndarray:
     """Return why nothing at all can be told of a unit, empty where something can."""
-    compared = links[links["pairs"] > 0]
-    linked = {nodes.of_unit[unit] for column in ("unit", "other") for unit in compared[column].unique()}
     no_crop = (table["best_crop"] == "").to_numpy()
     several = table["flags"].str.contains("several").to_numpy()
-    alone = ~table["node"].isin(linked).to_numpy() & (len(compared) > 0)
+    alone = ~table["node"].isin(compared).to_numpy() & (len(compared) > 0)
     decided = (table["decided_by"] != PELAGE).to_numpy()
     reason = np.select(
         [decided, no_crop & several, no_crop, np.full(len(table), not calibrated), alone],

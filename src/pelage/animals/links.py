@@ -40,6 +40,9 @@ CLOCKS_S = 600.0
 FAINT = -3.0
 """Log-odds below which a link is no doubt worth having, unless others tie its ends."""
 
+LEAST_ALIKE = 0.2
+"""Share of the pairs of encounters of two clusters that have to look alike before both are asked about as wholes."""
+
 LARGEST = 3000
 """Units in a component up to which pairs on no shortlist, and places that are too far apart, are looked for in it."""
 
@@ -193,7 +196,9 @@ def evidence_of_clusters(
         graph: As `graph_of` returns it.
         nodes, evidence, shares: As in `evidence_links`.
         photo_pairs: `query, candidate, score`.
-        links: Among them those that people decided.
+        links: Of the nodes: what people decided, and in how many ways clusters look alike. A cluster is not another one
+            for a single pair of encounters that look alike among many that do not (`LEAST_ALIKE`): that is how a
+            mistake of a matcher looks.
     """
     label = dict(zip(graph.names, map(int, labels), strict=True))
     of_unit = {unit: label[member] for unit, member in nodes.member.items()}
@@ -202,6 +207,7 @@ def evidence_of_clusters(
     name = pairs["first"].isin(named) | pairs["second"].isin(named)
     odds = np.minimum(evidence.log_odds(pairs) + np.where(name, shares.name, shares.own), evidence.most)
     telling = telling_pairs(pairs["first"].cat.codes, pairs["second"].cat.codes, odds)
+    telling &= ~_mistaken(pairs, links, of_unit)
     one, two = (pairs.loc[telling, end].astype(int) for end in ("first", "second"))
     photos = pd.DataFrame({"one": one, "two": two, "log_odds": odds[telling]})
     decided = links[links["kind"] == DECISION]
@@ -211,6 +217,17 @@ def evidence_of_clusters(
     said = pd.concat([photos, people[people["one"] != people["two"]]])
     said = said.assign(first=said[["one", "two"]].min(axis=1), second=said[["one", "two"]].max(axis=1))
     return said.groupby(["first", "second"], as_index=False)["log_odds"].sum()
+
+
+def _mistaken(pairs: pd.DataFrame, links: pd.DataFrame, of_unit: Mapping[str, int]) -> np.ndarray:
+    """Return which pairs of clusters look alike in too few of the pairs of their encounters, `(P,)` bool."""
+    told = links[links["kind"] == EVIDENCE]
+    ends = [told[end].map(of_unit) for end in ("unit", "other")]
+    count = pd.DataFrame({"low": np.minimum(*ends), "high": np.maximum(*ends), "alike": told["log_odds"] > 0})
+    share = count.groupby(["low", "high"])["alike"].mean()
+    one, two = (pairs[end].astype(int) for end in ("first", "second"))
+    key = pd.MultiIndex.from_arrays([np.minimum(one, two), np.maximum(one, two)])
+    return (share.reindex(key).fillna(1.0) < LEAST_ALIKE).to_numpy()
 
 
 def _shown(nodes: Nodes) -> tuple[np.ndarray, np.ndarray]:

@@ -181,11 +181,12 @@ def name_animals(
         people: What they decided.
     """
     nodes = nodes_of(units, people.decisions.aliases if people else None)
-    links = known_links(units)
+    links, compared = known_links(units), set()
     if evidence is not None:
         pairs = side_pairs(photo_pairs, nodes.crops)
         shares = shares_of(nodes, pairs, evidence)
         links = pd.concat([links, evidence_links(nodes, pairs, evidence, shares)])
+        compared = {*pairs["first"], *pairs["second"]}
     if speed_m_per_s is not None:
         links = pd.concat([links, far_links(units, nodes, links, places, speed_m_per_s)])
     links = links.reset_index(drop=True)
@@ -201,7 +202,7 @@ def name_animals(
         graph, best = cluster_and_merge(graph, seed, partial(evidence_of_clusters, **about, links=links))
     drawn = draw_partitions(graph, draws, seed)
     said = (people.decisions, people.reviewers) if people else ()
-    answers = answer(units, nodes, links, graph, best, drawn, probability, evidence, *said)
+    answers = answer(units, nodes, links, graph, best, drawn, probability, evidence, compared, *said)
     label = pd.Series(best, index=graph.names)
     ends = [links[column].map(nodes.member).map(label) for column in ("unit", "other")]
     links = links.assign(
