@@ -6,7 +6,6 @@ or that asks for what does not exist is told with its number and left out; all o
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import uuid
@@ -37,6 +36,10 @@ NEEDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "best": (("crops",),),
 }
 """By verb, the fields that it needs: all of one of these groups."""
+
+BEYOND = 1 << 40
+
+FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 LONGEST_LINE = 1 << 18
 """Bytes that a line stays below."""
@@ -250,11 +253,12 @@ def append(entry: Entry, path: Path = JOURNAL) -> bool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = not path.exists()
-        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        file = os.open(path, FLAGS, 0o644)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock(file)
             size = os.fstat(file).st_size
-            data = os.pread(file, size, 0) if size else b""
+            os.lseek(file, 0, os.SEEK_SET)
+            data = os.read(file, size) if size else b""
             there = _holds(data, entry)
             line = b"\n" + line if data and not data.endswith(b"\n") else line
             if not there and os.write(file, line) < len(line):
@@ -269,6 +273,25 @@ def append(entry: Entry, path: Path = JOURNAL) -> bool:
     except OSError as error:
         raise PelageError(f"{path} cannot be written: {error.strerror}. The decision is not kept.") from error
     return not there
+
+
+def lock(file: int) -> None:
+    """Wait until no other process writes to an open file; closing it lets the next one in.
+
+    Windows has no `flock`; there the first byte beyond any journal is locked, which keeps nobody from reading.
+    """
+    if os.name == "nt":
+        import msvcrt
+
+        os.lseek(file, BEYOND, os.SEEK_SET)
+        while True:
+            try:
+                return msvcrt.locking(file, msvcrt.LK_LOCK, 1)
+            except OSError:  # it waits for ten seconds only
+                continue
+    import fcntl
+
+    fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _holds(data: bytes, entry: Entry) -> bool:
@@ -291,7 +314,9 @@ def _holds(data: bytes, entry: Entry) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a new file's name last through a loss of power."""
+    """Make a new file's name last through a loss of power; Windows sees to that itself."""
+    if os.name == "nt":
+        return
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(opened)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from pelage.common.errors import PelageError
 from pelage.common.files import write_text
+from pelage.common.params import read_params
 from pelage.model.weights import OwnWeight, Weight, WeightAtAddress, read_weights
 from pelage.report.tables import markdown, markdown_row, number, read_board, read_metrics
 
@@ -48,7 +49,34 @@ def headline(root: Path) -> str:
           for name, row in rows.items()),
     ]  # fmt: skip
     lead = f"`fused` less the best of its parts: {_cell(told['fused'], 'lead')}."
-    return "\n".join([words, "", *table, "", lead, "", real_photos(root)]) + "\n"
+    return "\n".join([words, "", animals(root), "", *table, "", lead, "", real_photos(root)]) + "\n"
+
+
+def animals(root: Path) -> str:
+    """Return what README.md says of the photos that nobody named, and of the number of animals."""
+    named, counted = (read_metrics(root / f"metrics/{stage}.json") for stage in ("individuals", "count"))
+    survey, rehearsal = named["survey"], named["rehearsal"]
+    words = (
+        f"Photos of its last days have no name. Of their {survey['units']} sightings of a flank, {survey['known']} are "
+        f"told to be {survey['known_animals']} known animals, {survey['new']} to be {survey['new_animals']} new ones, "
+        f"and {survey['cannot_tell']} are left to people. "
+    )
+    if counted["n"] is not None:
+        words += (
+            f"**{counted['animals']} animals were told apart, and {counted['n']:.0f} [{counted['low']:.0f}, "
+            f"{counted['high']:.0f}] use the area** (there are {named_truth(root)}). "
+        )
+    precision = rehearsal["sure_precision"]
+    told = "" if precision is None else f"{precision:.0%} of the pairs that it put together were of one animal, "
+    return words + (
+        f"Rehearsed on test photos as if they had no names, pelage decided {rehearsal['share_decided']:.0%} by itself: "
+        f"{told}{rehearsal['sure_ghosts']} animals were told too many, and {rehearsal['sure_merges']} were several."
+    )
+
+
+def named_truth(root: Path) -> int:
+    """Return how many animals the demo has."""
+    return read_params(root / "params.yaml")["datasets"]["demo"]["individuals"]
 
 
 def real_photos(root: Path) -> str:

@@ -280,7 +280,7 @@ class Page:
             entry = await run_in_threadpool(self.desk.decide, fields)
         except PelageError as error:
             return JSONResponse({"error": str(error)}, HTTPStatus.CONFLICT)
-        return JSONResponse({"id": entry.id, "next": _onward(said), "progress": self._progress(self.desk.state)})
+        return JSONResponse({"id": entry.id, "next": _onward(said)})
 
     # ---- pieces ------------------------------------------------------------------------------------------------------
 
@@ -302,7 +302,7 @@ class Page:
 
     def _progress(self, state: State) -> dict[str, int]:
         decisions = sum(entry.verb != "undo" for entry in state.journal.entries)
-        remaining = len(state.inquiry.questions())
+        remaining = len(state.open_questions())
         return {
             "remaining": remaining,
             "individuals": state.individuals,

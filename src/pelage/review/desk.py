@@ -1,7 +1,8 @@
 """Desk: the clusters as the journal has them now, what to ask next, and decisions, which are written before they count.
 
-An answer to a question changes the clusters at once. Anything else (an undo, a merge, a name) is taken in by building
-them anew beside, while the page goes on with the last state; so is what other pages write to the same journal.
+An answer is acknowledged as soon as it is on the disk, and the clusters follow before the next page. Anything else (an
+undo, a merge, a name) is taken in by building them anew beside, while the page goes on with the last state; so is what
+other pages write to the same journal.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,6 +30,9 @@ from pelage.common.params import nearest
 from pelage.review.run import Run, hashes_for
 
 HOUR = timedelta(hours=1)
+
+ANSWERS = {"same": True, "different": False, "cannot_tell": None, "skip": None}
+"""Verbs that answer a question, and what they say of the two being one animal."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class State:
     """
 
     def __init__(self, run: Run, journal: Journal) -> None:
-        self.run, self.journal = run, journal
+        self.run, self.journal, self._inquiring = run, journal, threading.Lock()
         people = hear_people(journal, run.units, run.clean)
         named = run.name(people)
         self.decisions, self.nodes, self.graph = people.decisions, named.nodes, named.graph
@@ -126,7 +131,7 @@ class State:
     def questions(self, reviewer: str = "") -> list[Question]:
         """Return what is worth asking, the most open first, but for what `reviewer` has seen."""
         asked = []
-        for one in self.inquiry.questions():
+        for one in self.open_questions():
             pair = str(self.graph.names[one.unit]), str(self.graph.names[one.other])
             if not reviewer or reviewer not in self.seen.get(self._pair(*pair), ()):
                 asked.append(self.question(*pair, one.delta))
@@ -175,23 +180,28 @@ class State:
                 last = pair if weight > -np.inf else last  # one that must hold is never weak
         return self.question(*last) if last else None
 
-    def answer(self, entry: Entry) -> bool:
-        """Take in an answer to a question; return False where it is none, and the state has to be built anew."""
-        same = {"same": True, "different": False, "cannot_tell": None, "skip": None}
-        if entry.verb not in same or not entry.other_crops:
-            return False
+    def asks(self, entry: Entry) -> tuple[str, str] | None:
+        """Return the pair that an entry answers a question about, None where the state has to be built anew for it."""
+        if entry.verb not in ANSWERS or not entry.other_crops:
+            return None
         photos = self.run.photos
         sides = [{photos[crop].unit for crop in crops if crop in photos} for crops in (entry.crops, entry.other_crops)]
         if any(len(side) != 1 for side in sides):
-            return False
+            return None
         pair = self._pair(*(unit for side in sides for unit in side))
-        if pair[0] == pair[1] or self.seen.get(pair):
-            return False  # a voice among several, or one that changes its mind
-        self.seen[pair] = {entry.reviewer}
+        return None if pair[0] == pair[1] or self.seen.get(pair) else pair  # else: a voice among several, or a new mind
+
+    def answer(self, entry: Entry, pair: tuple[str, str]) -> None:
+        """Take in an answer about a pair."""
         if entry.verb != "skip":
-            self.inquiry.answer(self._place[pair[0]], self._place[pair[1]], same[entry.verb])
-            self.name_clusters()
-        return True
+            with self._inquiring:
+                self.inquiry.answer(self._place[pair[0]], self._place[pair[1]], ANSWERS[entry.verb])
+                self.name_clusters()
+
+    def open_questions(self) -> list[Any]:
+        """Return what the inquiry asks."""
+        with self._inquiring:
+            return self.inquiry.questions()
 
 
 def _likest(links: pd.DataFrame, nodes: Nodes) -> dict[tuple[str, str], tuple[str, str, str, str]]:
@@ -215,6 +225,7 @@ class Desk:
     def __init__(self, run: Run, path: Path) -> None:
         self.run, self.path = run, path
         self._lock, self._building = threading.RLock(), threading.Lock()
+        self._worker, self._taking = ThreadPoolExecutor(1), None  # answers, one after another
         self._size = -1
         self.busy = False
         self.state: State
@@ -248,6 +259,8 @@ class Desk:
 
     def look(self) -> State:
         """Return the state, and have a new one built beside if others wrote to the journal."""
+        if (taking := self._taking) is not None:
+            taking.exception()  # waits until the last answer is taken in
         with self._lock:
             if self._journal_size() != self._size and not self.busy:
                 self._build_beside()
@@ -299,8 +312,11 @@ class Desk:
             kept_up = self._size == self._journal_size()
             append(entry, self.path)
             self.state.journal.entries.append(entry)
-            if kept_up and self.state.answer(entry):
+            pair = self.state.asks(entry) if kept_up else None
+            if pair is not None:
+                self.state.seen[pair] = {entry.reviewer}
                 self._size = self._journal_size()
+                self._taking = self._worker.submit(self.state.answer, entry, pair)
             elif not self.busy:
                 self._build_beside()
             return entry

@@ -34,6 +34,7 @@ def serve(port: int, journal: Path = JOURNAL, read_only: bool = False, data: Pat
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(("127.0.0.1", port))
+        listening.listen()
     except OSError as error:
         raise PelageError(
             f"port {port} of 127.0.0.1 is taken ({error.strerror}). Stop the other page, or choose with --port."
@@ -43,7 +44,7 @@ def serve(port: int, journal: Path = JOURNAL, read_only: bool = False, data: Pat
     desk = Desk(run, journal)
     pictures = Pictures(data / "views", run.part, run.hashes)
     address = f"http://127.0.0.1:{port}/?token={token}"
-    left = len(desk.state.inquiry.questions())
+    left = len(desk.state.open_questions())
     print(f"review: {desk.state.individuals} animals, {left} questions; decisions go to {journal}")
     for line in desk.state.told:
         print(f"review: {line}")
