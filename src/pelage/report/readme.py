@@ -31,8 +31,9 @@ def headline(root: Path) -> str:
         read_metrics(root / f"metrics/{stage}.json") for stage in ("ingest", "clean", "detect", "headline")
     )
     words = (
-        f"The demo is a procedural survey of {ingest['identities']} leopards at {ingest['stations']} stations: "
-        f"{ingest['photos']} photos, of which {clean['kept']} are kept. {detect['share_over_half']:.1%} of the animals "
+        f"The demo is a procedural survey of {named_truth(root)} leopards at {ingest['stations']} stations: "
+        f"{ingest['photos']} photos, of which {clean['kept']} are kept; {ingest['identities']} leopards have names. "
+        f"{detect['share_over_half']:.1%} of the animals "
         f"are found (IoU over 0.5), the side is right for {detect['side_accuracy']:.1%} of the flanks where it is "
         f"decided ({detect['side_undecided']:.1%} stay `unknown`), and {detect['named_right']:.1%} of the names given "
         f"to animals are right. The check of the split finds {told['leaks']} leaks."
@@ -58,7 +59,7 @@ def animals(root: Path) -> str:
     survey, rehearsal = named["survey"], named["rehearsal"]
     words = (
         f"Photos of its last days have no name. Of their {survey['units']} sightings of a flank, {survey['known']} are "
-        f"told to be {survey['known_animals']} known animals, {survey['new']} to be {survey['new_animals']} new ones, "
+        f"given to {survey['known_animals']} known animals, {survey['new']} to {survey['new_animals']} that nobody knew, "
         f"and {survey['cannot_tell']} are left to people. "
     )
     if counted["n"] is not None:
@@ -70,7 +71,7 @@ def animals(root: Path) -> str:
     told = "" if precision is None else f"{precision:.0%} of the pairs that it put together were of one animal, "
     return words + (
         f"Rehearsed on test photos as if they had no names, pelage decided {rehearsal['share_decided']:.0%} by itself: "
-        f"{told}{rehearsal['sure_ghosts']} animals were told too many, and {rehearsal['sure_merges']} were several."
+        f"{told}animals too many: {rehearsal['sure_ghosts']}, animals that are several: {rehearsal['sure_merges']}."
     )
 
 

@@ -125,8 +125,9 @@ class State:
 
     @property
     def individuals(self) -> int:
-        """Return how many animals there are."""
-        return len(self.members)
+        """Return how many animals there are: those that have a name, or a photo that can be compared."""
+        seen = self.run.named | self.run.of_unit.keys()
+        return sum(any(unit in seen for unit in units) for units in self.members.values())
 
     def questions(self, reviewer: str = "") -> list[Question]:
         """Return what is worth asking, the most open first, but for what `reviewer` has seen."""
@@ -254,8 +255,7 @@ class Desk:
         old = [entry for entry in state.journal.entries if datetime.fromisoformat(entry.time) < since]
         if len(old) == len(state.journal.entries):
             return state.individuals
-        people = hear_people(Journal(old, []), self.run.units, self.run.clean)
-        return len(set(self.run.name(people).best.tolist()))
+        return State(self.run, Journal(old, [])).individuals
 
     def look(self) -> State:
         """Return the state, and have a new one built beside if others wrote to the journal."""
