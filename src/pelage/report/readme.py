@@ -59,8 +59,8 @@ def animals(root: Path) -> str:
     survey, rehearsal = named["survey"], named["rehearsal"]
     words = (
         f"Photos of its last days have no name. Of their {survey['units']} sightings of a flank, {survey['known']} are "
-        f"given to {survey['known_animals']} known animals, {survey['new']} to {survey['new_animals']} that nobody knew, "
-        f"and {survey['cannot_tell']} are left to people. "
+        f"given to {survey['known_animals']} known animals, {survey['new']} to {survey['new_animals']} that nobody "
+        f"knew, and {survey['cannot_tell']} are left to people. "
     )
     if counted["n"] is not None:
         words += (
