@@ -63,6 +63,8 @@ class Scratch:
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
             shutil.copy(ROOT / name, folder)
+        (folder / "review").mkdir()
+        (folder / "review/journal.jsonl").touch()  # nobody has decided anything
         yaml = YAML()
         self.params = yaml.load(ROOT / "params.yaml")
         self.set(**changes)

@@ -24,7 +24,7 @@ STAGES = (
     *("weights", "inventory", "ingest", "clean", "detect", "look", "crop:flank", "background:flank", "edges:flank"),
     *("crop:face", "background:face", "edges:face", "split", "ask", "check_leakage"),
     *("train:net", "embed:net", "search:net", "match:sift_lnbnn", "mlp", "pairs", "naive"),
-    *("fuse", "evaluate", "insight", "headline", "report"),
+    *("fuse", "individuals", "evaluate", "insight", "count", "headline", "report"),
 )
 
 
