@@ -118,7 +118,7 @@ def test_margin_retrains_and_nothing_before(project):
     project.set(loss__margin=0.5)
     stages = ran(project.dvc("repro").stdout) - ALWAYS
     assert stages
-    after = {"train", "embed", "search", "fuse", "evaluate", "insight", "headline", "report"}
+    after = {"train", "embed", "search", "fuse", "individuals", "count", "evaluate", "insight", "headline", "report"}
     assert {name.split("@")[0] for name in stages} <= after
     assert {"train@cosface", "train@face"} <= stages
 
@@ -127,7 +127,19 @@ def test_hed_reruns_edges_and_what_reads_edge_views(project):
     project.set(edges__method="hed")
     stages = ran(project.dvc("repro").stdout) - ALWAYS
     assert {"edges@flank", "train@cosface"} <= stages
-    after = {"edges", "train", "embed", "search", "fuse", "evaluate", "insight", "headline", "report"}
+    after = {
+        "edges",
+        "train",
+        "embed",
+        "search",
+        "fuse",
+        "individuals",
+        "count",
+        "evaluate",
+        "insight",
+        "headline",
+        "report",
+    }
     assert {name.split("@")[0] for name in stages} <= after
     assert "train@face" not in stages, "the face variant reads the view without edges"
 
