@@ -297,3 +297,14 @@ def test_who_resembles_nobody_was_compared_all_the_same():
     alone = asked[asked["truth"] == "L10"]
     assert len(alone) and not alone["reason"].str.contains("could be compared").any()
     assert (alone["probability"] > 0.3).all()
+
+
+def test_that_people_say_it_is_new_is_an_answer():
+    drawn = draw(5, known=10, new=1, visits=1, practised=10, missed=0.0)
+    _, before = named(drawn, SURVEY)
+    assert set(before.loc[before["truth"] == "L10", "answer"]) == {"cannot_tell"}, "seen once, it may have been missed"
+    crops = [f"{image}#0" for image, animal in drawn[3].items() if animal == "L10"]
+    said = {"id": "1", "time": "2026-03-01T10:00:00Z", "reviewer": "Ana", "verb": "new", "crops": crops}
+    _, after = named(drawn, SURVEY, journal=json.dumps(said) + "\n")
+    assert set(after.loc[after["truth"] == "L10", "answer"]) == {"new"}
+    assert set(after.loc[after["truth"] == "L10", "decided_by"]) == {"Ana"}

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
+from scipy.special import expit, logit
 
 from pelage.animals.decisions import Decisions
 from pelage.animals.evidence import Evidence, possible_pairs, shown_sides, side_codes
@@ -130,6 +131,8 @@ def answer(
     lonely = {*table.loc[alone, "node"]} & asked
     never = evidence.alone_share(len(lonely), len(asked)) if evidence else 1.0
     new = chance * seen["share"] * np.where(alone, never, 1.0)
+    if people is not None:
+        new = _as_people_say(new, table["node"], {nodes.of_unit[unit]: odds for unit, odds in people.new.items()})
     table["probability"] = np.where(is_known, chance, new)
     table["weakest_link"] = weakest_links(graph, best, links, nodes)[at]
 
@@ -234,6 +237,12 @@ def _flanks_seen(nodes: Nodes, of: pd.Series) -> pd.DataFrame:
     met = able[kind.reshape(-1)][place[of].to_numpy(int)]
     share = met / len(named) if len(named) else np.ones(len(met))
     return pd.DataFrame({"share": share, "met": met, "names": len(named)}, index=of.index)
+
+
+def _as_people_say(new: pd.Series, node: pd.Series, said: Mapping[str, float]) -> pd.Series:
+    """Return probabilities of being new, `(U,)`, with what people said of it: log-odds by node."""
+    odds = logit(new.astype(float).clip(1e-6, 1 - 1e-6)) + node.map(said).fillna(0.0)
+    return new.where(~node.isin(said), expit(odds))
 
 
 def _reasons(table: pd.DataFrame, compared: Collection[str], calibrated: bool, known: np.ndarray) -> np.ndarray:
