@@ -10,7 +10,7 @@ from matplotlib.patches import Circle
 
 from pelage.animals.counting import Counted
 from pelage.animals.effort import Effort
-from pelage.report.drawing import INK, SOFT, STYLE, canvas, to_png
+from pelage.report.drawing import INK, SOFT, STYLE, canvas, spread, to_png
 
 COLOURS = {"linked": INK, "left": "#0072b2", "right": "#d55e00"}
 MOST_ROWS = 150
@@ -92,12 +92,14 @@ def discovery_figure(curves: pd.DataFrame) -> bytes:
     """Draw how many animals had been seen by each occasion (`population, occasion, on, new, animals`)."""
     figure, grid = canvas((8, 3.6), 1, 1)
     axes = grid[0, 0]
-    for name, own in curves.groupby("population", sort=False):
+    last = curves.groupby("population", sort=False)["animals"].last()
+    heights = spread(last.tolist(), 0.07 * max(last.max(), 1)) if len(last) else []
+    for (name, own), height in zip(curves.groupby("population", sort=False), heights, strict=True):
         axes.plot(own["occasion"], own["animals"], color=COLOURS[name], linewidth=2)
         axes.annotate(
             f"{name}  {own['animals'].iloc[-1]}",
-            (own["occasion"].iloc[-1], own["animals"].iloc[-1]),
-            xytext=(5, {"linked": 8, "left": -3, "right": -14}[name]),
+            (own["occasion"].iloc[-1], height),
+            xytext=(5, -4),
             textcoords="offset points",
             color=COLOURS[name],
             annotation_clip=False,
@@ -174,9 +176,9 @@ def stations_figure(
 
     if mask is not None:
         axes.scatter(*km(mask), s=4, color="#f0f4ec", marker="s", linewidths=0, zorder=0)
-    for x, y, spread in centres[["x", "y", "spread_m"]].to_numpy(float):
+    for x, y, around in centres[["x", "y", "spread_m"]].to_numpy(float):
         spot = km([[x, y]])[:, 0]
-        axes.add_patch(Circle(spot, spread / 1000, color="#d55e00", alpha=0.10, linewidth=0))
+        axes.add_patch(Circle(spot, around / 1000, color="#d55e00", alpha=0.10, linewidth=0))
         axes.plot(*spot, "o", color="#d55e00", markersize=3.5)
     size = 20 + 160 * sights[known] / max(sights[known].max(initial=0), 1)
     ran = days[known] / max(days[known].max(initial=0), 1e-9)

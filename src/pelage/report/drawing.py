@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
@@ -51,3 +52,26 @@ def to_png(figure: Figure) -> bytes:
     buffer = BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
+
+
+def spread(positions: Sequence[float], gap: float, low: float = -np.inf, high: float = np.inf) -> np.ndarray:
+    """Move `positions` apart to at least `gap`, in the same order, between `low` and `high` as far as they fit.
+
+    Neighbours that are too close join a cluster that is centred on the mean of its members (pool adjacent violators).
+    """
+    clusters: list[list[int]] = []
+
+    def bottom(cluster: list[int]) -> float:
+        size = gap * (len(cluster) - 1)
+        middle = float(np.mean([positions[index] for index in cluster]))
+        return max(min(middle - size / 2, high - size), low)
+
+    for index in np.argsort(positions, kind="stable"):
+        clusters.append([index])
+        while len(clusters) > 1 and bottom(clusters[-1]) < bottom(clusters[-2]) + gap * len(clusters[-2]):
+            upper = clusters.pop()
+            clusters[-1] += upper
+    moved = np.empty(len(positions))
+    for cluster in clusters:
+        moved[cluster] = bottom(cluster) + gap * np.arange(len(cluster))
+    return moved

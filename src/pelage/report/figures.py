@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from pelage.common.tables import UNKNOWN
-from pelage.report.drawing import INK, SOFT, STYLE, canvas, to_png
+from pelage.report.drawing import INK, SOFT, STYLE, canvas, spread, to_png
 from pelage.report.tables import HEADLINE, METRIC_NAMES, Method, blocks, number
 
 KIND_COLOURS = {"network": "#0072b2", "local": "#d55e00", "study": "#6a3d9a", "fused": INK, "control": "#7f7f7f"}
@@ -26,29 +26,6 @@ HISTORY = {"seed": int, "epoch": int, "loss": float, "val_flank_map": float}
 STRIP = 6
 """Most pictures of a network in the strip."""
 CURVES = {"rank": int, "closed": float, "open": float, "disjoint": float}
-
-
-def spread(positions: Sequence[float], gap: float, low: float = -np.inf, high: float = np.inf) -> np.ndarray:
-    """Move `positions` apart to at least `gap`, in the same order, between `low` and `high` as far as they fit.
-
-    Neighbours that are too close join a cluster that is centred on the mean of its members (pool adjacent violators).
-    """
-    clusters: list[list[int]] = []
-
-    def bottom(cluster: list[int]) -> float:
-        size = gap * (len(cluster) - 1)
-        middle = float(np.mean([positions[index] for index in cluster]))
-        return max(min(middle - size / 2, high - size), low)
-
-    for index in np.argsort(positions, kind="stable"):
-        clusters.append([index])
-        while len(clusters) > 1 and bottom(clusters[-1]) < bottom(clusters[-2]) + gap * len(clusters[-2]):
-            upper = clusters.pop()
-            clusters[-1] += upper
-    moved = np.empty(len(positions))
-    for cluster in clusters:
-        moved[cluster] = bottom(cluster) + gap * np.arange(len(cluster))
-    return moved
 
 
 def line_styles(methods: Sequence[Method]) -> dict[str, dict]:
