@@ -193,7 +193,7 @@ def main() -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        app = build_app(desk, Pictures(folder / "views", "flank", run.hashes), port, TOKEN)
+        app = build_app(desk, Pictures(folder, "flank", run.hashes), port, TOKEN)
         process = multiprocessing.get_context("fork").Process(
             target=uvicorn.run, args=(app,), kwargs={"port": port, "log_level": "warning"}, daemon=True
         )
