@@ -21,6 +21,7 @@ import numpy as np
 from reflections import searched
 
 from pelage.common.files import write_json
+from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.matching.search.cosine import read_rules
 from pelage.model.backbone import EDGE_FILTERS, read_weights, weights_file
@@ -48,8 +49,8 @@ def trained(variant: Variant, data: Path, params: dict[str, Any]) -> dict[str, A
     """Train once; return scores and what the edge channel does."""
     device = prepare(params["compute"]["device"], params["compute"]["threads"])
     split = read_split(data / "split.csv")
-    views, masks = data / "views" / variant.view / variant.part, data / "masks" / variant.part
-    learnt, _ = training_data(variant, protocol_sets(split, variant.part)["validation"], views, masks)
+    crops, masks = (Packs(data / kind / variant.part, data) for kind in (f"views/{variant.view}", "masks"))
+    learnt, _ = training_data(variant, protocol_sets(split, variant.part)["validation"], crops, masks)
     weights, before = weights_file(variant.model), time.perf_counter()
     tensors = None if weights is None else read_weights(weights, variant.model["rename"])
     result = train(variant, learnt, tensors, device, params["embed"]["batch"], None)
@@ -58,8 +59,8 @@ def trained(variant: Variant, data: Path, params: dict[str, Any]) -> dict[str, A
     network.load_state_dict(result.state)
     network.to(device)
     wanted = split.loc[(split["part"] == variant.part) & (split["subset"] != "none"), "crop_id"]
-    ids = present(wanted, views)
-    images, _ = read_crops(ids, views, variant.channels, variant.model["width"], variant.model["height"])
+    ids = present(wanted, crops)
+    images, _ = read_crops(ids, crops, variant.channels, variant.model["width"], variant.model["height"])
     points = embed_images(network, images, params["embed"]["batch"], device)
     told = {"seconds": round(seconds, 1), "best_epoch": result.best_epoch}
     told["scores"] = searched(split, ids, points, read_rules(params))

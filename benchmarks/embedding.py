@@ -1,6 +1,6 @@
 """How much faster does the stage embed show crops to a network than a plain loop?
 
-    PYTHONPATH=src python benchmarks/embedding.py --crops data/views/crop/flank -n 400
+    PYTHONPATH=src python benchmarks/embedding.py --data data -n 400
 
 The plain way is that of torchvision's tutorials: a `DataLoader`, Pillow, `Resize`, `ToTensor`, `Normalize`, and the
 same network in float32 on batches of the same size, with as many threads. It is tried without workers and with one a
@@ -19,6 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from pelage.common.files import write_json
+from pelage.common.packs import Packs
 from pelage.common.parallel import cores
 from pelage.common.params import read_params
 from pelage.model.compute import prepare
@@ -41,8 +43,8 @@ from pelage.model.export import embed_crops
 class Crops(Dataset):
     """Crops as a tutorial reads them."""
 
-    def __init__(self, files: Sequence[Path], width: int, height: int) -> None:
-        self.files = files
+    def __init__(self, crops: Packs, files: Sequence[str], width: int, height: int) -> None:
+        self.crops, self.files = crops, files
         self.transform = transforms.Compose(
             [
                 transforms.Resize((height, width)),
@@ -55,7 +57,7 @@ class Crops(Dataset):
         return len(self.files)
 
     def __getitem__(self, place: int) -> torch.Tensor:
-        return self.transform(Image.open(self.files[place]).convert("RGB"))
+        return self.transform(Image.open(BytesIO(self.crops.read(self.files[place]))).convert("RGB"))
 
 
 def network(config: Mapping[str, Any]) -> Embedder:
@@ -63,12 +65,12 @@ def network(config: Mapping[str, Any]) -> Embedder:
     return Embedder(config, 3).eval()
 
 
-def plain(files: Sequence[Path], params: Mapping[str, Any], workers: int) -> np.ndarray:
+def plain(packs: Packs, files: Sequence[str], params: Mapping[str, Any], workers: int) -> np.ndarray:
     """Embed crops as one would in a notebook."""
     config = params["model"]
     torch.set_num_threads(params["compute"]["threads"])
     model = network(config)
-    crops = Crops(files, config["width"], config["height"])
+    crops = Crops(packs, files, config["width"], config["height"])
     forked = "fork" if workers else None  # in a process that was spawned, workers would be too, and import all again
     loader = DataLoader(crops, params["embed"]["batch"], num_workers=workers, multiprocessing_context=forked)
     points = []
@@ -79,29 +81,31 @@ def plain(files: Sequence[Path], params: Mapping[str, Any], workers: int) -> np.
     return np.concatenate(points)
 
 
-def ours(files: Sequence[Path], params: Mapping[str, Any]) -> np.ndarray:
+def ours(packs: Packs, files: Sequence[str], params: Mapping[str, Any]) -> np.ndarray:
     """Embed crops as the stage does, chunks on disk included."""
     device = prepare("cpu", params["compute"]["threads"])
     about = {"channels": 3, "part": "flank", "model": params["model"]}
     with tempfile.TemporaryDirectory() as cache:
-        ids = [file.stem.replace("~", "#") for file in files]
-        return embed_crops(network(params["model"]), about, ids, files[0].parent, params["embed"], device, Path(cache))
+        ids = [file.removesuffix(".png").replace("~", "#") for file in files]
+        return embed_crops(network(params["model"]), about, ids, packs, params["embed"], device, Path(cache))
 
 
 WAYS = {"ours": ours, "plain": partial(plain, workers=0), "plain_with_workers": partial(plain, workers=cores())}
 
 
-def timed(way: str, files: Sequence[Path], params: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, float]:
+def timed(
+    way: str, packs: Packs, files: Sequence[str], params: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Return the points, the seconds of wall clock and of CPU, and the largest memory so far in MiB."""
     before = np.array([time.perf_counter(), sum(os.times()[:4])])
-    points = WAYS[way](files, params)
+    points = WAYS[way](packs, files, params)
     seconds = np.array([time.perf_counter(), sum(os.times()[:4])]) - before
     return points, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--crops", type=Path, default=Path("data/views/crop/flank"), help="folder of a pipeline run")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of a pipeline run")
     parser.add_argument("-n", type=int, default=400, help="number of crops")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, help="of torch; by default those of params.yaml")
@@ -112,15 +116,16 @@ def main() -> None:
     if arguments.size:
         params["model"] |= dict(zip(("width", "height"), arguments.size, strict=True))
     params["compute"]["threads"] = arguments.threads or params["compute"]["threads"] or cores()
-    files = sorted(arguments.crops.glob("*.png"))[: arguments.n]
+    packs = Packs(arguments.data / "views/crop/flank", arguments.data)
+    files = packs.names()[: arguments.n]
     spent: dict[str, list] = {way: [] for way in WAYS}
     points, memory = {}, {}
     pools = {way: ProcessPoolExecutor(1, get_context("spawn")) for way in spent}
     for way, pool in pools.items():  # imports, and files into the cache of the system
-        pool.submit(timed, way, files, params).result()
+        pool.submit(timed, way, packs, files, params).result()
     for _ in range(arguments.rounds):
         for way, pool in pools.items():
-            points[way], seconds, memory[way] = pool.submit(timed, way, files, params).result()
+            points[way], seconds, memory[way] = pool.submit(timed, way, packs, files, params).result()
             spent[way].append(seconds / len(files))
     for pool in pools.values():
         pool.shutdown()

@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from pelage.common.files import write_bytes, write_json
+from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.tables import crop_file
 from pelage.evaluation.intervals import leave_out
@@ -46,8 +47,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/leopard.json"))
     arguments = parser.parse_args()
     params = read_params()["evaluate"]
-    crops, masks = (arguments.data / folder / "flank" for folder in ("views/crop", "masks"))
-    split = read_split(arguments.data / "split.csv")
+    data = arguments.data
+    crops, masks = (Packs(data / folder / "flank", data) for folder in ("views/crop", "masks"))
+    split = read_split(data / "split.csv")
     rows = split[split["part"] == "flank"].sort_values("crop_id", ignore_index=True)
     question = ask(PROTOCOL, ProtocolSet(rows, rows))
     files = [crop_file(name) for name in rows["crop_id"]]
@@ -86,7 +88,7 @@ def rounded(values: dict) -> dict:
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}
 
 
-def draw(folder: Path, crops: Path, ranking: pd.DataFrame, matches: pd.DataFrame, rows: pd.DataFrame) -> None:
+def draw(folder: Path, crops: Packs, ranking: pd.DataFrame, matches: pd.DataFrame, rows: pd.DataFrame) -> None:
     """Write sheets of all queries beside their first candidates, `A_SHEET` queries each."""
     queries = list(ranking["query"].drop_duplicates())
     for sheet, start in enumerate(range(0, len(queries), A_SHEET), 1):

@@ -25,7 +25,8 @@ import faiss
 import numpy as np
 
 from pelage.common.files import write_json
-from pelage.common.images import read_image, to_rgb
+from pelage.common.images import to_rgb
+from pelage.common.packs import Packs
 from pelage.common.parallel import cores
 from pelage.common.tables import crop_file
 from pelage.matching.local.affine_verification import Rules, verify
@@ -133,7 +134,8 @@ def main() -> None:
     gallery = chosen.gallery.iloc[:: max(len(chosen.gallery) // arguments.g, 1)][: arguments.g]
     queries = chosen.queries[chosen.queries["label"].isin(gallery["label"])]
     queries = queries.iloc[:: max(len(queries) // arguments.q, 1)][: arguments.q]
-    folders = [arguments.data / "views/crop" / arguments.part, arguments.data / "masks" / arguments.part]
+    folders = ("views/crop", "masks")
+    crops, masks = (Packs(arguments.data / folder / arguments.part, arguments.data) for folder in folders)
     files = [[crop_file(name) for name in rows["crop_id"]] for rows in (queries, gallery)]
     permitted = allowed(queries, gallery)
     sides = [rows["orientation"].to_numpy(object) for rows in (queries, gallery)]
@@ -144,7 +146,7 @@ def main() -> None:
     result |= {"keypoints": FAST.keypoints, "verification_ms_of_300_matches": verification_milliseconds()}
     ways, found = {}, {}
     for way, kind in KINDS.items():
-        found[way], spent = timed(lambda kind=kind: [kind.features(*folders, some) for some in files])
+        found[way], spent = timed(lambda kind=kind: [kind.features(crops, masks, some) for some in files])
         result[f"{way}_seconds_per_crop_for_keypoints"] = round(spent[0] / (len(queries) + len(gallery)), 4)
 
         def search(times: int, kind=kind, crops=found[way]) -> np.ndarray:
@@ -153,9 +155,7 @@ def main() -> None:
             return score_by_side(kind.score, crops[0] * times, crops[1], (asked, sides[1]), may, names[1]).score
 
         ways[way] = search
-    images = [
-        [(to_rgb(read_image(folders[0] / file)), read_image(folders[1] / file)) for file in some] for some in files
-    ]
+    images = [[(to_rgb(crops.image(file)), masks.image(file)) for file in some] for some in files]
     plain = [[plain_keypoints(*pair, FAST.side, FAST.keypoints) for pair in some] for some in images]
 
     def match_pairs() -> np.ndarray:

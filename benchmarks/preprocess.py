@@ -3,10 +3,10 @@
     PYTHONPATH=src python benchmarks/preprocess.py --photos FOLDER -n 40
 
 Both ways read photos, scale them to `crop.max_side`, cut out the animal, draw Canny's edges, and write the same five
-PNGs a photo: crop, mask, view without background, and both with edges. The plain way does so photo by photo, with
-rembg's u2netp session as rembg makes it (its network uses all cores) and with a session of one thread. The ways take
-turns within one run, on the same photos; what counts are the ratios, on a machine that does nothing else (seconds of
-CPU, of all threads together, depend less on that).
+PNGs a photo, ours into packs: crop, mask, view without background, and both with edges. The plain way goes photo by
+photo, with rembg's u2netp session as rembg makes it (its network uses all cores) and with a session of one thread. The
+ways take turns within one run, on the same photos; what counts are the ratios, on a machine that does nothing else
+(seconds of CPU, of all threads together, depend less on that).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import os
 import tempfile
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import cv2
@@ -24,8 +25,10 @@ import pandas as pd
 from PIL import Image
 
 from pelage.common.files import write_json
+from pelage.common.packs import Packer, Packs, packed_folder
 from pelage.common.parallel import cores
 from pelage.common.params import read_params
+from pelage.common.tables import crop_file
 from pelage.preprocess.background import load_segmenter, mask_iou, remove_backgrounds
 from pelage.preprocess.crop import crop_photos
 from pelage.preprocess.edges import draw_edges
@@ -53,13 +56,21 @@ def plain(paths: list[Path], folder: Path, session, max_side: int) -> None:
 
 def ours(paths: list[Path], root: Path, folder: Path, segmenter, params: dict) -> None:
     """Write the same images by the functions that the stages crop, background and edges call, nothing memoised yet."""
-    crop, masks, nobg, crop_edge, nobg_edge = (folder / name for name in FOLDERS)
     boxes = [(str(number), str(number), 0, 0, 1e6, 1e6) for number in range(len(paths))]  # clipped to the photo
     detections = pd.DataFrame(boxes, columns=["crop_id", "image_id", "x", "y", "w", "h"])
     names = {str(number): str(path.relative_to(root)) for number, path in enumerate(paths)}
-    crop_photos(detections, names, root, crop, 0.0, params["crop"]["max_side"])
-    remove_backgrounds(crop, masks, nobg, segmenter, params["background"], folder / "memo")
-    draw_edges(crop, nobg, masks, crop_edge, nobg_edge, params["edges"], Path("unused"), folder / "memo")
+    with packed(folder, "crop") as crops:
+        crop_photos(detections, names, root, crops, 0.0, params["crop"]["max_side"])
+    crops = Packs(folder / "crop", folder)
+    with packed(folder, "masks") as masks, packed(folder, "nobg") as views:
+        remove_backgrounds(crops, masks, views, segmenter, params["background"], folder / "memo")
+    masks, views = Packs(folder / "masks", folder), Packs(folder / "nobg", folder)
+    with packed(folder, "crop_edge") as crop_edge, packed(folder, "nobg_edge") as nobg_edge:
+        draw_edges(crops, views, masks, crop_edge, nobg_edge, params["edges"], Path("unused"), folder / "memo")
+
+
+def packed(folder: Path, name: str) -> AbstractContextManager[Packer]:
+    return packed_folder(folder / name, folder)
 
 
 def main() -> None:
@@ -98,8 +109,9 @@ def main() -> None:
                 if round_number >= 0:
                     seconds[name].append((time.perf_counter() - start) / len(paths))
                     cpu_seconds[name].append((time.process_time() - cpu_start) / len(paths))
+            mine = Packs(Path(temporary) / "ours/masks", Path(temporary) / "ours")
             masks = [
-                [cv2.imread(f"{temporary}/{name}/masks/{n}.png", 0) > 0 for name in ("rembg", "ours")]
+                (cv2.imread(f"{temporary}/rembg/masks/{n}.png", 0) > 0, mine.image(crop_file(str(n))) > 0)
                 for n in range(2 if round_number < 0 else len(paths))
             ]
     result = {

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from pelage.common.files import seed_files, write_json
+from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.matching.search.cosine import SearchRules, read_rules, search
 from pelage.model.compute import prepare
@@ -64,15 +65,15 @@ def effects(file: Path, data: Path, params: Mapping[str, Any]) -> dict[str, Any]
     device = prepare(params["compute"]["device"], params["compute"]["threads"])
     split, rules = read_split(data / "split.csv"), read_rules(params)
     model, about = load_model(file)
-    views = data / "views" / about["view"] / about["part"]
+    crops = Packs(data / "views" / about["view"] / about["part"], data)
     wanted = split.loc[(split["part"] == about["part"]) & (split["subset"] != "none"), "crop_id"]
-    ids, told = present(wanted, views), {}
+    ids, told = present(wanted, crops), {}
     for tta in AUGMENTATIONS:
         if tta == "flips" and about["part"] not in SYMMETRIC:
             continue  # as none
         with tempfile.TemporaryDirectory() as cache:
             settings = {**params["embed"], "tta": tta}
-            points = embed_crops(model.to(device), about, ids, views, settings, device, Path(cache))
+            points = embed_crops(model.to(device), about, ids, crops, settings, device, Path(cache))
         told[tta] = searched(split, ids, points, replace(rules, rerank=0))
         told[f"{tta}, rerank {RERANKED}"] = searched(split, ids, points, replace(rules, rerank=RERANKED))
     return told

@@ -26,7 +26,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pelage.common.files import write_json, write_text
-from pelage.common.hashes import hashed_folder, hashes_of
+from pelage.common.hashes import hashes_of
+from pelage.common.packs import packed_folder
 from pelage.common.parallel import cores
 from pelage.common.params import read_yaml
 
@@ -62,8 +63,9 @@ def make_project(folder: Path, count: int) -> Path:
         if path == Path("data/photos"):
             shutil.copytree(folder / "photos", path)
         elif path.parts[:2] in (("data", "views"), ("data", "masks")):
-            with hashed_folder(path) as images:
-                fill(images, int(count * CROPS[path.name]), path)
+            with packed_folder(path) as packer:
+                for name, content in images(int(count * CROPS[path.name]), str(path)):
+                    packer.put(f"{name}~0.png", content)
         elif not path.suffix:
             write_text(path / "a", str(path))
         elif not path.exists():
@@ -72,13 +74,18 @@ def make_project(folder: Path, count: int) -> Path:
     return project
 
 
-def fill(folder: Path, count: int, kind: Path = Path()) -> None:
-    """Write `count` different images, 500 a folder where they are photos and all in one where they are of a kind."""
-    for number in range(count):
-        place = folder if kind.name else folder / f"L{number // 500}"
+def fill(folder: Path, count: int) -> None:
+    """Write `count` photos, 500 a folder."""
+    for number, (name, content) in enumerate(images(count)):
+        place = folder / f"L{number // 500}"
         place.mkdir(parents=True, exist_ok=True)
-        content = JPEG + str(kind).encode() + number.to_bytes(4, "big")
-        (place / f"IMG_{number:06d}.{'png' if kind.name else 'JPG'}").write_bytes(content)
+        (place / f"{name}.JPG").write_bytes(content)
+
+
+def images(count: int, kind: str = "") -> Iterator[tuple[str, bytes]]:
+    """Give `count` different names and contents, by name."""
+    for number in range(count):
+        yield f"IMG_{number:06d}", JPEG + kind.encode() + number.to_bytes(4, "big")
 
 
 def written(described: Described, params: Described) -> Iterator[Path]:
@@ -186,10 +193,10 @@ def main() -> None:
         finally:
             put(project, tables)
     best = {way: [min(one[i] for one in taken) for i in (0, 1)] for way, taken in times.items()}
-    images = sum(out.get("nfiles", 0) for stage in lock["stages"].values() for out in stage["outs"])
+    files = sum(out.get("nfiles", 0) for stage in lock["stages"].values() for out in stage["outs"])
     result = {
         "photos": arguments.n,
-        "images": images,
+        "files": files,
         "cores": cores(),
         "seconds_nothing_changed": round(best["tables"][0], 1),
         "cpu_seconds_nothing_changed": round(best["tables"][1], 1),

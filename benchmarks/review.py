@@ -32,7 +32,8 @@ from pelage.animals.naming import practise
 from pelage.animals.suspects import SUSPECT_COLUMNS
 from pelage.animals.units import PRACTICE, SURVEY
 from pelage.common.files import write_json
-from pelage.common.images import write_png
+from pelage.common.images import encode_png
+from pelage.common.packs import packed_folder
 from pelage.common.tables import crop_file, write_parquet
 from pelage.review.app import build_app
 from pelage.review.desk import Desk
@@ -50,9 +51,10 @@ def drawn_run(folder: Path, asked: int, named: int, animals: int) -> Run:
     units, pairs = draw_survey(asked, named, animals, SURVEY, 2)
     ids = units.crops["crop_id"].tolist()
     rng, hashes = np.random.default_rng(1), {}
-    for crop in ids[:500]:
-        write_png(folder / "views/crop/flank" / crop_file(crop), rng.integers(0, 255, (150, 300, 3), np.uint8))
-        hashes[crop] = uuid.uuid5(uuid.NAMESPACE_OID, crop).hex
+    with packed_folder(folder / "views/crop/flank", folder) as crops:
+        for crop in sorted(ids[:500], key=crop_file):
+            crops.put(crop_file(crop), encode_png(rng.integers(0, 255, (150, 300, 3), np.uint8)))
+            hashes[crop] = uuid.uuid5(uuid.NAMESPACE_OID, crop).hex
     images = pd.Series(ids).str.rsplit("#", n=1).str[0]
     clean = pd.DataFrame({"image_id": images, "camera": "C1", "date": "2026-03-01T10:00:00", "sha256": images})
     ranked = pairs.assign(protocol=SURVEY, rank=1)
@@ -193,7 +195,7 @@ def main() -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        app = build_app(desk, Pictures(folder / "views", "flank", run.hashes), port, TOKEN)
+        app = build_app(desk, Pictures(folder, "flank", run.hashes), port, TOKEN)
         process = multiprocessing.get_context("fork").Process(
             target=uvicorn.run, args=(app,), kwargs={"port": port, "log_level": "warning"}, daemon=True
         )

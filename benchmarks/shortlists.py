@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from pelage.common.files import write_json
+from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.tables import read_parquet
 from pelage.evaluation.judging import ask, judge
@@ -52,7 +53,7 @@ def main() -> None:
     deepest = deepest[deepest["protocol"] == arguments.protocol].merge(known, on=PAIR, how="left")
     beyond = deepest.loc[deepest["known"].isna(), PAIR]
     if len(beyond):
-        crops, masks = (Path(folder) / part for folder in ("data/views/crop", "data/masks"))
+        crops, masks = (Packs(Path(folder) / part) for folder in ("data/views/crop", "data/masks"))
         weights = Path("data/tuned_weights") / arguments.rematcher
         device = prepare(params["compute"]["device"], threads=1)
         tools = matching_tools(wanted, {*beyond["query"], *beyond["candidate"]}, crops, masks, weights, device)

@@ -18,6 +18,7 @@ import resource
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from pelage.common.files import write_json
+from pelage.common.packs import Packs
 from pelage.common.parallel import cores
 from pelage.common.params import read_params
 from pelage.common.tables import crop_file
@@ -47,14 +49,15 @@ WAYS = ("pelage", "plain")
 class Crops(Dataset):
     """Crops as a tutorial reads them."""
 
-    def __init__(self, files: list[Path], labels: np.ndarray, transform: v2.Transform) -> None:
-        self.files, self.labels, self.transform = files, labels, transform
+    def __init__(self, crops: Packs, files: list[str], labels: np.ndarray, transform: v2.Transform) -> None:
+        self.crops, self.files, self.labels, self.transform = crops, files, labels, transform
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, place: int) -> tuple[torch.Tensor, int]:
-        return self.transform(Image.open(self.files[place]).convert("RGB")), int(self.labels[place])
+        image = Image.open(BytesIO(self.crops.read(self.files[place]))).convert("RGB")
+        return self.transform(image), int(self.labels[place])
 
 
 def transforms(variant: Variant) -> v2.Transform:
@@ -79,12 +82,12 @@ def transforms(variant: Variant) -> v2.Transform:
 class Plain:
     """The plain loop."""
 
-    def __init__(self, variant: Variant, data: TrainingData, crops: Path, weights: dict, device: torch.device) -> None:
+    def __init__(self, variant: Variant, data: TrainingData, crops: Packs, weights: dict, device: torch.device) -> None:
         config = variant.train
         self.device, self.size = device, config["identities_per_batch"] * config["photos_per_identity"]
-        files = [crops / crop_file(data.ids[place]) for place in data.train]
+        files = [crop_file(data.ids[place]) for place in data.train]
         self.loader = DataLoader(
-            Crops(files, data.labels, transforms(variant)),
+            Crops(crops, files, data.labels, transforms(variant)),
             batch_size=self.size,
             shuffle=True,
             drop_last=True,
@@ -142,10 +145,10 @@ def learn(way: str, folder: Path, name: str, size: tuple[int, int]) -> Iterator[
     model = variant.model | dict(zip(("width", "height"), size, strict=True))
     variant = dataclasses.replace(variant, model=model, augment=variant.augment | {"background": 0.0})
     weights = read_weights(Path(variant.model["weights"]))
-    crops = folder / "views" / variant.view / variant.part
+    crops, masks = (Packs(folder / kind / variant.part, folder) for kind in (f"views/{variant.view}", "masks"))
     split = protocol_sets(read_split(folder / "split.csv"), variant.part)["validation"]
     before = spent()
-    data, _ = training_data(variant, split, crops, folder / "masks" / variant.part)
+    data, _ = training_data(variant, split, crops, masks)
     reading = (spent() - before) / variant.train["epochs"] if way == "pelage" else np.zeros(2)
     loop = Ours(variant, data, weights, device) if way == "pelage" else Plain(variant, data, crops, weights, device)
     while True:

@@ -10,7 +10,7 @@ import _path  # noqa: F401
 import numpy as np
 
 from pelage.common.files import write_json
-from pelage.common.hashes import hashed_folder
+from pelage.common.packs import Packs, packed_folder
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import crop_file, read_table, rejected_table, write_table
@@ -57,16 +57,16 @@ def main() -> None:
     places = crop_places(detections, animals, photos, bands, params["crop"]["padding"])
     detections.index = detections.crop_id.map(crop_file)
     truth = read_table(Path("data/truth/truth.csv"), required=["image_id", "mask"])
-    masks = Path(f"data/masks/{part}")
-    with hashed_folder(masks) as mask_folder, hashed_folder(Path(f"data/views/nobg/{part}")) as view_folder:
-        folders, settings = (Path(f"data/views/crop/{part}"), mask_folder, view_folder), params["background"]
-        found = remove_backgrounds(*folders, segmenter, settings, places=places, photos=Path("data/photos"))
+    folder, crops = Path(f"data/masks/{part}"), Packs(Path(f"data/views/crop/{part}"))
+    with packed_folder(folder) as masks, packed_folder(Path(f"data/views/nobg/{part}")) as views:
+        where = {"places": places, "photos": Path("data/photos")}
+        found = remove_backgrounds(crops, masks, views, segmenter, params["background"], **where)
 
     files = [one.file for one in found]
     image_ids = detections.image_id.reindex(files)
     rejected = [rejected_row(one, image_id) for one, image_id in zip(found, image_ids, strict=True) if one.fallback]
     write_table(Path(f"data/rejected/background_{part}.csv"), rejected_table(rejected))
-    scores = score_masks(detections.loc[files], files, masks, truth, Path("data/truth/masks"), params["crop"])
+    scores = score_masks(detections.loc[files], files, Packs(folder), truth, Path("data/truth/masks"), params["crop"])
     metrics = {
         "crops": len(found),
         "outlined": sum(one.outlined for one in found),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import _path  # noqa: F401
 
-from pelage.common.hashes import hashed_folder
+from pelage.common.packs import packed_folder
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_table, rejected_table, write_table
@@ -20,8 +20,8 @@ def main() -> None:
     detections = read_table(Path("data/detections.csv"), numbers, ["crop_id", "image_id", "part", *numbers])
     detections = detections[detections.part == part]
     paths = dict(zip(photos.image_id, photos.path, strict=True))
-    with hashed_folder(Path(f"data/views/crop/{part}")) as folder:
-        rejected = crop_photos(detections, paths, Path("data/photos"), folder, **params["crop"])
+    with packed_folder(Path(f"data/views/crop/{part}")) as crops:
+        rejected = crop_photos(detections, paths, Path("data/photos"), crops, **params["crop"])
     write_table(Path(f"data/rejected/crop_{part}.csv"), rejected_table(rejected))
     print(f"crop {part}: {len(detections) - len(rejected)} crops, {len(rejected)} detections rejected")
 

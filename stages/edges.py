@@ -7,7 +7,7 @@ import _path  # noqa: F401
 import numpy as np
 
 from pelage.common.files import write_json
-from pelage.common.hashes import hashed_folder
+from pelage.common.packs import Packs, packed_folder
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.preprocess.edges import draw_edges
@@ -18,13 +18,13 @@ def main() -> None:
     part = sys.argv[1]
     views = Path("data/views")
     with (
-        hashed_folder(views / "crop_edge" / part) as crop_edge,
-        hashed_folder(views / "nobg_edge" / part) as nobg_edge,
+        packed_folder(views / "crop_edge" / part) as crop_edge,
+        packed_folder(views / "nobg_edge" / part) as nobg_edge,
     ):
         densities = draw_edges(
-            views / "crop" / part,
-            views / "nobg" / part,
-            Path("data/masks") / part,
+            Packs(views / "crop" / part),
+            Packs(views / "nobg" / part),
+            Packs(Path("data/masks") / part),
             crop_edge,
             nobg_edge,
             params["edges"],

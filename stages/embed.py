@@ -8,6 +8,7 @@ import _path  # noqa: F401
 import numpy as np
 
 from pelage.common.files import cache_root, fresh_folder, seed_files, sha256_file
+from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.model.compute import prepare
@@ -34,9 +35,9 @@ def main() -> None:
         caches.append(cache_root() / "embeddings" / name / state)
         ids, points = [], np.empty((0, about["model"]["dim"]))
         if model is not None:
-            views = Path("data/views") / about["view"] / about["part"]
-            ids = present(wanted, views)
-            points = embed_crops(model.to(device), about, ids, views, settings, device, caches[-1])
+            crops = Packs(Path("data/views") / about["view"] / about["part"])
+            ids = present(wanted, crops)
+            points = embed_crops(model.to(device), about, ids, crops, settings, device, caches[-1])
         dim = points.shape[1]
         tables[file.stem] = ids, points, dim, settings["precision"], {"model": digest, "tta": settings["tta"]}
 

@@ -7,6 +7,7 @@ from safetensors.numpy import save
 
 from pelage.common.files import fresh_folder, seed_files, write_bytes, write_json
 from pelage.common.images import write_png
+from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import crop_file, read_parquet, write_table
@@ -36,8 +37,8 @@ def main() -> None:
     rankings = read_parquet(first_seed(f"data/rankings/{name}.parquet"))
     pairs = choose_pairs(rankings, split.set_index("crop_id")["identity"], settings["queries"], settings["seed"])
     ids = sorted({*pairs["query"], *pairs["candidate"]})
-    images = read_crops(ids, Path("data/views") / view / part, about["channels"], *size)[0]
-    masks = read_masks(ids, Path("data/masks") / part, *size)[0]
+    images = read_crops(ids, Packs(Path("data/views") / view / part), about["channels"], *size)[0]
+    masks = read_masks(ids, Packs(Path("data/masks") / part), *size)[0]
     pairs, maps = explain_pairs(embedder, pairs, ids, images, masks, batch, device)
 
     learnt = protocol_sets(split, part)["validation"].gallery

@@ -10,6 +10,7 @@ import _path  # noqa: F401
 import numpy as np
 
 from pelage.common.files import write_json
+from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import REJECTED_COLUMNS, crop_file, read_table, write_parquet
@@ -24,11 +25,11 @@ def main() -> None:
     """Find features on the crops of one part and rank the gallery of each protocol by them."""
     params = read_params()
     matcher = read_matcher(params, sys.argv[1])
-    crops, masks = Path("data/views/crop") / matcher.part, Path("data/masks") / matcher.part
+    crops, masks = (Packs(Path(folder) / matcher.part) for folder in ("data/views/crop", "data/masks"))
     split, wanted = read_split(Path("data/split.csv")), read_asked(Path(f"data/asked/{matcher.name}.json"))
     sets = protocol_sets(split, matcher.part) | asked_sets(split, matcher.part, wanted)
     asked = {name for chosen in sets.values() for rows in (chosen.queries, chosen.gallery) for name in rows["crop_id"]}
-    names = sorted(name for name in asked if (crops / crop_file(name)).exists())
+    names = sorted(name for name in asked if crop_file(name) in crops)
 
     files = [crop_file(name) for name in names]
     fell_back = read_table(Path(f"data/rejected/background_{matcher.part}.csv"), required=REJECTED_COLUMNS)["path"]

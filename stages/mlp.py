@@ -5,6 +5,7 @@ from pathlib import Path
 import _path  # noqa: F401
 
 from pelage.common.files import write_json
+from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import write_parquet, write_table
@@ -20,13 +21,13 @@ def main() -> None:
     params = read_params()
     wanted = params["mlp"]
     part = wanted["part"]
-    folder = Path("data/views") / wanted["view"] / part
+    crops = Packs(Path("data/views") / wanted["view"] / part)
     grid = read_grid(wanted["hidden"], wanted["rates"], wanted["batches"])
     fixed = {key: wanted[key] for key in ("epochs", "patience", "folds", "seed")}
     sets = protocol_sets(read_split(Path("data/split.csv")), part)
     asked = {name for chosen in sets.values() for rows in (chosen.queries, chosen.gallery) for name in rows["crop_id"]}
-    names = present(sorted(asked), folder)
-    inputs = read_inputs(names, folder, wanted["side"])
+    names = present(sorted(asked), crops)
+    inputs = read_inputs(names, crops, wanted["side"])
 
     training = sets["validation"].gallery
     training = training[training["crop_id"].isin(names)]

@@ -5,6 +5,7 @@ from pathlib import Path
 import _path  # noqa: F401
 
 from pelage.common.files import write_json
+from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import write_parquet
@@ -19,7 +20,7 @@ def main() -> None:
     params = read_params()
     wanted = params["pairs"]
     part = wanted["part"]
-    crops, masks = Path("data/views/crop") / part, Path("data/masks") / part
+    crops, masks = Packs(Path("data/views/crop") / part), Packs(Path("data/masks") / part)
     sets = protocol_sets(read_split(Path("data/split.csv")), part)
     asked = {name for chosen in sets.values() for rows in (chosen.queries, chosen.gallery) for name in rows["crop_id"]}
     names = present(sorted(asked), crops)

@@ -7,6 +7,7 @@ from pathlib import Path
 import _path  # noqa: F401
 
 from pelage.common.files import write_json
+from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import REJECTED_COLUMNS, crop_file, read_parquet, read_table, write_parquet
@@ -34,7 +35,7 @@ def main() -> None:
     depths = [wanted["local_shortlist"], wanted["global_shortlist"]]
     pairs = shortlist(sources, depths, side if wanted["same_side"] else None)
 
-    crops, masks = (Path(folder) / wanted["part"] for folder in ("data/views/crop", "data/masks"))
+    crops, masks = (Packs(Path(folder) / wanted["part"]) for folder in ("data/views/crop", "data/masks"))
     asked = {*pairs["query"], *pairs["candidate"]}
     fell_back = read_table(Path(f"data/rejected/background_{wanted['part']}.csv"), required=REJECTED_COLUMNS)["path"]
     without_mask, warning = told_without_mask(map(crop_file, asked), fell_back)

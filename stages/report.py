@@ -8,9 +8,10 @@ import pandas as pd
 from safetensors.numpy import load_file
 
 from pelage.common.files import fresh_folder, write_bytes, write_text
+from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
-from pelage.common.tables import crop_file, read_parquet, read_table
+from pelage.common.tables import PARTS, read_parquet, read_table
 from pelage.evaluation.verdicts import NUMBERS as NUMBERS_OF_VERDICTS
 from pelage.matching.fusion import RECIPROCAL_RANK
 from pelage.matching.matches import matches_table
@@ -57,12 +58,13 @@ def main() -> None:
     first = leader(table)
     ranking = of_protocol(ranking_files(first["method"])[0], first["protocol"])
     local = best_local(table, first)
-    crops = Path("data/views/crop") / first["part"]
+    views = {part: {view: Packs(Path("data/views") / view / part) for view in sheets.VIEWS} for part in PARTS}
+    crops = views[first["part"]]["crop"]
     insight = Path("data/insight")
     pairs = read_table(insight / "pairs.csv", insight_sheets.PAIRS)
     classes = read_table(insight / "classes.csv", insight_sheets.CLASSES)
     maps = load_file(insight / "maps.safetensors")
-    looked = Path("data/views") / metrics["insight"]["view"] / metrics["insight"]["part"]
+    looked = views[metrics["insight"]["part"]][metrics["insight"]["view"]]
 
     explained = [ranking.head(0), matches_table([]), ranking.head(0)]
     if local:
@@ -76,7 +78,7 @@ def main() -> None:
         "cmc": figures.cmc_figure(curves, methods),
         "training": figures.training_figure(histories, methods),
         "counts": figures.counts_figure(split),
-        "views": sheets.views_sheet(Path("data/views"), split, parts, count, seed),
+        "views": sheets.views_sheet(views, split, parts, count, seed),
         "matches": sheets.matches_sheet(crops, ranking, split, count, candidates, seed),
         "explained": sheets.explained_sheet(crops, *explained, split, count, seed),
         "attention": insight_sheets.attention_sheet(looked, pairs, maps, split, count, seed),
@@ -88,7 +90,7 @@ def main() -> None:
     pictures["umap"] = figures.umap_figure(planes, split)
     pictures |= {name: Path(f"plots/{name}.png").read_bytes() for name in page.COUNTED}
     words = page.describe_run(params, first, local, clean, rejected["clean"], found, metrics["insight"])
-    answers, load = read_answers(metrics), crop_reader(split)
+    answers, load = read_answers(metrics), crop_reader(views, split)
     files = individual_pages.page_names(answers.names())
     html = page.render(
         params["ingest"]["dataset"],
@@ -132,10 +134,10 @@ def read_answers(metrics: Mapping[str, Mapping]) -> animals_page.Answers:
     )
 
 
-def crop_reader(split: pd.DataFrame) -> animals_page.Load:
+def crop_reader(views: Mapping[str, Mapping[str, Packs]], split: pd.DataFrame) -> animals_page.Load:
     """Return what gives the picture of a crop, None where it has none."""
     part = dict(zip(split["crop_id"], split["part"], strict=True))
-    return lambda crop_id: sheets.picture(Path("data/views/crop") / part.get(crop_id, "") / crop_file(crop_id))
+    return lambda crop_id: sheets.crop_picture(views[part[crop_id]]["crop"], crop_id) if crop_id in part else None
 
 
 def of_protocol(path: Path, protocol: str) -> pd.DataFrame:

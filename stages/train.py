@@ -11,6 +11,7 @@ from pathlib import Path
 import _path  # noqa: F401
 
 from pelage.common.files import cache_root, fresh_folder, sha256_file, write_json
+from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import write_parquet, write_table
@@ -37,8 +38,8 @@ def main() -> None:
     weights = weights_file(variant.model)
     tensors = None if weights is None else read_weights(weights, variant.model["rename"])
     validation = protocol_sets(read_split(SPLIT), variant.part)["validation"]
-    views, masks = Path("data/views") / variant.view / variant.part, Path("data/masks") / variant.part
-    data, told = training_data(variant, validation, views, masks)
+    crops, masks = (Packs(Path("data") / folder / variant.part) for folder in (f"views/{variant.view}", "masks"))
+    data, told = training_data(variant, validation, crops, masks)
 
     trainings = for_each_seed(variant)
     runs = dict.fromkeys(trainings)

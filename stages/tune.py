@@ -9,6 +9,7 @@ import _path  # noqa: F401
 from safetensors.torch import save
 
 from pelage.common.files import cache_root, fresh_folder, sha256_file, write_bytes, write_json
+from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet
@@ -65,7 +66,7 @@ def _tuned(params: dict[str, Any], name: str, wanted: dict[str, Any], fetched: P
     ranking = read_parquet(source)
     ranking = ranking[ranking["protocol"] == "validation"]
     asked = shortlist([ranking], [settings["candidates"]], split["orientation"] if wanted["same_side"] else None)
-    crops, masks = (Path(folder) / wanted["part"] for folder in ("data/views/crop", "data/masks"))
+    crops, masks = (Packs(Path(folder) / wanted["part"]) for folder in ("data/views/crop", "data/masks"))
     every = {*rows["crop_id"], *asked["query"], *asked["candidate"]}
     tools = matching_tools(wanted, every, crops, masks, fetched, device)
     features, network, effort = (tools[tool] for tool in ("features", "network", "effort"))

@@ -83,14 +83,14 @@ def test_a_stage_reads_what_it_depends_on_and_folders_whose_hashes_it_depends_on
     assert {"data/photos", "data/truth", "data/masks/flank", "data/views/crop_edge/flank"} <= seen
 
 
-def test_an_image_that_is_changed_by_hand_is_made_again(project):
-    crop = sorted((project.folder / "data/views/crop/flank").iterdir())[0]
+def test_a_pack_that_is_changed_by_hand_is_made_again(project):
+    pack = sorted((project.folder / "data/views/crop/flank").iterdir())[0]
     table = project.folder / "data/hashes/views/crop/flank.csv"
-    image, told = crop.read_bytes(), table.read_bytes()
-    crop.chmod(0o644)
-    crop.write_bytes(image + b"by hand")
+    images, told = pack.read_bytes(), table.read_bytes()
+    pack.chmod(0o644)
+    pack.write_bytes(images + b"by hand")
     project.dvc("repro", "background@flank")
-    assert (crop.read_bytes(), table.read_bytes()) == (image, told)
+    assert (pack.read_bytes(), table.read_bytes()) == (images, told)
 
 
 def test_what_came_out(project):

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from packing import pack_images
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 
 from pelage.common.files import write_json
-from pelage.common.images import read_image, write_png
+from pelage.common.images import read_image
 from pelage.common.params import read_params
 from pelage.common.tables import crop_file, write_table
 from pelage.insight.attention import EXPLAINED_COLUMNS
@@ -27,18 +28,20 @@ ROOT = Path(__file__).resolve().parents[2]
 def insight(tmp_path, monkeypatch):
     """Run the stage for a variant: three individuals, each with two training photos and a query; no faces."""
     rng = np.random.default_rng(0)
-    rows = []
+    rows, images = [], {}
     for label in range(3):
         for number, subset in enumerate(("train", "train", "test")):
             image = f"{label}-{number}"
             pixels = (rng.integers(0, 100, (24, 40, 4)) + 70 * label).clip(0, 255).astype(np.uint8)
-            write_png(tmp_path / "data/views/crop_edge/flank" / crop_file(f"{image}#0"), pixels)
+            images[crop_file(f"{image}#0")] = pixels
             rows.append((f"{image}#0", image, f"i{label}", f"i{label}:left", image, subset))
     split = pd.DataFrame(rows, columns=["crop_id", "image_id", "identity", "label", "encounter", "subset"])
     split = split.assign(group=split["encounter"], place="", night="")
     split = split.assign(part="flank", camera="", station="", date="", orientation="left", published=False, known=True)
     write_table(tmp_path / "data/split.csv", split.assign(gallery=split["subset"] == "train"))
-    (tmp_path / "data/views/crop/face").mkdir(parents=True)
+    pack_images(tmp_path / "data", "views/crop_edge/flank", images)
+    for folder in ("views/crop/face", "masks/face", "masks/flank"):
+        pack_images(tmp_path / "data", folder, {})
     params = read_params(ROOT / "params.yaml")
     params["compute"] |= {"device": "cpu", "threads": 1}
     params["model"] |= {"backbone": "test_efficientnet", "stride": 8, "dim": 8, "width": 40, "height": 24}

@@ -5,9 +5,9 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from packing import pack_images
 
 from pelage.common.errors import PelageError
-from pelage.common.images import write_png
 from pelage.matching.local.hessian_affine import animal_weight, extract, load_pyhesaff, make_chip, read_affine_features
 
 SETTINGS = {"detector": "dog", "chip": "longest", "side": 160, "keypoints": 0, "foreground": True, "min_weight": 0.0}
@@ -103,9 +103,8 @@ def test_a_blank_crop_has_no_keypoints(detector, shape):
 
 def test_files_come_from_the_memo_the_second_time(tmp_path, monkeypatch, detector):
     monkeypatch.setenv("PELAGE_CACHE", str(tmp_path / "cache"))
-    write_png(tmp_path / "crops/a.png", spotted())
-    write_png(tmp_path / "masks/a.png", np.full((120, 160), 255, np.uint8))
-    place = tmp_path / "crops", tmp_path / "masks", ["a.png"]
+    crops = pack_images(tmp_path, "crops", {"a.png": spotted()})
+    place = crops, pack_images(tmp_path, "masks", {"a.png": np.full((120, 160), 255, np.uint8)}), ["a.png"]
     settings = {**SETTINGS, "detector": detector}
     (first,) = read_affine_features(*place, **settings)
     with monkeypatch.context() as patched:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from packing import pack_images
 
 from pelage.common.errors import PelageError
-from pelage.common.images import write_png
 from pelage.matching.learned import features as learned_features
 from pelage.matching.learned.features import SPARE, extract, load_detector, load_state, read_learned_features
 
@@ -50,14 +50,12 @@ def test_the_memo_is_asked_first_and_a_changed_mask_is_seen(tmp_path, monkeypatc
         return grid
 
     monkeypatch.setattr(learned_features, "load_detector", load)
-    write_png(tmp_path / "crops/a.png", photo())
-    write_png(tmp_path / "masks/a.png", np.full((60, 100), 255, np.uint8))
+    crops = pack_images(tmp_path, "crops", {"a.png": photo()})
 
-    def read():
-        folders = tmp_path / "crops", tmp_path / "masks"
-        return read_learned_features(*folders, ["a", "gone"], "aliked", tmp_path, side=100, keypoints=50, device=CPU)[
-            "a"
-        ]
+    def read(shown=255):
+        masks = pack_images(tmp_path, "masks", {"a.png": np.full((60, 100), shown, np.uint8)})
+        wanted = {"side": 100, "keypoints": 50, "device": CPU}
+        return read_learned_features(crops, masks, ["a", "gone"], "aliked", tmp_path, **wanted)["a"]
 
     first = read()
     assert len(first) == 50 and asked == [SPARE * 50]
@@ -65,8 +63,7 @@ def test_the_memo_is_asked_first_and_a_changed_mask_is_seen(tmp_path, monkeypatc
         patched.setattr(learned_features, "extract", lambda *_, **__: pytest.fail("found again"))
         again = read()
     assert all(np.array_equal(getattr(first, name), getattr(again, name)) for name in ("xy", "descriptors", "size"))
-    write_png(tmp_path / "masks/a.png", np.zeros((60, 100), np.uint8))
-    assert len(read()) == 0
+    assert len(read(shown=0)) == 0
 
 
 def test_missing_and_foreign_weights_are_said_in_words(tmp_path):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packing import pack_images
 
-from pelage.common.images import write_png
 from pelage.matching.local.features import DETECTORS, extract, read_local_features, root_sift
 
 SETTINGS = {"side": 160, "keypoints": 100, "contrast": 0.02, "upright": True}
@@ -111,12 +111,11 @@ def test_a_crop_of_one_pixel():
 def test_files_come_from_the_memo_the_second_time_and_a_changed_mask_is_seen(tmp_path, monkeypatch):
     monkeypatch.setenv("PELAGE_CACHE", str(tmp_path / "cache"))
     images = {f"{seed}.png": spotted(seed) for seed in range(5)} | {"blank.png": np.zeros((50, 70, 3), np.uint8)}
-    for name, image in images.items():
-        write_png(tmp_path / "crops" / name, image)
-        write_png(tmp_path / "masks" / name, full(image))
+    masks = {name: full(image) for name, image in images.items()}
 
     def features():
-        return read_local_features(tmp_path / "crops", tmp_path / "masks", list(images), **SETTINGS)
+        packs = [pack_images(tmp_path, *what) for what in (("crops", images), ("masks", masks))]
+        return read_local_features(*packs, list(images), **SETTINGS)
 
     first = features()
     plain = [extract(image, full(image), **SETTINGS) for image in images.values()]
@@ -124,9 +123,7 @@ def test_files_come_from_the_memo_the_second_time_and_a_changed_mask_is_seen(tmp
     with monkeypatch.context() as patched:
         patched.setattr("pelage.matching.local.features.DETECTORS", {})
         assert all(map(same, features(), first))
-    half = full(images["0.png"])
-    half[:, 80:] = 0
-    write_png(tmp_path / "masks/0.png", half)
+    masks["0.png"][:, 80:] = 0
     again = features()
     assert not same(again[0], first[0]) and all(map(same, again[1:], first[1:]))
 

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from packing import pack_images
 from pyarrow.parquet import read_schema
 from ruamel.yaml import YAML
 from torch.nn.functional import normalize
 
 from pelage.common.errors import PelageError
 from pelage.common.files import write_json
-from pelage.common.images import write_png
+from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.tables import crop_file, read_parquet, write_table
 from pelage.matching.search.cosine import read_embeddings
@@ -39,11 +40,12 @@ def model() -> Embedder:
     return Embedder(MODEL, 3)
 
 
-def crops(folder: Path) -> Path:
+def crops(data: Path, black: str = "") -> Packs:
+    """Return crops of noise, of which one is black instead."""
     rng = np.random.default_rng(0)
-    for crop_id in IDS:
-        write_png(folder / crop_file(crop_id), rng.integers(0, 256, (20, 40, 3), np.uint8))
-    return folder
+    noise = {crop_id: rng.integers(0, 256, (20, 40, 3), np.uint8) for crop_id in IDS}
+    images = {crop_file(name): image * np.uint8(name != black) for name, image in noise.items()}
+    return pack_images(data, "views/crop/flank", images)
 
 
 class Killed(BaseException):
@@ -64,7 +66,7 @@ def dying(function, count):
 
 
 def test_a_killed_export_goes_on_and_gives_the_same_bytes(tmp_path, monkeypatch):
-    folder = crops(tmp_path / "crops")
+    folder = crops(tmp_path)
     whole = export.embed_crops(model(), ABOUT, IDS, folder, SETTINGS, CPU, tmp_path / "a")
     write, cache = export.write_bytes, tmp_path / "b"
     for done in range(3):  # each run is killed as it writes its second chunk, or after its first
@@ -82,9 +84,9 @@ def test_a_killed_export_goes_on_and_gives_the_same_bytes(tmp_path, monkeypatch)
 
 
 def test_chunks_are_of_these_very_crops(tmp_path, monkeypatch):
-    folder, cache = crops(tmp_path / "crops"), tmp_path / "cache"
+    folder, cache = crops(tmp_path), tmp_path / "cache"
     before = export.embed_crops(model(), ABOUT, IDS, folder, SETTINGS, CPU, cache)
-    write_png(folder / crop_file(IDS[4]), np.zeros((20, 40, 3), np.uint8))
+    folder = crops(tmp_path, black=IDS[4])
     counting, calls = dying(export.embed_images, 0)
     monkeypatch.setattr(export, "embed_images", counting)
     after = export.embed_crops(model(), ABOUT, IDS, folder, SETTINGS, CPU, cache)
@@ -93,7 +95,7 @@ def test_chunks_are_of_these_very_crops(tmp_path, monkeypatch):
 
 
 def test_a_damaged_chunk_is_embedded_again(tmp_path, capsys):
-    folder, cache = crops(tmp_path / "crops"), tmp_path / "cache"
+    folder, cache = crops(tmp_path), tmp_path / "cache"
     before = export.embed_crops(model(), ABOUT, IDS, folder, SETTINGS, CPU, cache)
     files = sorted(cache.glob("*.npy"))
     files[0].write_bytes(files[0].read_bytes()[:100])
@@ -106,7 +108,7 @@ def test_a_damaged_chunk_is_embedded_again(tmp_path, capsys):
 def test_sizes_that_cannot_be_are_told(tmp_path):
     for key in ("chunk", "batch"):
         with pytest.raises(PelageError, match=f"embed.{key} is 0"):
-            export.embed_crops(model(), ABOUT, IDS, tmp_path, {**SETTINGS, key: 0}, CPU, tmp_path)
+            export.embed_crops(model(), ABOUT, IDS, crops(tmp_path), {**SETTINGS, key: 0}, CPU, tmp_path)
 
 
 def test_a_face_is_mirrored_and_a_flank_is_not():
@@ -240,7 +242,7 @@ print(len(chunks), chunks)
 def project(folder: Path) -> Path:
     params = read_params(ROOT / "params.yaml")
     params = {"compute": {"device": "cpu", "threads": 1}, "embed": {**params["embed"], **SETTINGS, "chunk": 1}}
-    crops(folder / "data/views/crop/flank")
+    crops(folder / "data")
     with open(folder / "params.yaml", "w") as file:
         YAML().dump(params, file)
     split = pd.DataFrame({"crop_id": IDS, "image_id": [crop_id[:-2] for crop_id in IDS]})

@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packing import pack_images
 
 from pelage.common.errors import PelageError
 from pelage.common.files import sha256_file
 from pelage.common.images import read_image, to_rgb, write_png
+from pelage.common.packs import Packs, packed_folder
 from pelage.common.tables import crop_file
 from pelage.model.weights import provide_weight, read_weights
 from pelage.preprocess.background import (
@@ -58,12 +60,19 @@ def _brightness(image):
     return np.where(image.mean(2) > 128, 255, 0).astype(np.uint8)
 
 
-def _folders(tmp_path, *images):
-    for name in ("crops", "masks", "views"):
-        (tmp_path / name).mkdir(exist_ok=True)
-    for number, image in enumerate(images):
-        write_png(tmp_path / "crops" / f"{number}.png", image)
-    return tmp_path / "crops", tmp_path / "masks", tmp_path / "views"
+def _crops(folder, *images):
+    return pack_images(folder, "crops", {f"{number}.png": image for number, image in enumerate(images)})
+
+
+def _removed(folder, segmenter, params, places=None, photos=Path()):
+    """Remove the background of the crops in a folder; return what was found."""
+    crops, memo = Packs(folder / "crops", folder), folder / "memo"
+    with packed_folder(folder / "masks", folder) as masks, packed_folder(folder / "views", folder) as views:
+        return remove_backgrounds(crops, masks, views, segmenter, params, memo, places, photos)
+
+
+def _image(folder, kind, name):
+    return Packs(folder / kind, folder).image(name)
 
 
 def test_u2netp_agrees_with_rembg(u2netp, monkeypatch):
@@ -168,18 +177,18 @@ def test_shares_are_of_what_no_band_hides():
 
 def test_masks_views_and_fallbacks(tmp_path):
     image, inside = _spot()
-    folders = _folders(tmp_path, image, np.zeros_like(image), np.full_like(image, 220))
+    _crops(tmp_path, image, np.zeros_like(image), np.full_like(image, 220))
     places = {"1.png": Place(Window(10, 20, 100, 80), (20, 30, 40, 20))}
-    found = remove_backgrounds(*folders, Segmenter(_brightness, "s"), PARAMS, tmp_path / "memo", places)
+    found = _removed(tmp_path, Segmenter(_brightness, "s"), PARAMS, places)
     assert [one.fallback for one in found] == ["", "small", "large"]
     assert found[0].cover == pytest.approx(inside.mean())
-    assert np.array_equal(read_image(tmp_path / "masks/0.png"), np.where(inside, 255, 0))
-    assert np.array_equal(read_image(tmp_path / "views/0.png"), np.where(inside[:, :, None], image, 0))
+    assert np.array_equal(_image(tmp_path, "masks", "0.png"), np.where(inside, 255, 0))
+    assert np.array_equal(_image(tmp_path, "views", "0.png"), np.where(inside[:, :, None], image, 0))
     box = np.zeros((60, 90), np.uint8)
     box[10:30, 10:50] = 255  # the animal's box, in pixels of the crop
-    assert np.array_equal(read_image(tmp_path / "masks/1.png"), box)
-    assert (read_image(tmp_path / "masks/2.png") == 255).all()
-    assert (read_image(tmp_path / "views/2.png") == 220).all()
+    assert np.array_equal(_image(tmp_path, "masks", "1.png"), box)
+    assert (_image(tmp_path, "masks", "2.png") == 255).all()
+    assert (_image(tmp_path, "views", "2.png") == 220).all()
 
 
 def test_what_photos_share_is_neither_seen_nor_in_the_mask(tmp_path):
@@ -192,23 +201,23 @@ def test_what_photos_share_is_neither_seen_nor_in_the_mask(tmp_path):
         seen.append(part)
         return _brightness(part)
 
-    folders = _folders(tmp_path, image)
+    _crops(tmp_path, image)
     places = {"0.png": Place(Window(100, 100, 190, 160), None, [(0, 145, 400, 15), (100, 100, 20, 10)])}
-    found = remove_backgrounds(*folders, Segmenter(alpha, "s"), PARAMS, tmp_path / "memo", places)
+    found = _removed(tmp_path, Segmenter(alpha, "s"), PARAMS, places)
     assert seen[0].shape == (45, 90, 3) and seen[0][:10, :20].max() < 100
     inside[45:] = False
     inside[:10, :20] = False
-    assert np.array_equal(read_image(tmp_path / "masks/0.png") > 0, inside)
-    assert read_image(tmp_path / "views/0.png")[~inside].max() == 0
+    assert np.array_equal(_image(tmp_path, "masks", "0.png") > 0, inside)
+    assert _image(tmp_path, "views", "0.png")[~inside].max() == 0
     assert found == [Background("0.png", inside.sum() / (45 * 90 - 200), "", (15 * 90 + 200) / (60 * 90))]
 
 
 def test_a_crop_of_nothing_but_a_strip_is_empty(tmp_path):
-    folders = _folders(tmp_path, np.full((20, 30, 3), 250, np.uint8))
+    _crops(tmp_path, np.full((20, 30, 3), 250, np.uint8))
     places = {"0.png": Place(Window(0, 0, 30, 20), (0, 0, 30, 20), [(0, 0, 30, 20)])}
-    (found,) = remove_backgrounds(*folders, Segmenter(_brightness, "s"), PARAMS, tmp_path / "memo", places)
+    (found,) = _removed(tmp_path, Segmenter(_brightness, "s"), PARAMS, places)
     assert (found.fallback, found.shared) == ("band", 1.0)
-    assert read_image(tmp_path / "masks/0.png").max() == 0 and read_image(tmp_path / "views/0.png").max() == 0
+    assert _image(tmp_path, "masks", "0.png").max() == 0 and _image(tmp_path, "views", "0.png").max() == 0
 
 
 @settings(max_examples=30)
@@ -216,17 +225,17 @@ def test_a_crop_of_nothing_but_a_strip_is_empty(tmp_path):
 def test_no_mask_covers_a_band_whatever_it_falls_back_to(tmp_path_factory, seed, band, boxed):
     rng = np.random.default_rng(seed)
     folder = tmp_path_factory.mktemp("bands")
-    folders = _folders(folder, rng.integers(0, 256, (60, 60, 3), np.uint8))
+    _crops(folder, rng.integers(0, 256, (60, 60, 3), np.uint8))
 
     def alpha(part):
         return np.random.default_rng(seed).integers(0, 256, part.shape[:2], np.uint8)
 
     place = Place(Window(0, 0, 60, 60), (10, 10, 30, 30) if boxed else None, [band])
     params = PARAMS | {"fill": "alpha"}
-    remove_backgrounds(*folders, Segmenter(alpha, "s"), params, folder / "memo", {"0.png": place})
+    _removed(folder, Segmenter(alpha, "s"), params, {"0.png": place})
     x, y, w, h = band
-    assert read_image(folder / "masks/0.png")[y : y + h, x : x + w].max(initial=0) == 0
-    assert read_image(folder / "views/0.png")[y : y + h, x : x + w].max(initial=0) == 0
+    assert _image(folder, "masks", "0.png")[y : y + h, x : x + w].max(initial=0) == 0
+    assert _image(folder, "views", "0.png")[y : y + h, x : x + w].max(initial=0) == 0
 
 
 def test_places_of_crops():
@@ -282,7 +291,7 @@ def test_masks_are_cut_from_the_map_of_the_photo(tmp_path):
     photo, inside = _spot(240, 320)
     write_png(tmp_path / "photo.png", photo)
     windows = [Window(40, 60, 240, 200), Window(100, 80, 200, 160), Window(0, 0, 60, 40), Window(100, 80, 200, 160)]
-    folders = _folders(tmp_path, *[window.of(photo) for window in windows])
+    _crops(tmp_path, *[window.of(photo) for window in windows])
     outline = Outline("photo.png", sha256_file(tmp_path / "photo.png"), (0, 0, 320, 240))
     boxes = [(w.left + 5, w.top + 5, w.right - w.left - 10, w.bottom - w.top - 10) for w in windows]
     bands = [[], [], [], [(0, 150, 320, 90)]]
@@ -296,27 +305,26 @@ def test_masks_are_cut_from_the_map_of_the_photo(tmp_path):
     network = Bright()
     segmenter = Segmenter(alpha, "s", network)
     params = PARAMS | {"max_cover": 1.0}
-    found = remove_backgrounds(*folders, segmenter, params, tmp_path / "memo", places, tmp_path)
+    found = _removed(tmp_path, segmenter, params, places, tmp_path)
     assert [one.outlined for one in found] == [True, True, False, False]
     assert 1 <= network.looks <= 2 and sorted(own) == [(40, 60, 3), (70, 100, 3)]  # two threads may both be first
     network.looks = 0
     for number, window in enumerate(windows[:2]):
-        mask = read_image(tmp_path / f"masks/{number}.png") > 0
+        mask = _image(tmp_path, "masks", f"{number}.png") > 0
         assert mask_iou(mask, window.of(inside)) > 0.98
-    again = remove_backgrounds(*folders, segmenter, params, tmp_path / "memo", places, tmp_path)
+    again = _removed(tmp_path, segmenter, params, places, tmp_path)
     assert network.looks == 0 and again == found
-    other = remove_backgrounds(*folders, Segmenter(alpha, "s"), params, tmp_path / "memo", places, tmp_path)
+    other = _removed(tmp_path, Segmenter(alpha, "s"), params, places, tmp_path)
     assert not any(one.outlined for one in other)  # a network that has no part in finding animals
 
 
 def test_the_mask_lies_on_the_coat_and_not_on_the_strip(oddity, u2netp, tmp_path):
     """A pale coat that fills the frame above a printed strip of 46 rows: u2netp alone sees but the strip."""
-    rows = []
-    (tmp_path / "crops").mkdir()
+    rows, crops = [], {}
     for path in sorted(Path(oddity("37")["path"]).rglob("*.JPG")):
         name = "-".join(path.parts[-2:])
         photo = to_rgb(read_image(path))
-        write_png(tmp_path / "crops" / crop_file(f"{name}#0"), photo)
+        crops[crop_file(f"{name}#0")] = photo
         height, width = photo.shape[:2]
         rows.append((name, str(path), sha256_file(path), width, height, "", "", name[:5], "0f"))
     photos = pd.DataFrame(rows, columns=["image_id", "path", "sha256", *GROUP, "encounter", "phash"])
@@ -324,11 +332,10 @@ def test_the_mask_lies_on_the_coat_and_not_on_the_strip(oddity, u2netp, tmp_path
     detections = pd.DataFrame({"crop_id": photos["image_id"] + "#0", "image_id": photos["image_id"]})
     detections = detections.assign(animal="0", x=0, y=0, w=photos["width"], h=photos["height"])[::12]
     places = crop_places(detections, detections.assign(outline="box"), photos, bands, 0.08)
-    for path in set((tmp_path / "crops").iterdir()) - {tmp_path / "crops" / name for name in places}:
-        path.unlink()
-    folders = _folders(tmp_path)
-    remove_backgrounds(*folders, load_segmenter("u2netp", u2netp), PARAMS, tmp_path / "memo", places)
-    masks = np.stack([read_image(path) > 0 for path in sorted((tmp_path / "masks").iterdir())])
+    pack_images(tmp_path, "crops", {name: crops[name] for name in places})
+    _removed(tmp_path, load_segmenter("u2netp", u2netp), PARAMS, places)
+    found = Packs(tmp_path / "masks", tmp_path)
+    masks = np.stack([found.image(name) > 0 for name in found.names()])
     assert len(masks) == 4 and masks.any(axis=(1, 2)).all()
     assert masks[:, :-46].sum() >= 0.9 * masks.sum()
 
@@ -341,18 +348,18 @@ def test_segmentation_runs_once_a_content_and_reference(tmp_path):
         return _brightness(image)
 
     image, _ = _spot()
-    folders = _folders(tmp_path, image, image.copy())
-    first = remove_backgrounds(*folders, Segmenter(alpha, "s"), PARAMS, tmp_path / "memo")
-    before = {path.name: path.read_bytes() for path in (tmp_path / "views").iterdir()}
+    _crops(tmp_path, image, image.copy())
+    first = _removed(tmp_path, Segmenter(alpha, "s"), PARAMS)
+    before = [path.read_bytes() for path in (tmp_path / "views").iterdir()]
     assert len(calls) <= 2
     calls.clear()
-    again = remove_backgrounds(*folders, Segmenter(alpha, "s"), {**PARAMS, "min_cover": 0.01}, tmp_path / "memo")
+    again = _removed(tmp_path, Segmenter(alpha, "s"), {**PARAMS, "min_cover": 0.01})
     assert calls == [] and again == first
-    assert before == {path.name: path.read_bytes() for path in (tmp_path / "views").iterdir()}
-    write_png(tmp_path / "crops/2.png", 255 - image)
-    remove_backgrounds(*folders, Segmenter(alpha, "s"), PARAMS, tmp_path / "memo")
+    assert before == [path.read_bytes() for path in (tmp_path / "views").iterdir()]
+    _crops(tmp_path, image, image.copy(), 255 - image)
+    _removed(tmp_path, Segmenter(alpha, "s"), PARAMS)
     assert len(calls) == 1
-    remove_backgrounds(*folders, Segmenter(alpha, "other weights"), PARAMS, tmp_path / "memo")
+    _removed(tmp_path, Segmenter(alpha, "other weights"), PARAMS)
     assert len(calls) >= 3
 
 
@@ -360,7 +367,7 @@ def test_the_matched_crop_is_segmented_and_shown(tmp_path):
     image, _ = _spot()
     brighter = np.clip(image.astype(int) + 40, 0, 255).astype(np.uint8)
     write_png(tmp_path / "reference.png", brighter)
-    folders = _folders(tmp_path, image)
+    _crops(tmp_path, image)
     seen = []
 
     def alpha(matched):
@@ -368,16 +375,16 @@ def test_the_matched_crop_is_segmented_and_shown(tmp_path):
         return np.full(matched.shape[:2], 255, np.uint8)
 
     params = {**PARAMS, "reference": str(tmp_path / "reference.png"), "max_cover": 1.0}
-    remove_backgrounds(*folders, Segmenter(alpha, "s"), params, tmp_path / "memo")
+    _removed(tmp_path, Segmenter(alpha, "s"), params)
     assert np.array_equal(seen[0], brighter)
-    assert np.array_equal(read_image(tmp_path / "views/0.png"), brighter)
+    assert np.array_equal(_image(tmp_path, "views", "0.png"), brighter)
 
 
 def test_no_crops_and_a_missing_reference(tmp_path):
-    folders = _folders(tmp_path)
-    assert remove_backgrounds(*folders, Segmenter(_brightness, "s"), PARAMS, tmp_path / "memo") == []
+    _crops(tmp_path)
+    assert _removed(tmp_path, Segmenter(_brightness, "s"), PARAMS) == []
     with pytest.raises(PelageError, match=r"nowhere\.jpg"):
-        remove_backgrounds(*folders, Segmenter(_brightness, "s"), {**PARAMS, "reference": "nowhere.jpg"}, tmp_path)
+        _removed(tmp_path, Segmenter(_brightness, "s"), {**PARAMS, "reference": "nowhere.jpg"})
 
 
 def test_mask_iou_by_hand():
@@ -399,12 +406,12 @@ def test_scores_are_taken_in_the_crops_own_pixels(tmp_path):
     truth_mask = np.zeros((60, 80), np.uint8)
     truth_mask[20:40, 30:60] = 255
     write_png(tmp_path / "true.png", truth_mask)
-    write_png(tmp_path / "a~0.png", np.pad(np.full((10, 15), 255, np.uint8), 5))  # the truth, at half size
-    write_png(tmp_path / "a~1.png", np.full((20, 25), 255, np.uint8))  # the whole crop
+    truth_at_half_size, whole = np.pad(np.full((10, 15), 255, np.uint8), 5), np.full((20, 25), 255, np.uint8)
+    masks = pack_images(tmp_path, "masks", {"a~0.png": truth_at_half_size, "a~1.png": whole})
     columns = ["crop_id", "image_id", "x", "y", "w", "h"]
     detections = pd.DataFrame([("a#0", "a", 30, 20, 30, 20), ("a#1", "a", 30, 20, 30, 20)], columns=columns)
     truth = pd.DataFrame({"image_id": ["a"], "mask": ["true.png"]})
     params = {"padding": 1 / 3, "max_side": 25}
-    scores = score_masks(detections, ["a~0.png", "a~1.png"], tmp_path, truth, tmp_path, params)
+    scores = score_masks(detections, ["a~0.png", "a~1.png"], masks, truth, tmp_path, params)
     assert scores == [1.0, pytest.approx(150 / 500)]
-    assert score_masks(detections, ["a~0.png", "a~1.png"], tmp_path, truth[:0], tmp_path, params) == []
+    assert score_masks(detections, ["a~0.png", "a~1.png"], masks, truth[:0], tmp_path, params) == []

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pelage.common.errors import PelageError
 from pelage.common.images import read_image, write_png
+from pelage.common.packs import Packs, packed_folder
 from pelage.common.tables import crop_file
 from pelage.preprocess import crop
 from pelage.preprocess.crop import Window, crop_photos, crop_window, shrink
@@ -55,21 +56,26 @@ def _table(*rows):
     return pd.DataFrame(rows, columns=["crop_id", "image_id", "x", "y", "w", "h"])
 
 
+def _crops(table, paths, root, max_side=8):
+    """Return rejected rows, and the crops."""
+    with packed_folder(root / "data/crops", root / "data") as crops:
+        rejected = crop_photos(table, paths, root, crops, 0.0, max_side)
+    return rejected, Packs(root / "data/crops", root / "data")
+
+
 def test_bad_rows_are_rejected_and_the_others_are_cropped(tmp_path):
     photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
     write_png(tmp_path / "a.png", photo)
     (tmp_path / "b.jpg").write_bytes(b"no image")
-    folder = tmp_path / "crops"
-    folder.mkdir()
     table = _table(
         ("a#0", "a", 10, 5, 20, 10), ("a#1", "a", 70, 5, 20, 10), ("a#2", "a", 0, 0, 60, 40), ("b#0", "b", 0, 0, 9, 9)
     )
-    rejected = crop_photos(table, {"a": "a.png", "b": "b.jpg"}, tmp_path, folder, 0.0, 30)
+    rejected, crops = _crops(table, {"a": "a.png", "b": "b.jpg"}, tmp_path, 30)
     assert [(row[0], row[1], row[2]) for row in rejected] == [("a", "a.png", "box"), ("b", "b.jpg", "unreadable")]
     assert "a#1" in rejected[0][3] and "60 x 40" in rejected[0][3]
-    assert sorted(path.name for path in folder.iterdir()) == ["a~0.png", "a~2.png"]
-    assert np.array_equal(read_image(folder / "a~0.png"), photo[5:15, 10:30])
-    assert read_image(folder / "a~2.png").shape == (20, 30, 3)
+    assert crops.names() == ["a~0.png", "a~2.png"]
+    assert np.array_equal(crops.image("a~0.png"), photo[5:15, 10:30])
+    assert crops.image("a~2.png").shape == (20, 30, 3)
 
 
 def test_each_photo_is_decoded_once_and_failures_have_a_row_a_crop(tmp_path, monkeypatch):
@@ -78,28 +84,31 @@ def test_each_photo_is_decoded_once_and_failures_have_a_row_a_crop(tmp_path, mon
     asked = []
     monkeypatch.setattr(crop, "read_image", lambda path: asked.append(path.name) or read_image(path))
     rows = [(f"{image}#{n}", image, n, 0, 4, 4) for n in range(3) for image in "bac"]
-    rejected = crop_photos(_table(*rows), {"a": "a.png", "b": "b.jpg", "c": "c.png"}, tmp_path, tmp_path, 0.0, 8)
+    rejected, crops = _crops(_table(*rows), {"a": "a.png", "b": "b.jpg", "c": "c.png"}, tmp_path)
     assert sorted(asked) == ["a.png", "b.jpg", "c.png"]
     assert [(row[0], row[2], row[3][:4]) for row in rejected] == [
-        (image, "unreadable", f"{image}#{n}:") for image in "bc" for n in range(3)
+        (image, "unreadable", f"{image}#{n}:") for n in range(3) for image in "bc"
     ]
-    assert sorted(path.name for path in tmp_path.glob("a~*")) == ["a~0.png", "a~1.png", "a~2.png"]
+    assert crops.names() == ["a~0.png", "a~1.png", "a~2.png"]
 
 
 def test_ids_of_any_length_are_cropped(tmp_path):
     write_png(tmp_path / "a.png", np.full((8, 8, 3), 7, np.uint8))
     name = "снежный барс / " * 40
-    assert crop_photos(_table((f"{name}#0", name, 0, 0, 8, 8)), {name: "a.png"}, tmp_path, tmp_path, 0.0, 8) == []
-    assert read_image(tmp_path / crop_file(f"{name}#0")).shape == (8, 8, 3)
+    rows = [(f"{name}{twin}#{n}", f"{name}{twin}", 0, 0, 8, 8) for twin in "ab" for n in range(9)]
+    rejected, crops = _crops(_table(*rows), {f"{name}{twin}": "a.png" for twin in "ab"}, tmp_path)
+    assert rejected == [] and crops.names() == sorted(crop_file(row[0]) for row in rows)
+    assert all(crops.image(file).shape == (8, 8, 3) for file in crops.names())
 
 
 def test_grey_and_rgba_photos_give_rgb_crops(tmp_path):
     write_png(tmp_path / "grey.png", np.full((8, 8), 7, np.uint8))
     write_png(tmp_path / "rgba.png", np.full((8, 8, 4), 9, np.uint8))
     table = _table(("g#0", "g", 0, 0, 8, 8), ("r#0", "r", 0, 0, 8, 8))
-    assert crop_photos(table, {"g": "grey.png", "r": "rgba.png"}, tmp_path, tmp_path, 0.0, 8) == []
-    assert np.array_equal(read_image(tmp_path / "g~0.png"), np.full((8, 8, 3), 7))
-    assert np.array_equal(read_image(tmp_path / "r~0.png"), np.full((8, 8, 3), 9))
+    rejected, crops = _crops(table, {"g": "grey.png", "r": "rgba.png"}, tmp_path)
+    assert rejected == []
+    assert np.array_equal(crops.image("g~0.png"), np.full((8, 8, 3), 7))
+    assert np.array_equal(crops.image("r~0.png"), np.full((8, 8, 3), 9))
 
 
 def test_a_path_that_leaves_the_folder_is_never_read(tmp_path):
@@ -108,14 +117,14 @@ def test_a_path_that_leaves_the_folder_is_never_read(tmp_path):
     root.mkdir()
     table = _table(("a#0", "a", 0, 0, 8, 8))
     with pytest.raises(PelageError, match="leaves its folder"):
-        crop_photos(table, {"a": "../secret.png"}, root, root, 0.0, 8)
+        _crops(table, {"a": "../secret.png"}, root)
 
 
 def test_a_detection_without_photo_is_an_error(tmp_path):
     with pytest.raises(PelageError, match="x#0"):
-        crop_photos(_table(("x#0", "x", 0, 0, 8, 8)), {}, tmp_path, tmp_path, 0.0, 8)
+        _crops(_table(("x#0", "x", 0, 0, 8, 8)), {}, tmp_path)
 
 
 def test_no_detections_no_crops(tmp_path):
-    assert crop_photos(_table(), {}, tmp_path, tmp_path, 0.0, 8) == []
-    assert list(tmp_path.iterdir()) == []
+    rejected, crops = _crops(_table(), {}, tmp_path)
+    assert rejected == crops.names() == []

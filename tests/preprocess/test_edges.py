@@ -5,10 +5,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from packing import pack_images
 from safetensors.torch import save_file
 
 from pelage.common.errors import PelageError
-from pelage.common.images import read_image, write_png
+from pelage.common.images import read_image
+from pelage.common.packs import Packs, packed_folder
 from pelage.preprocess.edges import automatic_thresholds, canny_edges, draw_edges, on_black
 from pelage.preprocess.hed import HED, hed_edges
 
@@ -55,57 +57,54 @@ def test_on_black():
     assert on_black(image[:, :, :3]).tolist() == image[:, :, :3].tolist()
 
 
-def _folders(tmp_path, crops, nobg):
-    names = ["crop", "nobg", "masks", "crop_edge", "nobg_edge"]
-    for name in names:
-        (tmp_path / name).mkdir()
-    for number, (crop, view) in enumerate(zip(crops, nobg, strict=True)):
-        write_png(tmp_path / "crop" / f"{number}.png", crop)
-        write_png(tmp_path / "nobg" / f"{number}.png", view)
-        write_png(tmp_path / "masks" / f"{number}.png", np.full(crop.shape[:2], 255, np.uint8))
-    return [tmp_path / name for name in names]
+def _edges(folder, crops, nobg, params, weights=Path("unused")):
+    """Draw the edges of crops and of these without background; return densities, and both views."""
+    masks = [np.full(crop.shape[:2], 255, np.uint8) for crop in crops]
+    given = [
+        pack_images(folder, name, {f"{number}.png": image for number, image in enumerate(images)})
+        for name, images in (("crop", crops), ("nobg", nobg), ("masks", masks))
+    ]
+    paths = folder / "crop_edge", folder / "nobg_edge"
+    with packed_folder(paths[0], folder) as crop_edge, packed_folder(paths[1], folder) as nobg_edge:
+        densities = draw_edges(*given, crop_edge, nobg_edge, params, weights, folder / "memo")
+    return densities, *(Packs(path, folder) for path in paths)
 
 
 def test_both_views_carry_the_background_free_edges(tmp_path):
     crop = np.random.default_rng(1).integers(0, 256, (40, 40, 3), np.uint8)
     nobg = _square()
-    folders = _folders(tmp_path, [crop], [nobg])
-    densities = draw_edges(*folders, PARAMS, Path("unused"))
+    densities, crop_edge, nobg_edge = _edges(tmp_path, [crop], [nobg], PARAMS)
     edges = canny_edges(nobg, np.ones((40, 40)), 55, 160)
-    assert np.array_equal(read_image(tmp_path / "crop_edge/0.png"), np.dstack([crop, edges]))
-    assert np.array_equal(read_image(tmp_path / "nobg_edge/0.png"), np.dstack([nobg, edges]))
+    assert np.array_equal(crop_edge.image("0.png"), np.dstack([crop, edges]))
+    assert np.array_equal(nobg_edge.image("0.png"), np.dstack([nobg, edges]))
     assert densities == [pytest.approx((edges > 0).mean())]
 
 
 def test_opacity_is_laid_on_black(tmp_path):
     crop = np.full((40, 40, 3), 220, np.uint8)
     alpha = _square(level=255)[:, :, 0]
-    folders = _folders(tmp_path, [crop], [np.dstack([crop, alpha])])
-    draw_edges(*folders, PARAMS, Path("unused"))
-    view = read_image(tmp_path / "nobg_edge/0.png")
+    view = _edges(tmp_path, [crop], [np.dstack([crop, alpha])], PARAMS)[2].image("0.png")
     assert np.array_equal(view[:, :, :3], np.where(alpha[:, :, None] > 0, crop, 0))
     assert view[:, :, 3].any()
 
 
 def test_nothing_in_nothing_out_and_missing_weights(tmp_path):
-    folders = _folders(tmp_path, [], [])
-    assert draw_edges(*folders, PARAMS, Path("unused")) == []
+    assert _edges(tmp_path, [], [], PARAMS)[0] == []
     with pytest.raises(PelageError, match=r"hed\.safetensors is missing"):
-        draw_edges(*folders, {**PARAMS, "method": "hed"}, tmp_path / "hed.safetensors")
+        _edges(tmp_path, [], [], {**PARAMS, "method": "hed"}, tmp_path / "hed.safetensors")
 
 
 def test_hed_views_and_memo(tmp_path, monkeypatch):
     model = HED().eval()
     save_file(model.state_dict(), tmp_path / "hed.safetensors")
     big, small = _square(), _square()[:33, :21]
-    folders = _folders(tmp_path, [big, small], [big, small])
-    params = {**PARAMS, "method": "hed"}
-    draw_edges(*folders, params, tmp_path / "hed.safetensors", tmp_path / "memo")
+    given = tmp_path, [big, small], [big, small], {**PARAMS, "method": "hed"}, tmp_path / "hed.safetensors"
+    crop_edge = _edges(*given)[1]
     for name, image in [("0.png", big), ("1.png", small)]:
         expected = hed_edges(model, [image])[0].astype(int)
-        assert np.abs(read_image(tmp_path / "crop_edge" / name)[:, :, 3] - expected).max() <= 1
+        assert np.abs(crop_edge.image(name)[:, :, 3] - expected).max() <= 1
     monkeypatch.setattr("pelage.preprocess.hed.hed_edges", lambda *_: pytest.fail("computed again"))
-    draw_edges(*folders, params, tmp_path / "hed.safetensors", tmp_path / "memo")
+    _edges(*given)
 
 
 @pytest.mark.skipif(not LEOPARDS.exists(), reason="no shared photos")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from packing import pack_images
 
 from pelage.common.images import write_png
 from pelage.common.tables import crop_file
@@ -12,9 +13,9 @@ from pelage.common.tables import crop_file
 
 @pytest.fixture(scope="session")
 def survey(tmp_path_factory):
-    """Folder with photos and views, and the tables split, clean, animals, detections and truth."""
+    """Folder with photos, views by part and name, and the tables split, clean, animals, detections and truth."""
     folder = tmp_path_factory.mktemp("survey")
-    rows, boxes = [], []
+    rows, boxes, views = [], [], {}
     for index in range(16):
         identity, image_id = f"cat {index % 4}", f"photo {index:02d}"
         subset = ["train", "train", "val", "test"][index // 4]
@@ -22,7 +23,7 @@ def survey(tmp_path_factory):
             crop_id = f"{image_id}#{n}"
             colour = np.random.default_rng(index).integers(0, 255, (24, 48, 4), np.uint8)
             for view, channels in (("crop", 3), ("nobg", 3), ("crop_edge", 4), ("nobg_edge", 4)):
-                write_png(folder / "views" / view / part / crop_file(crop_id), colour[:, :, :channels].copy())
+                views.setdefault((part, view), {})[crop_file(crop_id)] = colour[:, :, :channels].copy()
             rows.append({
                 "crop_id": crop_id, "image_id": image_id, "part": part, "identity": identity, "label": identity,
                 "encounter": f"visit {index}", "camera": "A" if index % 3 else "", "station": "", "subset": subset,
@@ -37,8 +38,11 @@ def survey(tmp_path_factory):
     clean = clean.assign(path=[f"{index}.png" for index in range(16)])
     animals = detections.drop_duplicates("image_id").assign(x=2.0, y=2.0, w=50.0, h=30.0)
     truth = detections.drop_duplicates("image_id").assign(face_x=np.nan, face_y=1.0, face_w=1.0, face_h=1.0)
+    packs = {part: {} for part, _ in views}
+    for (part, view), images in views.items():
+        packs[part][view] = pack_images(folder, f"views/{view}/{part}", images)
     tables = {"split": split, "clean": clean, "animals": animals, "detections": detections, "truth": truth}
-    return {"folder": folder, **tables}
+    return {"folder": folder, "views": packs, **tables}
 
 
 @pytest.fixture(scope="session")

@@ -37,15 +37,15 @@ def maps(pairs: pd.DataFrame, value: float) -> dict[str, np.ndarray]:
 
 
 def test_attention_shows_right_and_wrong_candidates(survey, pairs):
-    folder = survey["folder"] / "views/crop/flank"
-    png = attention_sheet(folder, pairs, maps(pairs, 0.1), survey["split"], 4, 1)
+    crops = survey["views"]["flank"]["crop"]
+    png = attention_sheet(crops, pairs, maps(pairs, 0.1), survey["split"], 4, 1)
     assert shows(png, RIGHT) and shows(png, WRONG)
-    assert png == attention_sheet(folder, pairs, maps(pairs, 0.1), survey["split"], 4, 1)
-    assert png != attention_sheet(folder, pairs, maps(pairs, -0.1), survey["split"], 4, 1)
+    assert png == attention_sheet(crops, pairs, maps(pairs, 0.1), survey["split"], 4, 1)
+    assert png != attention_sheet(crops, pairs, maps(pairs, -0.1), survey["split"], 4, 1)
     only = pairs["right"]
-    answered = attention_sheet(folder, pairs[only], maps(pairs[only], 0.1), survey["split"], 4, 1)
+    answered = attention_sheet(crops, pairs[only], maps(pairs[only], 0.1), survey["split"], 4, 1)
     assert shows(answered, RIGHT) and not shows(answered, WRONG)
-    fewer = attention_sheet(folder, pairs, maps(pairs, 0.1), survey["split"], 2, 1)
+    fewer = attention_sheet(crops, pairs, maps(pairs, 0.1), survey["split"], 2, 1)
     assert len(pixels(fewer)) < len(pixels(png))
 
 
@@ -55,13 +55,14 @@ def test_inversion_shows_the_image_its_edges_and_photos(survey, tmp_path):
     magenta, lines = np.full((20, 40, 3), (255, 0, 255), np.uint8), np.full((20, 40, 1), 255, np.uint8)
     write_png(tmp_path / crop_file("cat 1"), np.concatenate([magenta, lines], 2))
     for view in ("crop", "crop_edge"):
-        folder = survey["folder"] / "views" / view / "flank"
-        png = inversion_sheet(folder, tmp_path, classes, survey["split"], 2, 1)  # the image of cat 2 is missing
+        crops = survey["views"]["flank"][view]
+        png = inversion_sheet(crops, tmp_path, classes, survey["split"], 2, 1)  # the image of cat 2 is missing
         assert shows(png, "#ff00ff") and shows(png, "#000000")
-    assert len(pixels(inversion_sheet(folder, tmp_path, classes, survey["split"], 1, 1))) < len(pixels(png))
+    assert len(pixels(inversion_sheet(crops, tmp_path, classes, survey["split"], 1, 1))) < len(pixels(png))
 
 
 def test_nothing_to_show(survey, pairs, tmp_path):
-    none = attention_sheet(tmp_path, pairs.iloc[:0], maps(pairs.iloc[:0], 0), survey["split"], 4, 1)
+    crops = survey["views"]["flank"]["crop"]
+    none = attention_sheet(crops, pairs.iloc[:0], maps(pairs.iloc[:0], 0), survey["split"], 4, 1)
     classes = pd.DataFrame(columns=["label"])
-    assert len(pixels(none)) == len(pixels(inversion_sheet(tmp_path, tmp_path, classes, survey["split"], 4, 1))) == 60
+    assert len(pixels(none)) == len(pixels(inversion_sheet(crops, tmp_path, classes, survey["split"], 4, 1))) == 60

@@ -7,6 +7,7 @@ from io import BytesIO
 import numpy as np
 import pandas as pd
 import pytest
+from packing import pack_images
 from PIL import Image, ImageColor
 
 from pelage.report import sheets
@@ -48,17 +49,18 @@ def test_pick_takes_every_individual_before_any_twice_and_ignores_the_order_of_r
     assert len(pick(crops, 99, 1, "x")) == len(crops)
 
 
-def test_views(survey):
-    folder = survey["folder"] / "views"
-    png = views_sheet(folder, survey["split"], ["flank", "face"], 5, 1)
-    assert png == views_sheet(folder, survey["split"], ["flank", "face"], 5, 1)
-    only = views_sheet(folder, survey["split"], ["flank", "tail"], 2, 1)
+def test_views(survey, tmp_path):
+    views = survey["views"]
+    png = views_sheet(views, survey["split"], ["flank", "face"], 5, 1)
+    assert png == views_sheet(views, survey["split"], ["flank", "face"], 5, 1)
+    only = views_sheet(views, survey["split"], ["flank", "tail"], 2, 1)
     assert pixels(only).shape[0] < pixels(png).shape[0]
-    assert pixels(views_sheet(folder / "gone", survey["split"], ["flank"], 2, 1)).shape == pixels(only).shape
+    gone = {"flank": dict.fromkeys(views["flank"], pack_images(tmp_path, "gone", {}))}
+    assert pixels(views_sheet(gone, survey["split"], ["flank"], 2, 1)).shape == pixels(only).shape
 
 
 def test_matches_show_hits_and_misses(survey, ranking):
-    crops = survey["folder"] / "views/crop/flank"
+    crops = survey["views"]["flank"]["crop"]
     png = matches_sheet(crops, ranking, survey["split"], 4, 2, 1)
     assert shows(png, RIGHT)
     assert shows(png, WRONG)
@@ -69,7 +71,7 @@ def test_matches_show_hits_and_misses(survey, ranking):
 
 
 def test_matches_without_a_ranking(survey, ranking):
-    assert len(matches_sheet(survey["folder"], ranking.iloc[:0], survey["split"], 4, 5, 1))
+    assert len(matches_sheet(survey["views"]["flank"]["crop"], ranking.iloc[:0], survey["split"], 4, 5, 1))
 
 
 def one_match(pair: tuple[str, str], **own: float) -> pd.DataFrame:
@@ -78,7 +80,7 @@ def one_match(pair: tuple[str, str], **own: float) -> pd.DataFrame:
 
 
 def test_explained_pairs_say_who_when_and_how_sure(survey, ranking, monkeypatch):
-    crops = survey["folder"] / "views/crop/flank"
+    crops = survey["views"]["flank"]["crop"]
     ranking = ranking.assign(score=10.0 - ranking["rank"])
     pair = tuple(ranking.loc[ranking["rank"] == 1, ["query", "candidate"]].iloc[0])
     fused = pd.DataFrame([(*pair, 0.875)], columns=["query", "candidate", "score"])
@@ -116,7 +118,7 @@ def test_lines_join_the_places_that_matched():
 def test_nothing_to_explain(survey, ranking):
     none = ranking.iloc[:0].assign(score=0.0)
     matches = one_match(("q", "c")).iloc[:0]
-    assert len(sheets.explained_sheet(survey["folder"], none, matches, none, survey["split"], 4, 1))
+    assert len(sheets.explained_sheet(survey["views"]["flank"]["crop"], none, matches, none, survey["split"], 4, 1))
 
 
 def test_detections(survey):

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from packing import pack_images
 from survey import draw
 
 from pelage.animals.naming import name_animals, practise
 from pelage.animals.suspects import check_names
 from pelage.animals.units import GALLERY, NAMED, animals_seen, units_of
-from pelage.common.files import sha256_file, write_json, write_text
-from pelage.common.images import write_png
+from pelage.common.files import write_json, write_text
 from pelage.common.tables import crop_file, write_parquet, write_table
 from pelage.split.protocols import PRACTICE, SPLIT_COLUMNS, SURVEY
 
@@ -64,12 +64,9 @@ def make_run(folder: Path, seed: int = 1, pictures: bool = True, **survey) -> di
     write_table(data / "individuals.csv", named.answers)
     write_table(data / "suspects.csv", check_names(units, pairs[pairs["protocol"] == PRACTICE], evidence, 1)[0])
     write_parquet(data / "links.parquet", named.links.assign(scope=SURVEY))
-    rows = []
-    for crop in sorted(units.crops["crop_id"]) if pictures else ():
-        path = data / "views/crop/flank" / crop_file(crop)
-        write_png(path, np.random.default_rng(len(rows)).integers(0, 255, (60, 100, 3), np.uint8))
-        rows.append((crop_file(crop), sha256_file(path)))
-    write_table(data / "hashes/views/crop/flank.csv", pd.DataFrame(rows, columns=["file", "sha256"]))
+    shown = sorted(units.crops["crop_id"]) if pictures else ()
+    noise = (np.random.default_rng(place).integers(0, 255, (60, 100, 3), np.uint8) for place in range(len(shown)))
+    pack_images(data, "views/crop/flank", dict(zip(map(crop_file, shown), noise, strict=True)))
     return {f"{image}#0": name for image, name in animal.items()}
 
 

@@ -29,7 +29,7 @@ class Reader:
     def __init__(self, folder, run, read_only=False):
         self.run = run
         self.desk = Desk(self.run, folder / "review/journal.jsonl")
-        pictures = Pictures(folder / "data/views", self.run.part, self.run.hashes)
+        pictures = Pictures(folder / "data", self.run.part, self.run.hashes)
         self.client = TestClient(build_app(self.desk, pictures, PORT, TOKEN, read_only), base_url=HERE)
         self.client.get(f"/?token={TOKEN}")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from packing import pack_images
 
 from pelage.common.errors import PelageError
-from pelage.common.images import write_png
 from pelage.common.tables import crop_file
 from pelage.study.mlp import GRID_COLUMNS, embed, learn, read_grid, read_inputs
 
@@ -23,9 +23,9 @@ def rows_of(count, identities=3) -> pd.DataFrame:
 
 def test_light_and_contrast_count_for_nothing(tmp_path):
     grey = np.random.default_rng(0).integers(60, 120, (32, 32), np.uint8)
-    for name, image in (("a#0", grey), ("b#0", 2 * grey), ("c#0", np.full((32, 32), 77, np.uint8))):
-        write_png(tmp_path / crop_file(name), np.dstack([image] * 3))
-    one, brighter, plain = read_inputs(["a#0", "b#0", "c#0"], tmp_path, 32)
+    images = {"a#0": grey, "b#0": 2 * grey, "c#0": np.full((32, 32), 77, np.uint8)}
+    crops = pack_images(tmp_path, "crops", {crop_file(name): np.dstack([image] * 3) for name, image in images.items()})
+    one, brighter, plain = read_inputs([*images], crops, 32)
     np.testing.assert_allclose(one, brighter, atol=1e-5)
     assert one.mean() == pytest.approx(0, abs=1e-6) and one.std() == pytest.approx(1, abs=1e-5)
     assert not plain.any()

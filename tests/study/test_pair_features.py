@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packing import pack_images
 
-from pelage.common.images import write_png
 from pelage.common.tables import crop_file
 from pelage.study.pair_features import (
     FEATURES,
@@ -93,12 +93,11 @@ def test_all_wanted_pairs_in_order():
 def test_the_memo_gives_back_what_was_found(tmp_path, monkeypatch):
     monkeypatch.setenv("PELAGE_CACHE", str(tmp_path / "cache"))
     names = ["b#0", "a#0"]
-    for seed, name in enumerate(names):
-        write_png(tmp_path / "crops" / crop_file(name), texture(seed))
-        write_png(tmp_path / "masks" / crop_file(name), FULL)
-    fresh = read_described(names, tmp_path / "crops", tmp_path / "masks", 240, 80)
+    crops = pack_images(tmp_path, "crops", {crop_file(name): texture(seed) for seed, name in enumerate(names)})
+    masks = pack_images(tmp_path, "masks", {crop_file(name): FULL for name in names})
+    fresh = read_described(names, crops, masks, 240, 80)
     monkeypatch.setattr("pelage.study.pair_features.describe", None)
-    again = read_described(names, tmp_path / "crops", tmp_path / "masks", 240, 80)
+    again = read_described(names, crops, masks, 240, 80)
     for seed, (one, other) in enumerate(zip(fresh, again, strict=True)):
         direct = described(seed)
         for kind in KINDS:

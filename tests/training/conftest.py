@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from packing import pack_images
 from ruamel.yaml import YAML
 
-from pelage.common.images import write_png
 from pelage.common.params import read_params
 from pelage.common.tables import crop_file, write_table
 
@@ -78,14 +78,16 @@ def make_survey(folder: Path, dropout: float = 0.2, **train) -> None:
     with open(folder / "params.yaml", "w") as file:
         YAML().dump(params, file)
     rng = np.random.default_rng(0)
-    rows = []
+    rows, images = [], {}
     for label in range(6):
         for encounter, subset, photos in (("a", "train", 2), ("b", "train", 2), ("c", "val", 1)):
             for photo in range(photos):
                 image = f"{label}{encounter}{photo}"
                 pixels = rng.integers(0, 256, (24, 40, 4), np.uint8) // 2 + 20 * label
-                write_png(folder / "data/views/crop_edge/flank" / crop_file(f"{image}#0"), pixels.astype(np.uint8))
+                images[crop_file(f"{image}#0")] = pixels.astype(np.uint8)
                 rows.append((f"{image}#0", image, f"i{label}", f"i{label}:left", f"{label}{encounter}", subset))
+    pack_images(folder / "data", "views/crop_edge/flank", images)
+    pack_images(folder / "data", "masks/flank", {})
     split = pd.DataFrame(rows, columns=["crop_id", "image_id", "identity", "label", "encounter", "subset"])
     split = split.assign(group=split["encounter"], place="", night="")
     split = split.assign(part="flank", camera="", station="", date="", orientation="left", known=True)

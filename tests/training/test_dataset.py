@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from packing import pack_images
 
-from pelage.common.images import write_png
 from pelage.common.tables import crop_file
 from pelage.split.protocols import protocol_sets
 from pelage.training.dataset import shown, training_data
@@ -23,7 +23,7 @@ def variant(part="flank", view="crop_edge", flip="auto", **augment):
 @pytest.fixture
 def survey(tmp_path):
     """Individuals a and b to learn (a both flanks), c kept for validation; crop number n is all n * 10."""
-    rows = []
+    rows, crops, masks = [], {}, {}
     for n, (identity, side, encounter, subset) in enumerate(
         [("a", "left", 1, "train"), ("a", "left", 2, "train"), ("a", "right", 3, "train"), ("b", "left", 4, "train"),
          ("a", "left", 5, "val"), ("b", "right", 6, "val"), ("c", "left", 7, "val"), ("a", "left", 8, "test")]
@@ -32,19 +32,19 @@ def survey(tmp_path):
         rows.append((crop, f"p{n}", identity, f"{identity}:{side}", side, str(encounter), subset, identity != "c"))
         pixels = np.full((4, 8, 4), n * 10, np.uint8)
         pixels[:, :4, 3] = 255  # edges on the left half
-        write_png(tmp_path / "crops" / crop_file(crop), pixels)
-        mask = np.zeros((4, 8), np.uint8)
-        mask[:, 2:6] = 255
-        write_png(tmp_path / "masks" / crop_file(crop), mask)
+        crops[crop_file(crop)] = pixels
+        masks[crop_file(crop)] = np.zeros((4, 8), np.uint8)
+        masks[crop_file(crop)][:, 2:6] = 255
     columns = ["crop_id", "image_id", "identity", "label", "orientation", "encounter", "subset", "known"]
     split = pd.DataFrame(rows, columns=columns).assign(part="flank", group=[row[5] for row in rows])
-    return split.assign(gallery=split["subset"] == "train"), tmp_path
+    packs = [pack_images(tmp_path, folder, images) for folder, images in (("crops", crops), ("masks", masks))]
+    return split.assign(gallery=split["subset"] == "train"), packs
 
 
 def read(survey, variant, split=None):
-    table, folder = survey
+    table, packs = survey
     protocol = protocol_sets(table if split is None else split, "flank")["validation"]
-    return training_data(variant, protocol, folder / "crops", folder / "masks")
+    return training_data(variant, protocol, *packs)
 
 
 def test_train_crops_are_learnt_and_val_crops_of_known_flanks_are_asked(survey):
@@ -79,7 +79,7 @@ def test_a_flank_of_unknown_side_is_asked_but_not_learnt_unless_its_animal_has_n
     assert data.validation.gallery.tolist() == [0, 1, 2, 3]
     faces = split.assign(part="face")
     protocol = protocol_sets(faces, "face")["validation"]
-    data, _ = training_data(variant("face"), protocol, survey[1] / "crops", survey[1] / "masks")
+    data, _ = training_data(variant("face"), protocol, *survey[1])
     assert len(data.train) == 4 and data.side_unknown == 0
 
 
@@ -140,12 +140,12 @@ def test_the_hash_follows_every_file_read(survey):
 
     first = told()
     assert told() == first
-    for name in ("crops", "masks"):
-        path = survey[1] / name / crop_file("p4#0")
-        before = path.read_bytes()
-        write_png(path, np.full((4, 8, 4) if name == "crops" else (4, 8), 77, np.uint8))
+    for place, packs in enumerate(survey[1][:]):
+        images = {name: packs.image(name) for name in packs.names()}
+        images[crop_file("p4#0")] = np.full_like(images[crop_file("p4#0")], 77)
+        survey[1][place] = pack_images(packs.path.parent, "other", images)
         assert told() != first
-        path.write_bytes(before)
+        survey[1][place] = packs
 
 
 def test_too_little_to_learn_is_a_reason(survey):
@@ -166,6 +166,8 @@ def test_a_loss_of_pairs_needs_a_label_with_two_crops(survey, capsys):
 
 
 def test_crops_that_were_rejected_are_left_out(survey):
-    (survey[1] / "crops" / crop_file("p3#0")).unlink()
+    packs = survey[1][0]
+    kept = {name: packs.image(name) for name in packs.names() if name != crop_file("p3#0")}
+    survey[1][0] = pack_images(packs.path.parent, "fewer", kept)
     data, _ = read(survey, variant(flip="never"))
     assert "p3#0" not in data.ids and data.labels.tolist() == [0, 0, 1]

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from packing import pack_images
 from ruamel.yaml import YAML
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from pelage.common.errors import PelageError
 from pelage.common.files import write_json
-from pelage.common.images import write_png
 from pelage.common.params import read_params
 from pelage.common.tables import crop_file, read_table, write_table
 from pelage.matching.rankings import empty_rankings
@@ -30,14 +30,17 @@ ROOT = Path(__file__).resolve().parents[2]
 def survey(tmp_path, monkeypatch):
     """Four labels with two encounters to learn, one to validate, one to test; two novel individuals; no faces."""
     rng = np.random.default_rng(0)
-    rows = []
+    rows, images = [], {}
     for label in range(6):
         for number, subset in enumerate(("train", "train", "val", "test") if label < 4 else ("test", "test")):
             image = f"{label}-{number}"
             pixels = rng.integers(0, 256, (24, 40, 4), np.uint8) // 2 + 20 * label
-            write_png(tmp_path / "data/views/crop_edge/flank" / crop_file(f"{image}#0"), pixels.astype(np.uint8))
+            images[crop_file(f"{image}#0")] = pixels.astype(np.uint8)
             rows.append((f"{image}#0", image, f"i{label}", f"i{label}:left", image, subset, label < 4))
-    write_png(tmp_path / "data/views/crop_edge/flank" / crop_file("u#0"), np.full((24, 40, 4), 99, np.uint8))
+    images[crop_file("u#0")] = np.full((24, 40, 4), 99, np.uint8)
+    pack_images(tmp_path / "data", "views/crop_edge/flank", images)
+    for folder in ("views/crop/face", "masks/face", "masks/flank"):
+        pack_images(tmp_path / "data", folder, {})
     rows.append(("u#0", "u", "unknown", "unknown", "u", "survey", False))
     for name, asked in (("tiny", ASKED), ("faces", ())):
         write_json(tmp_path / f"data/asked/{name}.json", list(asked))
@@ -46,7 +49,6 @@ def survey(tmp_path, monkeypatch):
     split = split.assign(group=split["encounter"], place="", night="")
     split = split.assign(part="flank", camera="", station="", date="", orientation="left", published=False)
     write_table(tmp_path / "data/split.csv", split.assign(gallery=split["subset"] == "train"))
-    (tmp_path / "data/views/crop/face").mkdir(parents=True)
     params = read_params(ROOT / "params.yaml")
     params["compute"] |= {"device": "cpu", "threads": 1}
     params["model"] |= {"backbone": "test_efficientnet", "weights": "none", "dim": 8, "width": 32, "height": 32}

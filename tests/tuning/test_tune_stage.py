@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from packing import pack_images
 
 from pelage.common.files import sha256_file, write_json
-from pelage.common.images import read_image, to_rgb, write_png
+from pelage.common.images import read_image, to_rgb
 from pelage.common.tables import crop_file, read_parquet, rejected_table, write_parquet, write_table
 from pelage.matching.rankings import rankings_table
 from pelage.split.protocols import protocol_sets, read_split
@@ -27,13 +28,12 @@ MATCHED = ("data/rankings/glue.parquet", "data/matches/glue.parquet", "data/numb
 def project(scratch, shared_photos):
     """Six photos of each of three flanks, one of them for validation; its list has one of each flank."""
     made = scratch(rematchers={"glue": GLUE})
-    rows = []
+    rows, crops, masks = [], {}, {}
     for individual, folder in enumerate(sorted((shared_photos("leopard") / "images").iterdir())):
         for place, photo in enumerate(sorted(folder.iterdir())[:6]):
             image = to_rgb(read_image(photo))
             name = f"{individual}-{place}#0"
-            write_png(made.folder / "data/views/crop/flank" / crop_file(name), image)
-            write_png(made.folder / "data/masks/flank" / crop_file(name), np.full(image.shape[:2], 255, np.uint8))
+            crops[crop_file(name)], masks[crop_file(name)] = image, np.full(image.shape[:2], 255, np.uint8)
             told = {"image_id": name[:-2], "part": "flank", "encounter": name, "group": name, "orientation": "left"}
             who = {
                 "identity": folder.name,
@@ -46,6 +46,8 @@ def project(scratch, shared_photos):
             }
             subset = {"subset": "train" if place else "val", "known": "true", "gallery": "true" if place else "false"}
             rows.append({"crop_id": name, **told, **who, **subset, "published": "false"})
+    pack_images(made.folder / "data", "views/crop/flank", crops)
+    pack_images(made.folder / "data", "masks/flank", masks)
     write_table(made.folder / "data/split.csv", pd.DataFrame(rows))
     fell_back = [("0-1", crop_file("0-1#0"), "mask_small", "The mask covers next to nothing.")]
     write_table(made.folder / "data/rejected/background_flank.csv", rejected_table(fell_back))

@@ -1,7 +1,7 @@
 """Hashes: a table of the content of a folder of images, which is what other stages depend on in the folder's place.
 
 DVC looks at every file of a folder again for each stage that depends on it; a table is one file, and differs as soon as
-a name or a byte of the folder does.
+a name or a byte of the folder does. That of a folder of packs is written by `packs`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from pelage.common.files import fresh_folder, sha256_file
 from pelage.common.parallel import parallel_map
 from pelage.common.tables import write_table
 
+DATA = Path("data")
+
 HASHES = "hashes"
 """Folder of those tables, beside the folders that they tell of."""
 
 
-def hashes_of(path: Path) -> Path:
-    """Return where the table of a folder stands: `data/hashes/masks/flank.csv` for `data/masks/flank`."""
-    root, *below = path.parts
-    return Path(root, HASHES, *below[:-1], f"{below[-1]}.csv")
+def hashes_of(path: Path, data: Path = DATA) -> Path:
+    """Return where the table of a folder below `data` stands: `data/hashes/masks/flank.csv` for `data/masks/flank`."""
+    below = path.relative_to(data)
+    return data / HASHES / below.with_name(f"{below.name}.csv")
 
 
 @contextmanager

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from io import BytesIO
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from pelage.common.images import decode_image, to_rgb
+from pelage.common.images import to_rgb
 from pelage.common.memo import Memo
+from pelage.common.packs import Packs
 from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
 
@@ -26,8 +26,8 @@ def read_features(
     kind: type[F],
     extract: Callable[[np.ndarray, np.ndarray], F],
     memo: Memo,
-    crops: Path,
-    masks: Path,
+    crops: Packs,
+    masks: Packs,
     files: Sequence[str],
 ) -> list[F]:
     """Extract the features of crops in files, or recall them from the memo.
@@ -36,22 +36,20 @@ def read_features(
         kind: Dataclass that `extract` returns.
         extract: Finds the features of an RGB crop `(H, W, 3)` and its mask `(H, W)`, both uint8.
         memo: Where they are kept; it depends on all settings of `extract`.
-        crops: Folder of crops.
-        masks: Folder of masks with the same names.
-        files: File names that are in both.
+        crops: Crops of one part.
+        masks: Their masks, of the same names.
+        files: Names that are in both.
 
     Returns:
         The features of each file.
     """
 
     def features_of(file: str) -> F:
-        crop, mask = (crops / file).read_bytes(), (masks / file).read_bytes()
-        key = memo.key(crop, mask)
+        key = memo.key(crops.sha256(file), masks.sha256(file))
         stored = memo.get(key)
         if stored is not None:
             return _unpack(kind, stored)
-        image = to_rgb(decode_image(crop, str(crops / file)))
-        features = extract(image, decode_image(mask, str(masks / file)))
+        features = extract(to_rgb(crops.image(file)), masks.image(file))
         memo.put(key, _pack(features))
         return features
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from pelage.common.errors import PelageError
-from pelage.common.files import cache_root, sha256_bytes
-from pelage.common.images import decode_image, to_rgb
+from pelage.common.files import cache_root
+from pelage.common.images import to_rgb
+from pelage.common.packs import Packs
 from pelage.common.parallel import parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
@@ -27,70 +27,54 @@ MEMORY_LIMIT = 4 * 2**30
 """Bytes of crops that are kept in memory; more are kept in a file that disappears with the process."""
 
 
-def present(crop_ids: Sequence[str], folder: Path) -> list[str]:
-    """Return the ids whose crop is in `folder`; a crop that an earlier stage rejected is not.
-
-    Raises:
-        PelageError: There is no such folder.
-    """
-    if not folder.is_dir():
-        raise PelageError(f"The folder {folder} is missing: run the stages that make this view.")
-    files = {path.name for path in folder.iterdir()}
-    return [crop_id for crop_id in crop_ids if crop_file(crop_id) in files]
+def present(crop_ids: Sequence[str], crops: Packs) -> list[str]:
+    """Return the ids of which there is a crop; of one that an earlier stage rejected there is none."""
+    return [crop_id for crop_id in crop_ids if crop_file(crop_id) in crops]
 
 
 def read_crops(
-    crop_ids: Sequence[str], folder: Path, channels: int, width: int, height: int
+    crop_ids: Sequence[str], crops: Packs, channels: int, width: int, height: int
 ) -> tuple[np.ndarray, list[str]]:
     """Read crops of one view, all cores at once, stretched to `width` x `height` pixels.
 
     Returns:
-        `(N, H, W, C)` uint8, and the SHA-256 of each file.
+        `(N, H, W, C)` uint8, and the SHA-256 of each.
 
     Raises:
-        PelageError: A file is no image, or has no edge channel and `channels` is 4.
+        PelageError: A crop is missing, no image, or has no edge channel and `channels` is 4.
     """
+    names = [crop_file(crop_id) for crop_id in crop_ids]
 
-    def read(crop_id: str) -> tuple[np.ndarray, str]:
-        path = folder / crop_file(crop_id)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise PelageError(f"{path} cannot be read: {error.strerror}.") from error
-        return fit(decode_image(data, str(path)), channels, width, height, str(path)), sha256_bytes(data)
+    def read(name: str) -> np.ndarray:
+        return fit(crops.image(name), channels, width, height, f"{crops}/{name}")
 
-    return _collect(read, crop_ids, (len(crop_ids), height, width, channels), folder)
+    return _collect(read, names, (len(names), height, width, channels), crops), [crops.sha256(name) for name in names]
 
 
-def read_masks(crop_ids: Sequence[str], folder: Path, width: int, height: int) -> tuple[np.ndarray, list[str]]:
+def read_masks(crop_ids: Sequence[str], masks: Packs, width: int, height: int) -> tuple[np.ndarray, list[str]]:
     """Read the masks of crops; where there is none, the whole crop counts as the animal.
 
     Returns:
-        `(N, H, W)` uint8, 255 on the animal, and the SHA-256 of each file (empty where there is none).
+        `(N, H, W)` uint8, 255 on the animal, and the SHA-256 of each (empty where there is none).
     """
+    names = [crop_file(crop_id) for crop_id in crop_ids]
 
-    def read(crop_id: str) -> tuple[np.ndarray, str]:
-        path = folder / crop_file(crop_id)
-        if not path.exists():
-            return np.full((height, width), 255, np.uint8), ""
-        data = path.read_bytes()
-        return cv2.resize(decode_image(data, str(path)), (width, height), interpolation=cv2.INTER_AREA), sha256_bytes(
-            data
-        )
+    def read(name: str) -> np.ndarray:
+        if name not in masks:
+            return np.full((height, width), 255, np.uint8)
+        return cv2.resize(masks.image(name), (width, height), interpolation=cv2.INTER_AREA)
 
-    return _collect(read, crop_ids, (len(crop_ids), height, width), folder)
+    digests = [masks.sha256(name) if name in masks else "" for name in names]
+    return _collect(read, names, (len(names), height, width), masks), digests
 
 
 def _collect(
-    read: Callable[[str], tuple[np.ndarray, str]], crop_ids: Sequence[str], shape: tuple[int, ...], folder: Path
-) -> tuple[np.ndarray, list[str]]:
+    read: Callable[[str], np.ndarray], names: Sequence[str], shape: tuple[int, ...], folder: Packs
+) -> np.ndarray:
     images = _room_for(shape)
-    digests = []
-    results = parallel_map(read, crop_ids)
-    for place, (image, digest) in enumerate(track(results, f"read {folder}", len(crop_ids))):
+    for place, image in enumerate(track(parallel_map(read, names), f"read {folder}", len(names))):
         images[place] = image
-        digests.append(digest)
-    return images, digests
+    return images
 
 
 def fit(image: np.ndarray, channels: int, width: int, height: int, name: str = "image") -> np.ndarray:

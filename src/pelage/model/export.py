@@ -19,6 +19,7 @@ import torch
 import pelage
 from pelage.common.errors import PelageError
 from pelage.common.files import sha256_bytes, sha256_file, write_bytes
+from pelage.common.packs import Packs
 from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
 from pelage.common.tables import crop_file
@@ -42,7 +43,7 @@ def embed_crops(
     embedder: Embedder,
     about: Mapping[str, Any],
     crop_ids: Sequence[str],
-    folder: Path,
+    crops: Packs,
     settings: Mapping[str, Any],
     device: torch.device,
     cache: Path,
@@ -53,7 +54,7 @@ def embed_crops(
         embedder: On `device`.
         about: What the model file tells: `channels`, `part`, and `model` with `width` and `height`.
         crop_ids: N ids.
-        folder: Their crops.
+        crops: Of one view and part.
         settings: Section `embed` of the parameters: `chunk` (crops), `batch` and `tta`.
         device: Where to compute.
         cache: Named by `fingerprint` of the model and all that the numbers depend on.
@@ -73,14 +74,14 @@ def embed_crops(
 
     def load(start: int) -> tuple[int, Path, np.ndarray | None, np.ndarray | None]:
         ids = crop_ids[start : start + settings["chunk"]]
-        digests = [sha256_file(folder / crop_file(crop_id)) for crop_id in ids]
+        digests = [crops.sha256(crop_file(crop_id)) for crop_id in ids]
         file = cache / f"{sha256_bytes(json.dumps([list(ids), digests]).encode())[:32]}.npy"
         chunk = _stored(file, (len(ids), size))
-        images = read_crops(ids, folder, about["channels"], width, height)[0] if chunk is None else None
+        images = read_crops(ids, crops, about["channels"], width, height)[0] if chunk is None else None
         return start, file, chunk, images
 
     starts = range(0, len(crop_ids), settings["chunk"])
-    for start, file, chunk, images in track(parallel_map(load, starts, 1), f"embed {folder}", len(starts)):
+    for start, file, chunk, images in track(parallel_map(load, starts, 1), f"embed {crops}", len(starts)):
         if chunk is None:  # the next ones are read meanwhile
             chunk = embed_images(embedder, images, settings["batch"], device, settings["tta"], about["part"])
             buffer = BytesIO()

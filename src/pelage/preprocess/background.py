@@ -26,8 +26,9 @@ from skimage.exposure import match_histograms
 
 from pelage.common.errors import PelageError
 from pelage.common.files import inside, sha256_bytes, sha256_file
-from pelage.common.images import decode_image, encode_png, read_image, to_rgb, write_png
+from pelage.common.images import decode_image, encode_png, read_image, to_rgb
 from pelage.common.memo import Memo
+from pelage.common.packs import Packer, Packs
 from pelage.common.parallel import parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
@@ -269,9 +270,9 @@ class Background:
 
 
 def remove_backgrounds(
-    crops: Path,
-    masks: Path,
-    views: Path,
+    crops: Packs,
+    masks: Packer,
+    views: Packer,
     segmenter: Segmenter,
     params: Mapping,
     memo_root: Path | None = None,
@@ -283,9 +284,9 @@ def remove_backgrounds(
     A mask that falls back (`judge`) is the animal's box, without what photos share.
 
     Args:
-        crops: Folder of RGB PNGs.
-        masks: Existing folder; takes 8-bit PNGs, 255 where the opacity is at least 128, else 0.
-        views: Existing folder; takes the crops without background (with the reference's histogram, if one is given).
+        crops: RGB PNGs.
+        masks: Takes 8-bit PNGs, 255 where the opacity is at least 128, else 0.
+        views: Takes the crops without background (with the reference's histogram, if one is given).
         segmenter: From `load_segmenter`.
         params: `reference` (path or None), `fill`, `min_cover`, `max_cover`, `min_coat`.
         memo_root: Folder of memos, see `Memo`.
@@ -314,16 +315,15 @@ def remove_backgrounds(
         saliency = maps(seen.sha256, seen.box, lambda: to_rgb(read()))
         return np.round(cut_map(stretch(saliency), seen.box, place.window, shape) * 255).astype(np.uint8)
 
-    def segmented(image: np.ndarray, data: bytes, shared: np.ndarray) -> np.ndarray:
-        key = memo.key(sha256_bytes(data), *([np.packbits(shared).tobytes()] if shared.any() else []))
+    def segmented(image: np.ndarray, sha256: str, shared: np.ndarray) -> np.ndarray:
+        key = memo.key(sha256, *([np.packbits(shared).tobytes()] if shared.any() else []))
         known = memo.get(key)
         if known is None:
             memo.put(key, known := encode_png(segment(image, shared, segmenter)))
         return decode_image(known)
 
-    def remove(path: Path) -> Background:
-        data, place = path.read_bytes(), (places or {}).get(path.name, NOWHERE)
-        image = to_rgb(decode_image(data, str(path)))
+    def remove(name: str) -> tuple[Background, bytes, bytes]:
+        image, place = to_rgb(crops.image(name)), (places or {}).get(name, NOWHERE)
         if reference is not None:
             image = match_histogram(image, reference)
         shape = image.shape[:2]
@@ -333,16 +333,19 @@ def remove_backgrounds(
             alpha = outlined(place, shape)
             cover, fallback = judge(alpha >= 128, animal, shared, boxed, params)
         if fallback:
-            by_map, alpha = False, segmented(image, data, shared)
+            by_map, alpha = False, segmented(image, crops.sha256(name), shared)
             cover, fallback = judge(alpha >= 128, animal, shared, boxed, params)
         if fallback:
             alpha = np.where(animal & ~shared, 255, 0).astype(np.uint8)
-        write_png(masks / path.name, np.where(alpha >= 128, 255, 0).astype(np.uint8))
-        write_png(views / path.name, cut_out(image, alpha, params["fill"]))
-        return Background(path.name, cover, fallback, float(shared.mean()), by_map)
+        mask, view = np.where(alpha >= 128, 255, 0).astype(np.uint8), cut_out(image, alpha, params["fill"])
+        return Background(name, cover, fallback, float(shared.mean()), by_map), encode_png(mask), encode_png(view)
 
-    files = sorted(crops.glob("*.png"))
-    return list(track(parallel_map(remove, files), "background", len(files)))
+    names, results = crops.names(), []
+    for found, mask, view in track(parallel_map(remove, names), "background", len(names)):
+        masks.put(found.file, mask)
+        views.put(found.file, view)
+        results.append(found)
+    return results
 
 
 def mask_iou(mask: np.ndarray, truth: np.ndarray) -> float:
@@ -367,14 +370,14 @@ def truth_in_crop(truth: list[np.ndarray], window: Window, max_side: int) -> np.
 
 
 def score_masks(
-    detections: pd.DataFrame, files: list[str], masks: Path, truth: pd.DataFrame, truth_masks: Path, params: dict
+    detections: pd.DataFrame, files: list[str], masks: Packs, truth: pd.DataFrame, truth_masks: Path, params: dict
 ) -> list[float]:
     """Return the IoU with the truth of each crop's mask whose photo has true masks and whose crop shows an animal.
 
     Args:
         detections: Rows of `data/detections.csv`, one for each of `files`.
         files: Name of each row's mask in `masks`.
-        masks: Folder of masks, as `remove_backgrounds` writes them.
+        masks: As `remove_backgrounds` writes them.
         truth: Rows of `data/truth/truth.csv` (image_id, mask).
         truth_masks: Folder of the true masks, of the size of the photos.
         params: `padding` and `max_side` of the crop.
@@ -388,7 +391,7 @@ def score_masks(
         height, width = true[0].shape
         window = crop_window((row.x, row.y, row.w, row.h), params["padding"], width, height)
         shown = truth_in_crop(true, window, params["max_side"])
-        return None if shown is None else mask_iou(read_image(masks / file) > 0, shown)
+        return None if shown is None else mask_iou(masks.image(file) > 0, shown)
 
     scores = parallel_map(score, [pair for pair in pairs if pair[0].image_id in names])
     return [value for value in scores if value is not None]

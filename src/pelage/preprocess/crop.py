@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,8 @@ import pandas as pd
 
 from pelage.common.errors import PelageError
 from pelage.common.files import inside
-from pelage.common.images import read_image, to_rgb, write_png
+from pelage.common.images import encode_png, read_image, to_rgb
+from pelage.common.packs import Packer
 from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
 from pelage.common.tables import crop_file
@@ -70,15 +72,17 @@ def shrink(image: np.ndarray, max_side: int) -> np.ndarray:
 
 
 def crop_photos(
-    detections: pd.DataFrame, paths: dict[str, str], root: Path, folder: Path, padding: float, max_side: int
+    detections: pd.DataFrame, paths: dict[str, str], root: Path, crops: Packer, padding: float, max_side: int
 ) -> list[tuple[str, str, str, str]]:
-    """Write each detection's crop to `folder`, as an RGB PNG named by `crop_file`; a photo is decoded once.
+    """Write each detection's crop, as an RGB PNG named by `crop_file`.
+
+    A photo is decoded once; once a crop if its id is so long that `crop_file` shortens it, which parts its crops.
 
     Args:
         detections: Rows of `data/detections.csv` (crop_id, image_id, x, y, w, h).
         paths: Path of each photo, relative to `root`, by image_id.
         root: Folder of the photos.
-        folder: Existing folder that takes the crops.
+        crops: Takes the crops.
         padding: See `crop_window`.
         max_side: Longest side of a crop, pixels.
 
@@ -95,31 +99,36 @@ def crop_photos(
             "Run the stage detect again."
         )
 
-    photo_of = pd.factorize(detections["image_id"])[0]
-    detections = detections.iloc[np.argsort(photo_of, kind="stable")]  # once, for a group a photo takes a table each
-    sizes = np.bincount(photo_of)
-    ends = np.cumsum(sizes)
+    columns = [detections[name] for name in ("crop_id", "image_id", "x", "y", "w", "h")]
+    named = sorted((crop_file(row[0]), place, *row) for place, row in enumerate(zip(*columns, strict=True)))
+    photos = [list(rows) for _, rows in groupby(named, lambda row: row[3])]
 
-    def crop_photo(part: tuple[int, int]) -> list[tuple[str, str, str, str]]:
-        rows = detections.iloc[slice(*part)]
-        image_id = rows["image_id"].iloc[0]
+    def crop_photo(rows: list[tuple]) -> list[tuple[str, int, bytes | tuple[str, str, str, str]]]:
+        """Return file name and place in `detections` of each row, and the PNG or the rejected row."""
+        image_id = rows[0][3]
         path = paths[image_id]
         file = inside(root, path, f"data/clean.csv, image_id {image_id}")
         try:
             photo = to_rgb(read_image(file))
         except PelageError as error:
-            return [(image_id, path, "unreadable", f"{crop_id}: {error}") for crop_id in rows.crop_id]
+            return [(name, place, (image_id, path, "unreadable", f"{crop}: {error}")) for name, place, crop, *_ in rows]
         height, width = photo.shape[:2]
-        rejected = []
-        for row in rows.itertuples():
-            window = crop_window((row.x, row.y, row.w, row.h), padding, width, height)
+        done = []
+        for name, place, crop_id, _, *box in rows:
+            window = crop_window(box, padding, width, height)
             if window is None:
-                box = f"{row.x:g} {row.y:g} {row.w:g} {row.h:g}"
-                detail = f"{row.crop_id}: the box {box} is empty or outside the photo of {width} x {height} pixels."
-                rejected.append((image_id, path, "box", detail))
+                told = " ".join(f"{value:g}" for value in box)
+                detail = f"{crop_id}: the box {told} is empty or outside the photo of {width} x {height} pixels."
+                done.append((name, place, (image_id, path, "box", detail)))
             else:
-                write_png(folder / crop_file(row.crop_id), shrink(window.of(photo), max_side))
-        return rejected
+                done.append((name, place, encode_png(shrink(window.of(photo), max_side))))
+        return done
 
-    parts = zip((ends - sizes).tolist(), ends.tolist(), strict=True)
-    return [row for rows in track(parallel_map(crop_photo, parts), "crop", len(ends)) for row in rows]
+    rejected = {}
+    for done in track(parallel_map(crop_photo, photos), "crop", len(photos)):
+        for name, place, result in done:
+            if isinstance(result, bytes):
+                crops.put(name, result)
+            else:
+                rejected[place] = result
+    return [rejected[place] for place in sorted(rejected)]

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 
 from pelage.common.files import sha256_file
-from pelage.common.images import decode_image, encode_png, read_image, to_rgb, write_png
+from pelage.common.images import decode_image, encode_png, to_rgb
 from pelage.common.memo import Memo
+from pelage.common.packs import Packer, Packs
 from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
 
@@ -64,11 +65,11 @@ class _Views:
 
 
 def draw_edges(
-    crops: Path,
-    nobg: Path,
-    masks: Path,
-    crop_edge: Path,
-    nobg_edge: Path,
+    crops: Packs,
+    nobg: Packs,
+    masks: Packs,
+    crop_edge: Packer,
+    nobg_edge: Packer,
     params: dict,
     hed_weights: Path,
     memo_root: Path | None = None,
@@ -76,11 +77,11 @@ def draw_edges(
     """Write, for each crop, the crop and its background-free view with the latter's edge map as fourth channel.
 
     Args:
-        crops: Folder of RGB PNGs.
-        nobg: Folder of the crops without background, same names (one with opacity is laid on black first).
-        masks: Folder of masks, same names.
-        crop_edge: Existing folder; takes RGBA PNGs: the crop, and the edge map 0 to 255.
-        nobg_edge: Existing folder; takes RGBA PNGs: the background-free view, and the edge map.
+        crops: RGB PNGs.
+        nobg: The crops without background, same names (one with opacity is laid on black first).
+        masks: Same names.
+        crop_edge: Takes RGBA PNGs: the crop, and the edge map 0 to 255.
+        nobg_edge: Takes RGBA PNGs: the background-free view, and the edge map.
         params: `method` (`canny` or `hed`), `low`, `high`, `automatic`.
         hed_weights: Weights of HED, read only if it is the method.
         memo_root: Folder of memos, see `Memo`. HED's maps are memoised; Canny is faster than looking up.
@@ -98,28 +99,30 @@ def draw_edges(
         model = load_hed(hed_weights)
         memo = Memo("edges_hed", VERSION, [sha256_file(hed_weights)], memo_root)
 
-    def load(path: Path) -> _Views:
-        data, mask_data = (nobg / path.name).read_bytes(), (masks / path.name).read_bytes()
-        views = _Views(path.name, to_rgb(read_image(path)), on_black(decode_image(data)))
+    def load(name: str) -> _Views:
+        views = _Views(name, to_rgb(crops.image(name)), on_black(nobg.image(name)))
         if memo is None:
-            mask = decode_image(mask_data)
-            views.edges = canny_edges(views.nobg, mask, params["low"], params["high"], params["automatic"])
+            thresholds = params["low"], params["high"], params["automatic"]
+            views.edges = canny_edges(views.nobg, masks.image(name), *thresholds)
         else:
-            views.key = memo.key(data, mask_data)
+            views.key = memo.key(nobg.sha256(name), masks.sha256(name))
             known = memo.get(views.key)
             views.edges = None if known is None else decode_image(known)
         return views
 
-    def write(views: _Views) -> float:
-        write_png(crop_edge / views.file, np.dstack([views.crop, views.edges]))
-        write_png(nobg_edge / views.file, np.dstack([views.nobg, views.edges]))
-        return float(views.edges.mean()) / 255
+    def encode(views: _Views) -> tuple[str, bytes, bytes, float]:
+        crop, view = (encode_png(np.dstack([image, views.edges])) for image in (views.crop, views.nobg))
+        return views.file, crop, view, float(views.edges.mean()) / 255
 
-    files = sorted(crops.glob("*.png"))
-    views: Iterable[_Views] = parallel_map(load, files)
+    names, densities = crops.names(), []
+    views: Iterable[_Views] = parallel_map(load, names)
     if model is not None:
         views = _with_hed(views, model, memo)
-    return list(track(parallel_map(write, views), "edges", len(files)))
+    for name, crop, view, density in track(parallel_map(encode, views), "edges", len(names)):
+        crop_edge.put(name, crop)
+        nobg_edge.put(name, view)
+        densities.append(density)
+    return densities
 
 
 def on_black(view: np.ndarray) -> np.ndarray:

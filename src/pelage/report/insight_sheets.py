@@ -10,8 +10,21 @@ import numpy as np
 import pandas as pd
 
 from pelage.common.images import to_rgb
+from pelage.common.packs import Packs
 from pelage.common.tables import crop_file
-from pelage.report.sheets import QUERY, RIGHT, WRONG, Tile, compose, edge_map, named, pick, picture, to_png
+from pelage.report.sheets import (
+    QUERY,
+    RIGHT,
+    WRONG,
+    Tile,
+    compose,
+    crop_picture,
+    edge_map,
+    named,
+    pick,
+    picture,
+    to_png,
+)
 
 FOR, AGAINST = (255, 190, 0), (60, 80, 220)
 """Yellow and blue: told apart in every colour vision, and unlike the colours of right and wrong."""
@@ -26,12 +39,12 @@ OPACITY = 0.8
 
 
 def attention_sheet(
-    crops: Path, pairs: pd.DataFrame, maps: Mapping[str, np.ndarray], split: pd.DataFrame, count: int, seed: int
+    crops: Packs, pairs: pd.DataFrame, maps: Mapping[str, np.ndarray], split: pd.DataFrame, count: int, seed: int
 ) -> bytes:
     """Show queries beside their best right and their best wrong candidate, painted with what each place adds.
 
     Args:
-        crops: Folder of the crops that the network was given.
+        crops: Those that the network was given.
         pairs: P rows of `data/insight/pairs.csv`.
         maps: `query` and `candidate`, `(P, h, w)`: what each place adds to the cosine of the pair.
         split: Rows of `data/split.csv`.
@@ -60,7 +73,7 @@ def attention_sheet(
             pair = pairs.loc[place[0]]
             candidate = known.loc[pair["candidate"]]
             painted = [
-                painted_map(picture(crops / crop_file(crop_id)), side[place[0]] / scale)
+                painted_map(crop_picture(crops, crop_id), side[place[0]] / scale)
                 for crop_id, side in ((pair["query"], maps["query"]), (pair["candidate"], maps["candidate"]))
             ]
             sign, colour = ("✓ ", RIGHT) if right else ("✗ ", WRONG)
@@ -89,12 +102,12 @@ def painted_map(image: np.ndarray | None, map_: np.ndarray) -> np.ndarray | None
 
 
 def inversion_sheet(
-    crops: Path, inverted: Path, classes: pd.DataFrame, split: pd.DataFrame, count: int, seed: int
+    crops: Packs, inverted: Path, classes: pd.DataFrame, split: pd.DataFrame, count: int, seed: int
 ) -> bytes:
     """Show the image that a network takes for the centre of a class, beside photos of that class.
 
     Args:
-        crops: Folder of the crops that the network was given.
+        crops: Those that the network was given.
         inverted: Folder of the images, named by label.
         classes: Rows of `data/insight/classes.csv`.
         split: Rows of `data/split.csv`.
@@ -114,7 +127,7 @@ def inversion_sheet(
         mine = pick(learnt[learnt["label"] == row["label"]], 4 - len(tiles), seed, f"inversion {row['label']}")
         told = (f"{row['crops']} photos, mean cosine {row['photos_cosine']:.2f}",)
         for number, crop_id in enumerate(mine["crop_id"]):
-            photo = picture(crops / crop_file(crop_id))
+            photo = crop_picture(crops, crop_id)
             tiles.append(Tile(photo if photo is None else to_rgb(photo), told if number == 0 else ()))
         rows.append(tiles)
     titles = ["image of the centroid", *(["its edge channel"] if edges else []), "photos that it was made of"]

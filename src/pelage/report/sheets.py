@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pelage.common.errors import PelageError
 from pelage.common.images import read_image, to_rgb
+from pelage.common.packs import Packs
 from pelage.common.seeds import generator
 from pelage.common.tables import UNKNOWN, crop_file
 
@@ -136,6 +137,14 @@ def picture(path: Path) -> np.ndarray | None:
         return None
 
 
+def crop_picture(crops: Packs, crop_id: str) -> np.ndarray | None:
+    """Read a crop, or None as `picture` does."""
+    try:
+        return crops.image(crop_file(crop_id))
+    except PelageError:
+        return None
+
+
 def edges_drawn(image: np.ndarray | None) -> np.ndarray | None:
     """Return an RGBA view `(H, W, 4)` as RGB with the edge map of its fourth channel painted over it."""
     if image is None or image.ndim != 3 or image.shape[2] != 4:
@@ -159,11 +168,13 @@ def pick(table: pd.DataFrame, count: int, seed: int, name: str) -> pd.DataFrame:
     return rows.iloc[again.argsort(kind="stable")].head(count)
 
 
-def views_sheet(views: Path, split: pd.DataFrame, parts: Sequence[str], count: int, seed: int) -> bytes:
+def views_sheet(
+    views: Mapping[str, Mapping[str, Packs]], split: pd.DataFrame, parts: Sequence[str], count: int, seed: int
+) -> bytes:
     """Show example crops of each part through every view.
 
     Args:
-        views: Folder that holds `VIEW/PART/*.png`.
+        views: Crops by part and `VIEWS`.
         split: Rows of `data/split.csv`; unknown individuals are left out.
         parts: Parts, each with at least one row if it has crops.
         count: Rows of the sheet.
@@ -175,9 +186,7 @@ def views_sheet(views: Path, split: pd.DataFrame, parts: Sequence[str], count: i
     for index, part in enumerate(there):
         share = count // len(there) + (index < count % len(there))
         for _, crop in pick(split[split["part"] == part], share, seed, f"views {part}").iterrows():
-            crop_view, nobg, crop_edge, nobg_edge = (
-                picture(views / view / part / crop_file(crop["crop_id"])) for view in VIEWS
-            )
+            crop_view, nobg, crop_edge, nobg_edge = (crop_picture(views[part][view], crop["crop_id"]) for view in VIEWS)
             tiles = [crop_view, nobg, edge_map(nobg_edge), edges_drawn(crop_edge), edges_drawn(nobg_edge)]
             rows.append([Tile(tiles[0], (named(crop), part)), *map(Tile, tiles[1:])])
     return to_png(compose(rows, 122, ["crop", "nobg", "edge map", "crop_edge", "nobg_edge"]))
@@ -196,12 +205,12 @@ def place_and_time(crop: Mapping[str, str]) -> str:
 
 
 def matches_sheet(
-    crops: Path, ranking: pd.DataFrame, split: pd.DataFrame, count: int, candidates: int, seed: int
+    crops: Packs, ranking: pd.DataFrame, split: pd.DataFrame, count: int, candidates: int, seed: int
 ) -> bytes:
     """Show queries with their best candidates: first queries that are answered at rank 1, then ones that are not.
 
     Args:
-        crops: Folder of the part's crops.
+        crops: Of the part.
         ranking: Rows of one method and protocol: query, candidate, rank.
         split: Rows of `data/split.csv`.
         count: Queries; half of them hits, as far as there are.
@@ -238,7 +247,7 @@ def _hits_and_misses(
 
 
 def explained_sheet(
-    crops: Path,
+    crops: Packs,
     ranking: pd.DataFrame,
     matches: pd.DataFrame,
     fused: pd.DataFrame,
@@ -249,7 +258,7 @@ def explained_sheet(
     """Show queries beside their first candidates, with the keypoints that matched and agree on one placement.
 
     Args:
-        crops: Folder of the part's crops.
+        crops: Of the part.
         ranking: Rows of one local method and protocol: query, candidate, rank, score.
         matches: Rows of `data/matches/METHOD.parquet` of that protocol.
         fused: Rows of `data/fused.parquet` of that protocol, whose score is the probability of the same animal; may be
@@ -279,7 +288,7 @@ def explained_sheet(
                 f"{place_and_time(query)} · {query['encounter']}",
                 f"{place_and_time(candidate)} · {candidate['encounter']}",
             )
-            pictures = [picture(crops / crop_file(crop["crop_id"])) for crop in (query, candidate)]
+            pictures = [crop_picture(crops, crop["crop_id"]) for crop in (query, candidate)]
             rows[-1].append(Tile(joined_by_lines(*pictures, found, colour), lines, colour))
     return to_png(compose(rows, PAIR_HEIGHT, [f"query and rank {rank}" for rank in range(1, PAIRS + 1)]))
 
@@ -325,9 +334,9 @@ def joined_by_lines(
     return np.asarray(drawn)
 
 
-def _match_tile(crops: Path, crop: Mapping[str, str], sign: str, colour: str, note: str = "") -> Tile:
+def _match_tile(crops: Packs, crop: Mapping[str, str], sign: str, colour: str, note: str = "") -> Tile:
     lines = (sign + named(crop), place_and_time(crop), crop["encounter"])
-    return Tile(picture(crops / crop_file(crop["crop_id"])), lines + ((note,) if note else ()), colour)
+    return Tile(crop_picture(crops, crop["crop_id"]), lines + ((note,) if note else ()), colour)
 
 
 def detections_sheet(

@@ -8,8 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pelage.common.images import read_image, to_rgb
+from pelage.common.errors import PelageError
+from pelage.common.images import to_rgb
 from pelage.common.memo import Memo
+from pelage.common.packs import Packs
 from pelage.common.tables import crop_file
 
 VIEWS = {"crop": "crop", "nobg": "nobg", "edges": "crop_edge"}
@@ -25,13 +27,14 @@ class Pictures:
     """The crops of one part.
 
     Args:
-        views: The folder `data/views`.
+        data: The folder of the run.
         part: Such as `flank`.
         hashes: SHA-256 of each crop by crop id; no other crop is shown.
     """
 
-    def __init__(self, views: Path, part: str, hashes: Mapping[str, str]) -> None:
-        self._views, self._part, self._hashes = views, part, hashes
+    def __init__(self, data: Path, part: str, hashes: Mapping[str, str]) -> None:
+        self._data, self._part, self._hashes = data, part, hashes
+        self._packs: dict[str, Packs] = {}
         self._memo = Memo("thumbnails", 1, [SIZES["small"], QUALITY["small"]])
 
     def version(self, crop: str) -> str:
@@ -39,7 +42,7 @@ class Pictures:
         return self._hashes.get(crop, "")[:12]
 
     def jpeg(self, crop: str, view: str, size: str) -> bytes | None:
-        """Return the picture, None where there is no such crop, view or size, or its file is gone."""
+        """Return the picture, None where there is no such crop, view or size, or its pack is gone."""
         if crop not in self._hashes or view not in VIEWS or size not in SIZES:
             return None
         if size == "full":
@@ -51,10 +54,12 @@ class Pictures:
         return kept
 
     def _encode(self, crop: str, view: str, size: str) -> bytes | None:
-        path = self._views / VIEWS[view] / self._part / crop_file(crop)
-        if not path.exists():
+        try:
+            if view not in self._packs:
+                self._packs[view] = Packs(self._data / "views" / VIEWS[view] / self._part, self._data)
+            image = self._packs[view].image(crop_file(crop))
+        except PelageError:
             return None
-        image = read_image(path)
         if view == "edges":
             image = np.repeat(image[:, :, 3:4], 3, axis=2)
         image = to_rgb(image)

@@ -19,7 +19,7 @@ from pelage.animals.suspects import SUSPECT_COLUMNS
 from pelage.animals.units import GALLERY, NAMED, PLACE_NUMBERS, SEEN, Units, animals_seen, units_of
 from pelage.common.errors import PelageError
 from pelage.common.files import sha256_file
-from pelage.common.hashes import HASHES
+from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.tables import crop_file, read_parquet, read_table
 from pelage.matching.fusion import RECIPROCAL_RANK, read_methods
@@ -104,8 +104,7 @@ class Run:
         calibration = json.loads((data / "numbers/fuse.json").read_text(encoding="utf-8"))["calibration"]
         practice = fused[fused["protocol"] == PRACTICE]
         told = read_table(data / "individuals.csv", required=["unit", "likeliest"])
-        pictures = read_table(data / HASHES / "views/crop" / f"{part}.csv", required=["file", "sha256"])
-        of_file = dict(zip(pictures["file"], pictures["sha256"], strict=True))
+        pictures = Packs(data / "views/crop" / part, data)
         return cls(
             data=data,
             part=part,
@@ -120,7 +119,9 @@ class Run:
             suspects=read_table(data / "suspects.csv", {"probability": float}, SUSPECT_COLUMNS),
             likeliest=dict(zip(told["unit"], told["likeliest"], strict=True)),
             clean=tables["clean"],
-            hashes={name: of_file[file] for name in units.crops["crop_id"] if (file := crop_file(name)) in of_file},
+            hashes={
+                name: pictures.sha256(file) for name in units.crops["crop_id"] if (file := crop_file(name)) in pictures
+            },
             version=sha256_file(data / "links.parquet")[:12],
         )
 

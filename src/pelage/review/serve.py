@@ -42,7 +42,7 @@ def serve(port: int, journal: Path = JOURNAL, read_only: bool = False, data: Pat
     port, token = listening.getsockname()[1], new_token()
     run = Run.read(data)
     desk = Desk(run, journal)
-    pictures = Pictures(data / "views", run.part, run.hashes)
+    pictures = Pictures(data, run.part, run.hashes)
     address = f"http://127.0.0.1:{port}/?token={token}"
     left = len(desk.state.open_questions())
     print(f"review: {desk.state.individuals} animals, {left} questions; decisions go to {journal}")

@@ -7,7 +7,6 @@ network scores is owed to the pixels and to no learning.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -16,6 +15,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from pelage.common.errors import PelageError
+from pelage.common.packs import Packs
 from pelage.model.crops import read_crops
 from pelage.split.labels import tells_its_label
 from pelage.study.network import Network, activations, embeddings
@@ -24,18 +24,18 @@ from pelage.study.selection import Crops, choose_settings, fit, initial_network
 GRID_COLUMNS = ["hidden", "rate", "batch", "asked", "accuracy", "loss", "chosen"]
 
 
-def read_inputs(crop_ids: Sequence[str], folder: Path, side: int) -> np.ndarray:
+def read_inputs(crop_ids: Sequence[str], crops: Packs, side: int) -> np.ndarray:
     """Read crops as grey pixels, each crop with mean 0 and variance 1, so that light and exposure count for nothing.
 
     Args:
-        crop_ids: N ids whose crops are in `folder`.
-        folder: Crops of one view and part.
+        crop_ids: N ids whose crops are in `crops`.
+        crops: Of one view and part.
         side: Pixels that both sides are stretched to.
 
     Returns:
         `(N, side * side)` float32; zeros for a crop of one grey.
     """
-    images, _ = read_crops(crop_ids, folder, 3, side, side)
+    images, _ = read_crops(crop_ids, crops, 3, side, side)
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
     pixels = np.array(grey, np.float32).reshape(len(images), side * side)
     pixels -= pixels.mean(axis=1, keepdims=True)

@@ -10,14 +10,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 
 import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pelage.common.images import decode_image, to_rgb
+from pelage.common.images import to_rgb
 from pelage.common.memo import Memo
+from pelage.common.packs import Packs
 from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
 from pelage.common.tables import crop_file
@@ -99,13 +99,13 @@ def describe(
     return described
 
 
-def read_described(crop_ids: Sequence[str], crops: Path, masks: Path, side: int, keypoints: int) -> list[Described]:
+def read_described(crop_ids: Sequence[str], crops: Packs, masks: Packs, side: int, keypoints: int) -> list[Described]:
     """Describe crops in files, or recall what is in the memo.
 
     Args:
-        crop_ids: Ids whose crops and masks are in the two folders.
-        crops: Folder of crops.
-        masks: Folder of masks.
+        crop_ids: Ids of which there are a crop and a mask.
+        crops: Crops of one part.
+        masks: Their masks, of the same names.
         side: As in `describe`.
         keypoints: As in `describe`.
     """
@@ -113,16 +113,14 @@ def read_described(crop_ids: Sequence[str], crops: Path, masks: Path, side: int,
     own = threading.local()  # a thread makes its detectors once: BRISK's tables take longer than a crop
 
     def described_of(crop_id: str) -> Described:
-        paths = crops / crop_file(crop_id), masks / crop_file(crop_id)
-        crop, mask = (path.read_bytes() for path in paths)
-        key = memo.key(crop, mask)
+        name = crop_file(crop_id)
+        key = memo.key(crops.sha256(name), masks.sha256(name))
         stored = memo.get(key)
         if stored is not None:
             return _unpack(stored)
         if not hasattr(own, "detectors"):
             own.detectors = new_detectors(keypoints)
-        image, animal = to_rgb(decode_image(crop, str(paths[0]))), decode_image(mask, str(paths[1]))
-        described = describe(image, animal, side, keypoints, own.detectors)
+        described = describe(to_rgb(crops.image(name)), masks.image(name), side, keypoints, own.detectors)
         memo.put(key, _pack(described))
         return described
 

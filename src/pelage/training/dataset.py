@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from pelage.common.packs import Packs
 from pelage.common.seeds import generator
 from pelage.losses.registry import comparing
 from pelage.model.crops import present, read_crops, read_masks
@@ -45,14 +45,16 @@ class TrainingData:
     side_unknown: int
 
 
-def training_data(variant: Variant, protocol: ProtocolSet, crops: Path, masks: Path) -> tuple[TrainingData | None, str]:
+def training_data(
+    variant: Variant, protocol: ProtocolSet, crops: Packs, masks: Packs
+) -> tuple[TrainingData | None, str]:
     """Read the crops that a variant learns from and is validated on.
 
     Args:
         variant: Says channels, size and augmentation.
         protocol: `validation`: its gallery is what is learnt, its queries of known individuals are asked.
-        crops: Folder of the variant's view and part.
-        masks: Folder of the part's masks.
+        crops: Of the variant's view and part.
+        masks: Of the part.
 
     Returns:
         The data and the joint hash of all files read; or None and the reason why there is nothing to learn.

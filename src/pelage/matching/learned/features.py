@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from pelage.common.errors import PelageError
 from pelage.common.files import sha256_file
 from pelage.common.memo import Memo
+from pelage.common.packs import Packs
 from pelage.common.params import choose
 from pelage.common.tables import crop_file
 from pelage.matching.features import read_features
@@ -161,8 +162,8 @@ def extract(
 
 
 def read_learned_features(
-    crops: Path,
-    masks: Path,
+    crops: Packs,
+    masks: Packs,
     crop_ids: Iterable[str],
     kind: str,
     weights: Path,
@@ -173,8 +174,8 @@ def read_learned_features(
     """Extract the features of crops in files, or recall them from the memo.
 
     Args:
-        crops: Folder of crops.
-        masks: Folder of masks with the same names.
+        crops: Crops of one part.
+        masks: Their masks, of the same names.
         crop_ids: Whose features are wanted; those without a crop have none.
         kind, weights, device: As in `load_detector`.
         side, keypoints: As in `extract`.
@@ -183,7 +184,7 @@ def read_learned_features(
     settings = {"side": side, "keypoints": keypoints}
     about = {**settings, "kind": kind, "weights": sha256_file(weights / WEIGHTS[kind]), "device": device.type}
     find = partial(extract, detector=detector, **settings, device=device)
-    there = [crop_id for crop_id in sorted(crop_ids) if (crops / crop_file(crop_id)).exists()]
+    there = [crop_id for crop_id in sorted(crop_ids) if crop_file(crop_id) in crops]
     files = [crop_file(crop_id) for crop_id in there]
     found = read_features(LearnedFeatures, find, Memo("learned_features", VERSION, about), crops, masks, files)
     return dict(zip(there, found, strict=True))

@@ -17,6 +17,7 @@ import pandas as pd
 
 from pelage.common.files import sha256_file
 from pelage.common.memo import Memo
+from pelage.common.packs import Packs
 from pelage.common.parallel import cores, parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
@@ -119,7 +120,7 @@ def rematch(
 
 
 def matching_tools(
-    wanted: Mapping[str, Any], crop_ids: Iterable[str], crops: Path, masks: Path, weights: Path, device: torch.device
+    wanted: Mapping[str, Any], crop_ids: Iterable[str], crops: Packs, masks: Packs, weights: Path, device: torch.device
 ) -> dict[str, Any]:
     """Return `features`, `network`, `effort`, `memo` and `workers` for `match_all` and `rematch`.
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from pelage.common.memo import Memo
+from pelage.common.packs import Packs
 from pelage.matching.features import read_features
 
 DESCRIPTOR_DIM = 128
@@ -143,14 +143,14 @@ def extract(
 
 
 def read_local_features(
-    crops: Path, masks: Path, files: Sequence[str], detector: str = "sift", **settings: float
+    crops: Packs, masks: Packs, files: Sequence[str], detector: str = "sift", **settings: float
 ) -> list[LocalFeatures]:
     """Extract the features of crops in files, or recall them from the memo.
 
     Args:
-        crops: Folder of crops.
-        masks: Folder of masks with the same names.
-        files: File names that are in both.
+        crops: Crops of one part.
+        masks: Their masks, of the same names.
+        files: Names that are in both.
         detector: A key of `DETECTORS`.
         **settings: As in `extract`.
     """

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache, partial
-from pathlib import Path
 from types import ModuleType
 
 import cv2
@@ -18,6 +17,7 @@ import numpy as np
 
 from pelage.common.errors import PelageError
 from pelage.common.memo import Memo
+from pelage.common.packs import Packs
 from pelage.matching.features import read_features
 from pelage.matching.local.features import DESCRIPTOR_DIM
 
@@ -178,7 +178,7 @@ def extract(
     return found.take(np.sort(np.argsort(-area, kind="stable")[:keypoints]))
 
 
-def read_affine_features(crops: Path, masks: Path, files: Sequence[str], **settings: object) -> list[AffineFeatures]:
+def read_affine_features(crops: Packs, masks: Packs, files: Sequence[str], **settings: object) -> list[AffineFeatures]:
     """Extract the features of crops in files, or recall them from the memo; arguments as in `read_features`, `extract`.
 
     Raises:

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from pelage.common.packs import Packs
 from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
 from pelage.matching.local.affine_verification import Rules, verify
@@ -105,7 +105,7 @@ class HotSpotter:
         "fast": {"keypoints": 500, "min_weight": 0.5, "search": "inverted", "names": 20, "photos": 2},
     }
 
-    def features(self, crops: Path, masks: Path, files: Sequence[str]) -> list[AffineFeatures]:
+    def features(self, crops: Packs, masks: Packs, files: Sequence[str]) -> list[AffineFeatures]:
         """Return the features of crops in files (see `read_features`)."""
         own = ("chip", "side", "keypoints", "foreground", "min_weight")
         settings = {name: getattr(self, name) for name in own}

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import faiss
 import numpy as np
 
+from pelage.common.packs import Packs
 from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
 from pelage.matching.local.features import DETECTORS, LocalFeatures, read_local_features
@@ -45,7 +45,7 @@ class RatioTest:
     pairwise: ClassVar = True
     choices: ClassVar = {"descriptor": tuple(DETECTORS)}
 
-    def features(self, crops: Path, masks: Path, files: Sequence[str]) -> list[LocalFeatures]:
+    def features(self, crops: Packs, masks: Packs, files: Sequence[str]) -> list[LocalFeatures]:
         """Return the features of crops in files (see `read_features`)."""
         settings = {name: getattr(self, name) for name in ("side", "keypoints", "contrast", "upright")}
         return read_local_features(crops, masks, files, self.descriptor, **settings)

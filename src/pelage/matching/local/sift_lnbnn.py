@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
+from pelage.common.packs import Packs
 from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
 from pelage.matching.local.features import LocalFeatures, read_local_features
@@ -46,7 +46,7 @@ class SiftLnbnn:
 
     detail: ClassVar = "RootSIFT, LNBNN, spatial verification"
 
-    def features(self, crops: Path, masks: Path, files: Sequence[str]) -> list[LocalFeatures]:
+    def features(self, crops: Packs, masks: Packs, files: Sequence[str]) -> list[LocalFeatures]:
         """Return the features of crops in files (see `read_features`)."""
         settings = {name: getattr(self, name) for name in ("side", "keypoints", "contrast", "upright")}
         return read_local_features(crops, masks, files, **settings)
