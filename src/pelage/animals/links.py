@@ -255,9 +255,9 @@ def decision_links(decisions: Decisions, nodes: Nodes, links: pd.DataFrame) -> p
     said = decisions.links
     voices = PEOPLE + said["for"].astype(str) + " for, " + said["against"].astype(str) + " against"
     told = [_links(said["unit"], said["other"], said["log_odds"], kind=said["kind"], filters=voices)]
-    named = [links[end].map(nodes.of_unit).isin(nodes.name) for end in ("unit", "other")]
+    of = [links[end].map(nodes.of_unit) for end in ("unit", "other")]
     for unit, log_odds in decisions.new.items():
-        mine = [(links[end] == unit) & named[1 - place] for place, end in enumerate(("unit", "other"))]
+        mine = [(of[place] == nodes.of_unit[unit]) & of[1 - place].isin(nodes.name) for place in (0, 1)]
         others = pd.concat([links.loc[mine[0], "other"], links.loc[mine[1], "unit"]])
         others = others[~others.map(nodes.of_unit).duplicated()]
         kind = CANNOT if np.isinf(log_odds) else DECISION
