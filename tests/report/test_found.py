@@ -17,6 +17,7 @@ from pelage.matching.matches import matches_table
 from pelage.matching.rankings import rankings_table
 from pelage.report.found import Found, crop_reader, views_of_crops
 from pelage.report.pictures import explained
+from pelage.report.sheets import VIEWS
 
 
 @pytest.fixture
@@ -58,10 +59,10 @@ def test_a_photo_with_people_is_not_shown():
 def test_crops_are_read_from_the_folder_of_their_part(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for part, grey in (("flank", 10), ("face", 200)):
-        with packed_folder(Path(f"data/views/crop/{part}")) as packer:
-            packer.put(crop_file(f"{part}#0"), encode_png(np.full((4, 4, 3), grey, np.uint8)))
-    load = crop_reader(
-        views_of_crops(), pd.DataFrame({"crop_id": ["flank#0", "face#0", "lost#0"], "part": ["flank", "face", "face"]})
-    )
+        for view in VIEWS:
+            with packed_folder(Path(f"data/views/{view}/{part}")) as packer:
+                packer.put(crop_file(f"{part}#0"), encode_png(np.full((4, 4, 3), grey, np.uint8)))
+    split = pd.DataFrame({"crop_id": ["flank#0", "face#0", "lost#0"], "part": ["flank", "face", "face"]})
+    load = crop_reader(views_of_crops(), split)
     assert [load(f"{part}#0").mean() for part in ("flank", "face")] == [10, 200]
     assert load("lost#0") is None and load("nobody#0") is None
