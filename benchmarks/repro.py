@@ -91,9 +91,9 @@ def images(count: int, kind: str = "") -> Iterator[tuple[str, bytes]]:
 def written(described: Described, params: Described) -> Iterator[Path]:
     """Give each out, metric and plot of each stage, folders of images before their tables."""
     for stage in described["stages"].values():
-        loop = re.fullmatch(r"\$\{(\w+)\}", stage.get("foreach", ""))
+        loop = stage.get("foreach", [""])
         stage = stage.get("do", stage)
-        for item in params[loop.group(1)] if loop else [""]:
+        for item in loop if isinstance(loop, list) else params[loop.strip("${}")]:
             for kind in ("outs", "metrics", "plots"):
                 for out in stage.get(kind, []):
                     path = out if isinstance(out, str) else next(iter(out))
