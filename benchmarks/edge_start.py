@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from reflections import searched
 
 from pelage.common.files import write_json
@@ -29,7 +30,7 @@ from pelage.model.compute import prepare
 from pelage.model.crops import VIEWS, present, read_crops
 from pelage.model.embedder import Embedder
 from pelage.model.embeddings import embed_images
-from pelage.split.protocols import protocol_sets, read_split
+from pelage.split.protocols import ProtocolSet, protocol_sets, read_split
 from pelage.training.dataset import training_data
 from pelage.training.loop import train
 from pelage.training.variant import Variant, for_each_seed, read_variant
@@ -45,30 +46,58 @@ def started(variant: Variant, start: str) -> Variant:
     return replace(variant, model={**variant.model, "edge_filters": start})
 
 
-def trained(variant: Variant, data: Path, params: dict[str, Any]) -> dict[str, Any]:
-    """Train once; return scores and what the edge channel does."""
+def learn(
+    variant: Variant, protocol: ProtocolSet, data: Path, params: dict[str, Any]
+) -> tuple[Embedder, torch.device, dict[str, Any]]:
+    """Train once, and return the network, where it is, and how long that took.
+
+    Args:
+        variant: One training.
+        protocol: Its gallery is learnt, its queries choose the epoch.
+        data: Folder of a pipeline run.
+        params: Parameters.
+    """
     device = prepare(params["compute"]["device"], params["compute"]["threads"])
-    split = read_split(data / "split.csv")
     crops, masks = (Packs(data / kind / variant.part, data) for kind in (f"views/{variant.view}", "masks"))
-    learnt, _ = training_data(variant, protocol_sets(split, variant.part)["validation"], crops, masks)
+    learnt, _ = training_data(variant, protocol, crops, masks)
     weights, before = weights_file(variant.model), time.perf_counter()
     tensors = None if weights is None else read_weights(weights, variant.model["rename"])
     result = train(variant, learnt, tensors, device, params["embed"]["batch"], None)
-    seconds = time.perf_counter() - before
+    told = {"seconds": round(time.perf_counter() - before, 1), "best_epoch": result.best_epoch}
     network = Embedder(variant.model, variant.channels)
     network.load_state_dict(result.state)
-    network.to(device)
+    return network.to(device), device, told
+
+
+def trained(variant: Variant, data: Path, params: dict[str, Any]) -> dict[str, Any]:
+    """Train once; return scores and what the edge channel does."""
+    split = read_split(data / "split.csv")
+    network, device, told = learn(variant, protocol_sets(split, variant.part)["validation"], data, params)
+    crops = Packs(data / "views" / variant.view / variant.part, data)
     wanted = split.loc[(split["part"] == variant.part) & (split["subset"] != "none"), "crop_id"]
     ids = present(wanted, crops)
     images, _ = read_crops(ids, crops, variant.channels, variant.model["width"], variant.model["height"])
     points = embed_images(network, images, params["embed"]["batch"], device)
-    told = {"seconds": round(seconds, 1), "best_epoch": result.best_epoch}
     told["scores"] = searched(split, ids, points, read_rules(params))
     if variant.channels == 4:
         images[..., 3] = 0
         without = embed_images(network, images, params["embed"]["batch"], device)
         told["cosine_without_edges"] = round(float((points * without).sum(axis=1).mean()), 4)
         told["scores_without_edges"] = searched(split, ids, without, read_rules(params))
+    return told
+
+
+def means(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return top-1 and mAP of each start and protocol, over seeds, with their standard deviations."""
+    told: dict[str, Any] = {}
+    for start, seeds in runs.items():
+        told[start] = {}
+        for protocol in next(iter(seeds.values()))["scores"]:
+            for name in ("top1", "map"):
+                values = [run["scores"][protocol][name] for run in seeds.values()]
+                spread = np.std(values, ddof=min(1, len(values) - 1))
+                own = {name: round(float(np.mean(values)), 4), f"{name}_sd": round(float(spread), 4)}
+                told[start].setdefault(protocol, {}).update(own)
     return told
 
 
@@ -88,18 +117,8 @@ def main() -> None:
         for start in runs:
             runs[start][str(seed)] = told = trained(started(training, start), arguments.data, params)
             print(f"seed {seed}, {start}: {told}", flush=True)
-    result = {"variant": arguments.variant, "epochs": settings["epochs"], "runs": runs, "mean": {}}
-    for start, seeds in runs.items():
-        protocols = next(iter(seeds.values()))["scores"]
-        result["mean"][start] = {
-            protocol: {
-                f"{name}{suffix}": round(float(of([run["scores"][protocol][name] for run in seeds.values()])), 4)
-                for name in ("top1", "map")
-                for suffix, of in (("", np.mean), ("_sd", lambda values: np.std(values, ddof=min(1, len(values) - 1))))
-            }
-            for protocol in protocols
-        }
-    write_json(arguments.out, result)
+        result = {"variant": arguments.variant, "epochs": settings["epochs"], "runs": runs, "mean": means(runs)}
+        write_json(arguments.out, result)
     for start, scores in result["mean"].items():
         print(f"{start}: closed mAP {scores['closed']['map']} +- {scores['closed']['map_sd']}")
 

@@ -4,7 +4,8 @@
 
 A survey is drawn from a seed: animals with a share of the photos each, some never named; every photo is an encounter,
 and every one that nobody named has 20 candidates of its flank, up to half of them of its animal, with probabilities
-that are right one by one. Each step is timed in one process, whose greatest memory is told. A smaller survey, all of
+that are right one by one. What is timed runs in one process, whose greatest memory is told: `steps` from rankings to
+20 partitions, `stage` all that the stage does with one survey, and questions. In `review` a smaller survey, all of
 whose animals are known to the benchmark, is reviewed by simulated people.
 """
 
@@ -22,9 +23,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
+from pelage.animals.agreement import agree
 from pelage.animals.clustering import cluster, draw_partitions
 from pelage.animals.evidence import side_pairs
-from pelage.animals.links import evidence_links, graph_of, nodes_of, shares_of
+from pelage.animals.links import evidence_links, graph_of, nodes_of, priors_of, shares_of
 from pelage.animals.naming import compare, name_animals, practise
 from pelage.animals.questions import Inquiry
 from pelage.animals.simulated_review import review
@@ -76,43 +78,60 @@ def draw_survey(asked: int, named: int, animals: int, scope: str, seed: int) -> 
     )
 
 
-def measure(asked: int, named: int, animals: int) -> dict[str, Any]:
-    """Time each step from rankings to questions."""
-    evidence = practise(*draw_survey(1000, 1000, 100, PRACTICE, 1))
-    units, pairs = draw_survey(asked, named, animals, REHEARSAL, 2)
-    seconds: dict[str, float] = {}
-    cpu_seconds: dict[str, float] = {}
+class Clock:
+    """Seconds that steps take, on the wall and of all cores together, and the greatest memory so far."""
 
-    def timed(step: str, run: Callable[[], Any]) -> Any:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.cpu_seconds: dict[str, float] = {}
+
+    def timed(self, step: str, run: Callable[[], Any]) -> Any:
+        """Return what a step returns."""
         start, used = time.perf_counter(), time.process_time()
         done = run()
-        seconds[step], of_cores = round(time.perf_counter() - start, 1), round(time.process_time() - used, 1)
-        cpu_seconds[step] = of_cores
-        print(f"{step}: {seconds[step]} s, of all cores together {of_cores} s", flush=True)
+        self.seconds[step] = round(time.perf_counter() - start, 1)
+        self.cpu_seconds[step] = round(time.process_time() - used, 1)
+        print(f"{step}: {self.seconds[step]} s, of all cores together {self.cpu_seconds[step]} s", flush=True)
         return done
 
+    def told(self) -> dict[str, Any]:
+        """Return all of it."""
+        gib = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+        return {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds, "gib": gib}
+
+
+def measure_steps(asked: int, named: int, animals: int) -> dict[str, Any]:
+    """Time each step from rankings to partitions."""
+    evidence, clock = practise(*draw_survey(1000, 1000, 100, PRACTICE, 1)), Clock()
+    units, pairs = draw_survey(asked, named, animals, REHEARSAL, 2)
     nodes = nodes_of(units)
-    gathered = timed("gather", lambda: side_pairs(pairs, nodes.crops))
-    links = timed("link", lambda: evidence_links(nodes, gathered, evidence, shares_of(nodes, gathered, evidence)))
-    graph, _ = timed("graph", lambda: graph_of(units, nodes, links))
-    timed("cluster", lambda: cluster(graph))
-    timed("draw 20 partitions", lambda: draw_partitions(graph, 20, 1))
-    inquiry = timed("ask", lambda: Inquiry(graph))
-    told = {"questions": len(inquiry.questions())}
+    gathered = clock.timed("gather", lambda: side_pairs(pairs, nodes.crops))
+    shares = shares_of(nodes, gathered, evidence)
+    links = clock.timed("link", lambda: evidence_links(nodes, gathered, evidence, shares))
+    known = priors_of(evidence, shares)
+    graph, sides = clock.timed("graph", lambda: graph_of(units, nodes, links, **known))
+    labels = clock.timed("cluster", lambda: cluster(graph))
+    clock.timed("draw 20 partitions", lambda: draw_partitions(graph, 20, 1))
+    truth = np.array([nodes.identity[name] for name in graph.names])
+    told = {"units": len(units.table), "animals": animals, "links": len(graph.first)}
+    return told | asdict(agree(truth, labels, sides, graph.known() < 0)) | clock.told()
+
+
+def measure_stage(asked: int, named: int, animals: int) -> dict[str, Any]:
+    """Time all that the stage does, and questions."""
+    evidence, clock = practise(*draw_survey(1000, 1000, 100, PRACTICE, 1)), Clock()
+    units, pairs = draw_survey(asked, named, animals, REHEARSAL, 2)
+    everything = {"draws": 20, "probability": 0.9, "speed_m_per_s": None, "seed": 1}
+    found = clock.timed("name animals", lambda: name_animals(units, pairs, evidence, None, **everything))
+    inquiry = clock.timed("ask", lambda: Inquiry(found.graph))
+    told = {"units": len(units.table), "questions": len(inquiry.questions()), **asdict(compare(found))}
     waits = []
-    for _ in range(20):
-        now, start = inquiry.first(), time.perf_counter()
+    while len(waits) < 20 and (now := inquiry.first()) is not None:
+        start = time.perf_counter()
         inquiry.answer(now.unit, now.other, True)
         waits.append(time.perf_counter() - start)
-    seconds["one answer"] = round(float(np.median(waits)), 3)
-    everything = {"draws": 20, "probability": 0.9, "speed_m_per_s": None, "seed": 1}
-    found = timed("all, as the stage does it", lambda: name_animals(units, pairs, evidence, None, **everything))
-    told |= {"units": len(units.table), "links": len(graph.first), **asdict(compare(found))}
-    return told | {
-        "seconds": seconds,
-        "cpu_seconds": cpu_seconds,
-        "gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
-    }
+    clock.seconds["one answer"] = round(float(np.median(waits)), 3)
+    return told | clock.told()
 
 
 def measure_review(asked: int, named: int, animals: int) -> list[dict[str, Any]]:
@@ -143,9 +162,17 @@ def main() -> None:
     parser.add_argument("--asked", type=int, default=10_000)
     parser.add_argument("--named", type=int, default=10_000)
     parser.add_argument("--animals", type=int, default=1000)
+    parser.add_argument(
+        "--parts", nargs="+", choices=["steps", "stage", "review"], default=["steps", "stage", "review"]
+    )
     asked = parser.parse_args()
-    result = {"survey": measure(asked.asked, asked.named, asked.animals), "review": measure_review(300, 300, 60)}
-    write_json(Path("benchmarks/results/individuals.json"), result)
+    size = asked.asked, asked.named, asked.animals
+    measures = {
+        "steps": lambda: measure_steps(*size),
+        "stage": lambda: measure_stage(*size),
+        "review": lambda: measure_review(300, 300, 60),
+    }
+    write_json(Path("benchmarks/results/individuals.json"), {part: measures[part]() for part in asked.parts})
 
 
 if __name__ == "__main__":

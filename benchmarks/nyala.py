@@ -13,12 +13,11 @@ stages took (those of a fusion or a rematcher without its parts; features from t
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from pelage.common.files import write_json
 from pelage.common.params import read_params
-from pelage.common.stage import times_file
+from pelage.common.times import last_costs
 from pelage.report.tables import read_metrics
 
 KEYS = (
@@ -49,10 +48,7 @@ def main() -> None:
         "device": arguments.device,
         "command": f"{told} -S datasets.nyala.path=FOLDER {arguments.overrides}".strip(),
     }
-    rows, seconds = {}, {}
-    for line in times_file().read_text(encoding="utf-8").splitlines() if times_file().exists() else []:
-        noted = json.loads(line)
-        seconds[noted["stage"]] = noted["seconds"]
+    rows, seconds = {}, {cost.stage: cost.seconds for cost in last_costs()}
     for path in sorted(Path("data/eval").glob("*.json")):
         scores = read_metrics(path)[arguments.protocol]
         variant = params["variants"].get(path.stem)

@@ -17,11 +17,11 @@ from pelage.evaluation.reliability import (
     expected_calibration_error,
     proper_scores,
     reliability_table,
-    top_answers,
 )
 from pelage.matching.fusion import (
     POOL,
     RECIPROCAL_RANK,
+    by_identity,
     candidates,
     fuse_by,
     query_weights,
@@ -42,7 +42,7 @@ def main() -> None:
     chosen rule alone.
     """
     params = read_params()
-    wanted, depth = params["fusion"], params["search"]["depth"]
+    wanted = params["fusion"]
     part, methods, one_sided = read_methods(params)
     split = read_split(Path("data/split.csv"))
     rows, validation = split.set_index("crop_id"), protocol_sets(split, part)["validation"]
@@ -52,9 +52,7 @@ def main() -> None:
     found = candidates(*learnt_from, *settings)
 
     question = ask("validation", validation)
-    values = {
-        rule: judge(made.rankings(depth), question, rule).hits[FLANK].metrics()["map"] for rule, made in found.items()
-    }
+    values = {rule: judge(made.rankings, question, rule).hits[FLANK].metrics()["map"] for rule, made in found.items()}
     individual = np.unique(validation.queries["identity"].astype(str), return_inverse=True)[1]
     confidence = params["evaluate"]["confidence"]
     rule, best, told = choose_rule(values, methods, question.totals[FLANK] > 0, individual, confidence)
@@ -62,9 +60,8 @@ def main() -> None:
     if found[POOL].fusion is None:
         rule = POOL  # nothing is calibrated: ranks are fused
     fused = fuse_by(rule, *rankings, *settings)
-    pairs, fusion = fused.pairs, fused.fusion
+    learnt, fusion = fused.learnt, fused.fusion
 
-    learnt = pairs[pairs["learnt"]]
     metrics = {
         "part": part,
         "rule": rule,
@@ -83,12 +80,13 @@ def main() -> None:
     diagram = None
     for protocol, suffix in (("validation", ""), ("open", "_open")):
         able = fusion is not None and (protocol == "open" or fused.held_out)
-        top = top_answers(pairs[pairs["protocol"] == protocol]) if able else pairs.head(0)
-        table = reliability_table(top["score"].to_numpy(), top["same"].to_numpy(), np.ones(len(top)))
+        first = fused.rankings[(fused.rankings["protocol"] == protocol) & (fused.rankings["rank"] == 1) & able]
+        same = by_identity(first, rows["identity"])[1]
+        table = reliability_table(first["score"].to_numpy(float), same, np.ones(len(first)))
         metrics[f"top1_ece{suffix}"] = expected_calibration_error(table) if len(table) else None
         diagram = table if diagram is None else diagram
 
-    write_parquet(Path("data/fused.parquet"), fused.rankings(depth))
+    write_parquet(Path("data/fused.parquet"), fused.rankings)
     metrics = {name: round(value, 4) if isinstance(value, float) else value for name, value in metrics.items()}
     write_json(Path("data/numbers/fuse.json"), metrics)
     write_table(Path("plots/reliability.csv"), diagram.round(4))

@@ -39,7 +39,8 @@ def main() -> None:
     features = dict(zip(names, found, strict=True))
     with scored_by(matcher.method.score, params["compute"]["backend"], params["compute"]["scheduler"]) as score:
         score = compared_once(score) if matcher.pairwise else score
-        rankings, summary, matches = rank(features, sets, params["search"]["depth"], matcher.same_side, score)
+        most = params["search"]
+        rankings, summary, matches = rank(features, sets, most["depth"], matcher.same_side, score, most["whole"])
 
     counts = np.array([len(found) for found in features.values()])
     write_parquet(Path(f"data/rankings/{matcher.name}.parquet"), rankings)

@@ -34,10 +34,11 @@ def main() -> None:
     places = [names.index(name) for name in training["crop_id"]]
     networks, metrics, searched = learn(training, inputs[places], fixed, grid)
 
+    rules = SearchRules(params["search"]["depth"], whole=params["search"]["whole"])
     for method in ("mlp", "random_mlp"):
         rankings = empty_rankings()
         if method in networks:
-            rankings = search(embed(networks[method], names, inputs), sets, SearchRules(params["search"]["depth"]))
+            rankings = search(embed(networks[method], names, inputs), sets, rules)
         write_parquet(Path(f"data/rankings/{method}.parquet"), rankings)
     write_table(Path("plots/mlp_grid.csv"), searched)
     write_json(Path("data/numbers/mlp.json"), metrics)

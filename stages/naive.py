@@ -16,7 +16,9 @@ def main() -> None:
     params = read_params()
     part = params["naive"]["part"]
     split = read_split(Path("data/split.csv"))
-    rankings = naive_rankings(split, part, params["search"]["depth"], params["naive"]["seed"])
+    rankings = naive_rankings(
+        split, part, params["search"]["depth"], params["naive"]["seed"], params["search"]["whole"]
+    )
     for method, table in rankings.items():
         write_parquet(Path(f"data/rankings/{method}.parquet"), table)
         print(f"naive: {method} ranked {table.groupby('protocol')['query'].nunique().sum()} queries of {part}")

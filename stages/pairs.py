@@ -27,7 +27,8 @@ def main() -> None:
 
     described = dict(zip(names, read_described(names, crops, masks, wanted["side"], wanted["keypoints"]), strict=True))
     keys = ("rounds", "patience", "learning_rate", "num_leaves", "min_data_in_leaf", "seed")
-    rankings, metrics = rank_pairs(described, sets, params["search"]["depth"], **{key: wanted[key] for key in keys})
+    most = {key: params["search"][key] for key in ("depth", "whole")}
+    rankings, metrics = rank_pairs(described, sets, **most, **{key: wanted[key] for key in keys})
 
     write_parquet(Path("data/rankings/orb_sift_brisk_lightgbm.parquet"), rankings)
     write_json(Path("data/numbers/pairs.json"), metrics)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import runpy
 import shlex
@@ -17,6 +16,7 @@ from ruamel.yaml import YAML
 from pelage.command import main, parser
 from pelage.common.errors import PelageError
 from pelage.common.params import read_yaml
+from pelage.common.times import Cost, note
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md")), ROOT / ".ci/compare", ROOT / "Makefile"]
@@ -123,16 +123,18 @@ def test_presets_are_listed_applied_and_taken_back(tmp_path, monkeypatch, capsys
         main(["sweeps", "queue", "bears"])
 
 
-def test_the_last_time_of_each_stage_counts(tmp_path, monkeypatch, capsys):
+def test_the_last_cost_of_each_stage_counts(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PELAGE_CACHE", str(tmp_path))
     (tmp_path / "params.yaml").touch()
-    noted = [("train@a", 9.0), ("split", 2.0), ("train@a", 5.5)]
-    lines = [json.dumps({"stage": stage, "seconds": seconds}) for stage, seconds in noted]
-    (tmp_path / "times.jsonl").write_text("\n".join(lines) + "\n")
+    note(Cost("train@a", 9.0, 18.0))
+    note(Cost("split", 2.0, 3.0, gib=0.25, done={"read": 3, "look": 640}, recalled=40, looked_up=1640))
+    note(Cost("train@a", 5.5, 11.0))
     main(["times"])
-    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
-        ["5.5", "s", "train@a"], ["2.0", "s", "split"], ["7.5", "s", "all", "together"],
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["train@a", "5.5", "2.0"],
+        ["split", "2.0", "1.5", "0.25", "640", "look", "320", "40", "of", "1,640"],
+        ["all", "together", "7.5"],
     ]  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def trial(tmp_path_factory):
     (folder / "stage.py").write_text(STAGE)
     (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     metrics = [{f"metrics/{name}.json": {"cache": False}} for name in ("headline", "detect")]
-    stage = {"cmd": "python stage.py", "deps": ["told.json"], "params": list(PARAMS), "metrics": metrics}
+    stage = {"cmd": "python stage.py", "deps": ["told.json", "params.yaml"], "params": list(PARAMS), "metrics": metrics}
     (folder / "dvc.yaml").write_text(json.dumps({"stages": {"headline": stage}}))
     environment = os.environ | {"COLUMNS": str(WIDE), "DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(ROOT / "src")}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
@@ -96,6 +96,7 @@ def test_the_table_of_trials_fits_a_screen(trial):
     for column in (*SHOWN, "loss.margin", "detect.threshold"):
         assert f" {column} " in told
     assert "…" not in told and "mean_iou" not in told and "interval" not in told
+    assert "params.yaml" not in told
     lines = told.splitlines()
     assert len(lines) <= HIGH and max(map(len, lines)) <= WIDE
 
@@ -116,4 +117,4 @@ def test_the_trial_in_the_readme_fits_a_screen():
 
 def test_numbers_without_a_column_are_left_out(tmp_path):
     (tmp_path / "a.json").write_text('{"net": {"top1": 1, "top1_interval": "x"}, "photos": {"kept": 1}}')
-    assert left_out(tmp_path) == r"(.*/.*|Created|net\.top1_interval|photos\.kept)$"
+    assert left_out(tmp_path) == r"(.*/.*|params\.yaml|Created|net\.top1_interval|photos\.kept)$"

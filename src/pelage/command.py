@@ -92,13 +92,10 @@ def export(asked: argparse.Namespace) -> None:
 
 
 def times(_: argparse.Namespace) -> None:
-    """Show how long each stage took the last time it ran here."""
-    from pelage.common.stage import last_times
+    """Show what each stage took the last time it ran here: seconds, memory, photos a second, what was recalled."""
+    from pelage.common.times import cost_table
 
-    noted = last_times()
-    for stage, seconds in sorted(noted.items(), key=lambda item: -item[1]):
-        print(f"{seconds:9.1f} s  {stage}")
-    print(f"{sum(noted.values()):9.1f} s  all together")
+    print(cost_table().to_string(index=False))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,7 +1,6 @@
 """Reliability by hand."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss
 
@@ -9,7 +8,6 @@ from pelage.evaluation.reliability import (
     expected_calibration_error,
     proper_scores,
     reliability_table,
-    top_answers,
 )
 
 
@@ -41,12 +39,3 @@ def test_proper_scores_agree_with_scikit_learn_and_a_constant_has_no_skill():
     assert expected_calibration_error(table) == pytest.approx(0), "by which a constant would win"
     assert proper_scores(np.ones(3), np.ones(3, bool), np.ones(3))["brier_skill"] is None
     assert proper_scores(np.zeros(3), np.array([1, 0, 0], bool), np.ones(3))["log_loss"] < 5, "one mistake is not all"
-
-
-def test_the_top_answer_of_each_query():
-    pairs = pd.DataFrame(
-        [("open", "q", 0.2, False), ("open", "q", 0.7, True), ("closed", "q", 0.1, False), ("open", "p", 0.3, False)],
-        columns=["protocol", "query", "score", "same"],
-    )
-    assert top_answers(pairs)["score"].tolist() == [0.7, 0.1, 0.3]
-    assert top_answers(pairs.head(0)).empty

@@ -32,7 +32,7 @@ def test_by_hand():
 def test_junk_is_taken_out_before_anything_is_counted():
     query = np.array([0, 0, 0, 0, 1, 1])
     right, junk = np.array([0, 0, 1, 1, 1, 0], bool), np.array([1, 0, 0, 0, 0, 1], bool)
-    hits = without_junk(query, right, junk, np.array([3, 1, 0]))
+    hits = without_junk(query, np.array([1, 2, 3, 4, 1, 2]), right, junk, np.array([3, 1, 0]))
     assert (hits.query.tolist(), hits.rank.tolist()) == ([0, 0, 1], [2, 3, 1])
     told = hits.metrics()
     assert tuple(told) == METRICS and hits.answerable.tolist() == [True, True, False]

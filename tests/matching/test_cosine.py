@@ -44,9 +44,16 @@ def test_agrees_with_a_plain_loop_for_all_protocols(monkeypatch):
         others = [g for g in sets[protocol].gallery["crop_id"] if encounter[g] != encounter[query]]
         if protocol == "pseudo_novel":
             others = [g for g in others if g[0] != query[0]]
-        expected = sorted((-float(points[query] @ points[g]), g) for g in others)[:3]
-        assert rows["candidate"].tolist() == [g for _, g in expected]
-        np.testing.assert_allclose(rows["score"], [-score for score, _ in expected], atol=1e-6)
+        everyone = sorted((-float(points[query] @ points[g]), g) for g in others)
+        expected, behind = everyone[:3], [(rank, g) for rank, (_, g) in enumerate(everyone, 1) if g[0] == query[0]]
+        best, rest = rows[:3], rows[3:]
+        assert (
+            best["candidate"].tolist() == [g for _, g in expected] and best["rank"].tolist() == [1, 2, 3][: len(others)]
+        )
+        np.testing.assert_allclose(best["score"], [-score for score, _ in expected], atol=1e-6)
+        assert list(zip(rest["rank"], rest["candidate"], strict=True)) == [one for one in behind if one[0] > 3]
+        assert rest["score"].isna().all(), "where they stand is told, and no more"
+    assert (rankings["rank"] > 3).any()
     assert rankings.groupby("protocol")["query"].nunique().to_dict() == {
         "validation": 2, "pseudo_novel": 2, "closed": 2, "open": 10, "disjoint": 8,
     }  # fmt: skip

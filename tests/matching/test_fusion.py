@@ -99,11 +99,11 @@ def test_candidates_are_each_method_in_its_own_order_and_what_combines_them():
     assert list(found) == ["global", "local", *COMBINED]
     keys = ["query", "rank", "candidate"]
     for method, table in tables.items():
-        ranked = found[method].rankings(99)
+        ranked = found[method].rankings
         expected = table.sort_values(["query", "rank"])[keys].to_numpy().tolist()
         assert ranked.sort_values(["query", "rank"])[keys].to_numpy().tolist() == expected
         assert ranked["score"].between(0, 1).all()
-    assert found["pool"].held_out and found["pool"].pairs["score"].between(0, 1).all()
+    assert found["pool"].held_out and found["pool"].rankings["score"].between(0, 1).all()
     mean = found["mean"].fusion
     scores = pd.DataFrame({"global": [0.9, 0.9], "local": [2.0, np.nan]})
     near = mean.curves["global"](np.array([0.9, 0.9]))
@@ -123,20 +123,24 @@ def test_what_evidence_is_learnt_on_is_scored_by_a_fusion_of_other_individuals()
     pairs, identity = named_pairs(6)
     asked = pd.concat([pairs.assign(protocol=name) for name in ("validation", "practice", "survey")])
     made = fuse(rankings_of(asked, ["global", "local"]), identity, 40, "logistic", 1)
-    score = made.pairs.pivot(index=["query", "candidate"], columns="protocol", values="score")
+    score = made.rankings.astype(str).pivot(index=["query", "candidate"], columns="protocol", values="score")
     assert made.held_out and (score["practice"] == score["validation"]).all()
     assert (score["survey"] != score["validation"]).mean() > 0.9, "the survey is scored by the fusion of all of them"
-    assert (made.pairs.loc[made.pairs["learnt"], "protocol"] == "validation").all()
+    assert (made.learnt["protocol"] == "validation").all() and made.learnt["score"].between(0, 1).all()
 
 
 def test_where_it_is_asked_who_is_who_each_pair_speaks_for_itself():
     pairs, identity = named_pairs(7)
     both = pd.concat([pairs, pairs.assign(protocol="rehearsal")])
-    made = fuse(rankings_of(both, ["global", "local"]), identity, 40, "logistic", 3)
-    judged, alone = (made.pairs[made.pairs["protocol"] == name] for name in ("validation", "rehearsal"))
-    single = replace(made.fusion, photos=1)
-    np.testing.assert_allclose(made.fusion.evidence(alone), single.evidence(alone))
-    assert (made.fusion.evidence(judged) > single.evidence(judged)).any()
+    tables = rankings_of(both, ["global", "local"])
+    made = fuse(tables, identity, 40, "logistic", 3)
+    joined = join_scores(tables)
+    alone = joined[joined["protocol"] == "rehearsal"]
+    single = replace(made.fusion, photos=1).probability(alone)
+    told = made.rankings[made.rankings["protocol"] == "rehearsal"].sort_values(["query", "candidate"])
+    np.testing.assert_allclose(told["score"], single.round(9), rtol=1e-6)
+    judged = made.fusion.evidence(made.learnt)
+    assert (judged > replace(made.fusion, photos=1).evidence(made.learnt)).any()
 
 
 def test_weights_are_those_of_a_logistic_regression():

@@ -5,13 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import pelage.matching.local.hotspotter as hotspotter
 from pelage.common.parallel import parallel_map
+from pelage.matching.local import hotspotter, inverted_index, lnbnn
 from pelage.matching.local.hessian_affine import AffineFeatures
 from pelage.matching.local.hotspotter import HotSpotter, photo_scores, shortlist
 from pelage.matching.local.inverted_index import approximate_search
 from pelage.matching.local.lnbnn import Matches, build_index, nearest_rows
-from pelage.matching.local.ranking import rank
+from pelage.matching.local.ranking import Scores, rank
 from pelage.split.protocols import ProtocolSet
 
 PRESETS = {name: HotSpotter(**values) for name, values in HotSpotter.presets.items()}
@@ -132,6 +132,33 @@ def test_the_inverted_file_finds_what_brute_force_does_when_all_cells_are_search
     ).any()
     none = everywhere(index, queries, np.zeros(12, bool), 5)
     assert (none[0] == -1).all() and np.isinf(none[1]).all()
+
+
+def test_a_gallery_is_sorted_into_cells_once_whatever_is_asked_of_it(monkeypatch):
+    """Three sides of two protocols, whose galleries are the same and whose permitted pairs are not."""
+    lnbnn._stacked.cache_clear()
+    built, sort_into_cells = [], inverted_index.sort_into_cells
+    monkeypatch.setattr(
+        inverted_index, "sort_into_cells", lambda rows: built.append(len(rows)) or sort_into_cells(rows)
+    )
+    monkeypatch.setattr(
+        hotspotter, "approximate_search", lambda index, probes: approximate_search(index, probes, small=0)
+    )
+    sides = [GALLERY[:9], GALLERY[2:], GALLERY]
+
+    def asked() -> list[Scores]:
+        return [
+            PRESETS["fast"].score([seen_again(GALLERY[3], 0)], list(side), may[None, : len(side)], NAMES[: len(side)])
+            for may in (np.ones(12, bool), np.arange(12) % 2 == 0)
+            for side in sides
+        ]
+
+    found = asked()
+    assert built == [40 * len(side) for side in sides]
+    monkeypatch.setattr(lnbnn, "_stacked", lnbnn._stacked.__wrapped__)
+    for kept, anew in zip(found, asked(), strict=True):
+        assert (kept.score == anew.score).all() and (kept.verified == anew.verified).all()
+    assert len(built) == 3 + 6
 
 
 CROPS = {

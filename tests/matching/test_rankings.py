@@ -52,11 +52,13 @@ def test_nothing_to_rank_keeps_columns_and_types(tmp_path):
     nothing = rankings_table("open", [], ["a"], np.zeros((0, 1)), np.zeros((0, 1), bool), 5)
     forbidden = rankings_table("open", ["q"], ["a"], np.zeros((1, 1)), np.zeros((1, 1), bool), 5)
     full = rankings_table("open", ["q"], ["a"], np.zeros((1, 1)), np.ones((1, 1), bool), 5)
-    for table in (nothing, forbidden, join_rankings([nothing, forbidden])):
-        assert len(table) == 0
-        assert table.dtypes.tolist() == empty_rankings().dtypes.tolist() == full.dtypes.tolist()
-    write_parquet(tmp_path / "r.parquet", empty_rankings())
-    assert read_parquet(tmp_path / "r.parquet")["rank"].dtype == np.int32
+    kinds = []
+    for table in (full, nothing, forbidden, join_rankings([nothing, forbidden]), empty_rankings()):
+        assert len(table) == (table is full)
+        assert [kind.name for kind in table.dtypes] == ["category"] * 3 + ["int32", "float32"]
+        write_parquet(tmp_path / "r.parquet", table)
+        kinds.append(read_parquet(tmp_path / "r.parquet").dtypes.tolist())
+    assert kinds == [["str"] * 3 + ["int32", "float32"]] * 5
     assert len(join_rankings([nothing, full, full])) == 2
 
 

@@ -71,6 +71,24 @@ def test_between_narrow_and_wide_the_trunk_tells_a_flank():
     assert 1.05 < comes.elongation < 1.25 and comes.length == pytest.approx(1.0, abs=0.1) and not shows_flank(comes)
 
 
+def test_a_short_body_that_looks_to_one_side_is_not_guessed():
+    """What comes has its head beside the trunk as well, when it looks aside; its trunk is no longer than high."""
+    mask = np.zeros((300, 400), np.uint8)
+    cv2.ellipse(mask, (150, 150), (100, 90), 0, 0, 360, 1, -1)
+    cv2.circle(mask, (275, 110), 45, 1, -1)
+    comes, goes_by = measure_silhouette(mask > 0), measure_silhouette(draw(tail=False))
+    assert comes.elongation > 1.25 and comes.head > 0.9 and 0.4 < comes.right < 0.9
+    assert comes.body == pytest.approx((100 + 125 + 45) / 180, abs=0.1) and judge_side(comes) == "unknown"
+    assert goes_by.body == pytest.approx((130 + 145 + 32) / 100, abs=0.2) and judge_side(goes_by) == "right"
+
+
+def test_neither_tail_nor_legs_make_a_body_longer():
+    plain = measure_silhouette(draw(tail=False, legs=False)).body
+    for parts in ({"tail": True, "legs": False}, {"tail": False, "legs": True}, {}):
+        assert measure_silhouette(draw(**parts)).body == pytest.approx(plain, rel=0.06)
+    assert measure_silhouette(draw(head=False)).body < 0.9 * plain
+
+
 def test_only_the_largest_component_counts():
     mask = np.zeros((300, 700), bool)
     mask[:, :500] = draw()

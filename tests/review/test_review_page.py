@@ -68,6 +68,16 @@ def folder(made, tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_the_page_says_when_it_is_enough(folder, run):
+    reader = Reader(folder, run)
+    assert not reader.state()["progress"]["enough"] and "It is enough" not in reader.client.get("/").text
+    for _ in range(100):
+        reader.desk.state.inquiry.rest.note(changed=False)
+    append(new_entry(reviewer="Ben", verb="note", crops=[next(iter(run.photos))], reason="seen"), reader.desk.path)
+    reader.desk.refresh()
+    assert reader.state()["progress"]["enough"] and "It is enough" in reader.client.get("/").text
+
+
 def test_every_page_answers_and_loads_nothing_from_elsewhere(folder, run):
     reader = Reader(folder, run)
     state = reader.state()

@@ -14,10 +14,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 from scipy.special import expit, logit
 
+from pelage.animals.clustering import Links
 from pelage.animals.decisions import Decisions
 from pelage.animals.evidence import Evidence, possible_pairs, shown_sides, side_codes
-from pelage.animals.graph import Graph
-from pelage.animals.links import Nodes, components
+from pelage.animals.graph import Graph, contract
+from pelage.animals.links import Nodes
 from pelage.animals.units import NAMED, Units
 from pelage.common.tables import UNKNOWN
 
@@ -49,16 +50,14 @@ def chances(graph: Graph, draws: np.ndarray, best: np.ndarray) -> np.ndarray:
         draws: `(D, N)` partitions of them.
         best: `(N,)` the best one.
     """
-    count = len(graph.names)
-    hold = graph.weight == np.inf
-    group = components(graph.first[hold], graph.second[hold], count)
-    of = np.zeros(group.max(initial=-1) + 1, int)
-    of[group] = np.arange(count)  # a node for each group
-    named = np.zeros(len(of), bool)
-    named[group[graph.known() >= 0]] = True
-    one, two = np.r_[group[graph.first], group[graph.second]], np.r_[group[graph.second], group[graph.first]]
-    weight = np.tile(graph.weight, 2)
-    kept = (one != two) & ~named[one]
+    count, nodes = len(graph.names), contract(graph)
+    links, group = Links.of(nodes), nodes.of_unit
+    named, size = links.named, links.size
+    of = np.zeros(len(named), int)
+    of[group] = np.arange(count)  # a unit of each node
+    one, two = np.r_[links.first, links.second], np.r_[links.second, links.first]
+    weight = np.tile(links.weight, 2)
+    kept = ~named[one]
     one, two, weight = one[kept], two[kept], weight[kept]
     alone = np.bincount(best[of], minlength=count)[best[of]] == 1
     total = np.zeros(len(of))
@@ -66,8 +65,11 @@ def chances(graph: Graph, draws: np.ndarray, best: np.ndarray) -> np.ndarray:
         label = labels[of]
         key = one * (label.max(initial=0) + 1) + label[two]
         _, at, place = np.unique(key, return_index=True, return_inverse=True)
-        pull = np.bincount(place, weight, len(at))
         mine, cluster_ = one[at], label[two[at]]
+        whole = np.zeros((label.max(initial=0) + 1, size.shape[1]), int)
+        np.add.at(whole, label, size)
+        theirs = whole[cluster_] - size[mine] * (label[mine] == cluster_)[:, None]
+        pull = np.bincount(place, weight, len(at)) + graph.each_joined(theirs, size[mine])
         highest = np.zeros(len(of))
         np.maximum.at(highest, mine, pull)
         strength = np.exp(pull - highest[mine])

@@ -28,7 +28,7 @@ class Contradiction(PelageError):
 
 
 Size = tuple[int, int, int, int]
-"""Of units: how many, how many can be compared, and how many show flank 1, and 2."""
+"""Of units: how many, how many of them count and can be compared, and how many of these show flank 1, and 2."""
 
 
 def comparable(one: Any, other: Any) -> Any:
@@ -64,6 +64,8 @@ class Graph:
             it says nothing.
         flank: `(N,)` int, what `absent` depends on: 1 and 2 are flanks that cannot be compared with each other, 0
             can be compared with all, -1 with none. None: all can be compared.
+        whole: `(N,)` int, the same of units that were asked about as one and must be together: they count once for
+            `prior` and `absent`, with the flank of the first of them. None: each counts.
     """
 
     names: np.ndarray
@@ -74,25 +76,51 @@ class Graph:
     prior: float | None = None
     absent: float | None = None
     flank: np.ndarray | None = None
+    whole: np.ndarray | None = None
 
     def known(self) -> np.ndarray:
         """Return `animal`, `(N,)`, -1 where nobody knows."""
         return np.full(len(self.names), -1) if self.animal is None else np.asarray(self.animal, int)
 
+    def speakers(self) -> np.ndarray:
+        """Return the unit that counts for each, `(N,)`: the first of its whole."""
+        if self.whole is None:
+            return np.arange(len(self.names))
+        _, first, inverse = np.unique(self.whole, return_index=True, return_inverse=True)
+        return first[inverse]
+
     def sizes(self) -> np.ndarray:
-        """Return `(N, 4)` int, a row a unit: 1, whether it can be compared, and whether it shows flank 1, and 2."""
+        """Return `(N, 4)` int, a row a unit, as `Size`."""
         flank = np.zeros(len(self.names), int) if self.flank is None else np.asarray(self.flank, int)
-        return np.stack([np.ones_like(flank), flank >= 0, flank == 1, flank == 2], 1).astype(int)
+        counts = self.speakers() == np.arange(len(flank))
+        told = np.stack([flank >= 0, flank == 1, flank == 2], 1) & counts[:, None]
+        return np.hstack([np.ones((len(flank), 1), int), told]).astype(int)
 
     def evidence(self) -> np.ndarray:
         """Return what links count beside what their pairs would count without a link and for the prior, `(E,)`."""
-        sizes = self.sizes()
-        expected = self.missing() * comparable(sizes[self.first].T, sizes[self.second].T)
-        return np.asarray(self.weight, float) - (self.prior or 0.0) - expected
+        weight, sizes = np.asarray(self.weight, float), self.sizes()
+        if self.prior is None and not self.missing():
+            return weight
+        one, two = (self.speakers()[np.asarray(end, int)] for end in (self.first, self.second))
+        key = np.minimum(one, two) * len(self.names) + np.maximum(one, two)
+        finite = np.flatnonzero(np.isfinite(weight) & (one != two))
+        fresh = finite[np.unique(key[finite], return_index=True)[1]]  # of several links of two wholes the first
+        both = sizes[one[fresh]].T, sizes[two[fresh]].T
+        expected = np.zeros(len(weight))
+        expected[fresh] = self.missing() * comparable(*both) + (self.prior or 0.0) * (both[0][1] * both[1][1])
+        return weight - expected
 
     def missing(self) -> float:
         """Return what a pair without a link counts beside the prior."""
         return 0.0 if self.absent is None else self.absent - (self.prior or 0.0)
+
+    def each_joined(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """Return `joined` of pairs of sizes, `(P, 4)` each, as `(P,)`."""
+        added = self.missing() * comparable(one.T, other.T)
+        if self.prior is not None:
+            a, b = (np.maximum(size[:, 1], 1) for size in (one, other))
+            added = added + self.prior + gammaln(a + b) - gammaln(a) - gammaln(b)
+        return np.where((one[:, 1] > 0) & (other[:, 1] > 0), added, 0.0)
 
 
 @dataclass(frozen=True)
@@ -103,7 +131,7 @@ class Nodes:
         of_unit: `(N,)` int, the node of each unit.
         links: By node, the summed `Graph.evidence` to each linked node.
         named: By node, whether its animal is known; two named nodes are never together.
-        size: By node, its units, and how many of them can be compared, show flank 1, show flank 2.
+        size: By node, that of its units together.
         prior: See `Graph`.
         missing: See `Graph`.
     """
@@ -122,12 +150,16 @@ class Nodes:
 
     def joined(self, one: Size, other: Size) -> float:
         """Return what the prior, and pairs were they without links, add when two clusters of such sizes become one."""
-        if not one[0] or not other[0]:
+        if not one[1] or not other[1]:
             return 0.0
         added = self.missing * comparable(one, other) if self.missing else 0.0
         if self.prior is not None:
-            added += self.prior + lgamma(one[0] + other[0]) - lgamma(one[0]) - lgamma(other[0])
+            added += self.prior + lgamma(one[1] + other[1]) - lgamma(one[1]) - lgamma(other[1])
         return added
+
+    def between(self, one: int, other: int) -> float:
+        """Return the log-odds of two linked nodes, were they all there is."""
+        return self.links[one][other] + self.joined(self.size[one], self.size[other])
 
 
 def contract(graph: Graph) -> Nodes:
@@ -205,10 +237,11 @@ def objective(graph: Graph, labels: np.ndarray) -> float:
     total = float(graph.evidence()[together & (weight < np.inf)].sum())
     sizes = np.zeros((len(np.unique(labels)), 4))
     np.add.at(sizes, by_first_member(labels), graph.sizes())
+    able, one, two = sizes[:, 1:].T
     if graph.prior is not None:
-        total += float((gammaln(sizes[:, 0]) + graph.prior * (sizes[:, 0] - 1)).sum())
+        held = able[able > 0]
+        total += float((gammaln(held) + graph.prior * (held - 1)).sum())
     if graph.missing():
-        able, one, two = sizes[:, 1:].T
         certain = (graph.sizes()[end[together & (weight == np.inf)]].T for end in (graph.first, graph.second))
         total += graph.missing() * float((able * (able - 1) / 2 - one * two).sum() - comparable(*certain).sum())
     return total

@@ -19,19 +19,17 @@ from pelage.animals.decisions import Decisions
 from pelage.animals.evidence import (
     Evidence,
     count_comparable,
-    possible_pairs,
     shown_sides,
     side_codes,
     side_pairs,
 )
-from pelage.animals.graph import Contradiction, Graph
+from pelage.animals.graph import Contradiction, Graph, comparable
 from pelage.animals.units import NAMED, Units
 from pelage.catalogue.clocks import seconds_of
 
 MUST, CANNOT, EVIDENCE, DECISION = "must", "cannot", "evidence", "decision"
 LINK_COLUMNS = ["unit", "other", "log_odds", "pairs", "query", "candidate", "kind", "filters"]
 COMPARED = "own encounter and opposite flanks left out"
-UNLISTED = "on no shortlist together"
 PEOPLE = "people: "
 EARTH_M = 6371008.8
 CLOCKS_S = 600.0
@@ -140,11 +138,15 @@ def shares_of(nodes: Nodes, pairs: pd.DataFrame, evidence: Evidence) -> Shares:
     return Shares(*(evidence.shift(some, most - len(some)) for some, most in zip(listed, possible, strict=True)))
 
 
+def priors_of(evidence: Evidence, shares: Shares) -> dict[str, float]:
+    """Return `absent` and `prior` of a scope's `Graph`: log-odds of pairs on no shortlist together, and of any two."""
+    return {"absent": float(evidence.least + shares.own), "prior": evidence.prior + shares.own}
+
+
 def evidence_links(nodes: Nodes, pairs: pd.DataFrame, evidence: Evidence, shares: Shares) -> pd.DataFrame:
     """Return what photos say, a row of `LINK_COLUMNS` a pair of nodes, told of the units whose crops look most alike.
 
-    Left out are those that tell nothing (`telling_pairs`). With them come pairs that evidence ties in a chain though
-    they stand on no shortlist together.
+    Left out are those that tell nothing (`telling_pairs`); what those on no shortlist together count, `graph_of` says.
 
     Args:
         nodes: As `nodes_of` returns them.
@@ -160,9 +162,7 @@ def evidence_links(nodes: Nodes, pairs: pd.DataFrame, evidence: Evidence, shares
     asks = pairs["query"].map(unit).map(nodes.of_unit).isin(nodes.asked)
     query, candidate = pairs["query"].where(asks, pairs["candidate"]), pairs["candidate"].where(asks, pairs["query"])
     told = {"pairs": pairs["pairs"], "query": query, "candidate": candidate, "kind": EVIDENCE, "filters": COMPARED}
-    links = _links(query.map(unit), candidate.map(unit), odds, **told)
-    absent = {True: evidence.least + shares.own, False: evidence.least + shares.name}
-    return pd.concat([links, _unlisted(nodes, links, absent)], ignore_index=True)
+    return _links(query.map(unit), candidate.map(unit), odds, **told)
 
 
 def telling_pairs(first: np.ndarray, second: np.ndarray, odds: np.ndarray) -> np.ndarray:
@@ -207,7 +207,9 @@ def evidence_of_clusters(
     name = pairs["first"].isin(named) | pairs["second"].isin(named)
     odds = np.minimum(evidence.log_odds(pairs) + np.where(name, shares.name, shares.own), evidence.most)
     telling = telling_pairs(pairs["first"].cat.codes, pairs["second"].cat.codes, odds)
-    telling &= ~_mistaken(pairs, links, of_unit)
+    size = np.zeros((int(labels.max(initial=-1)) + 1, 4), int)
+    np.add.at(size, labels, graph.sizes())
+    telling &= ~_mistaken(pairs, links, of_unit, size)
     one, two = (pairs.loc[telling, end].astype(int) for end in ("first", "second"))
     photos = pd.DataFrame({"one": one, "two": two, "log_odds": odds[telling]})
     decided = links[links["kind"] == DECISION]
@@ -219,46 +221,27 @@ def evidence_of_clusters(
     return said.groupby(["first", "second"], as_index=False)["log_odds"].sum()
 
 
-def _mistaken(pairs: pd.DataFrame, links: pd.DataFrame, of_unit: Mapping[str, int]) -> np.ndarray:
-    """Return which pairs of clusters look alike in too few of the pairs of their encounters, `(P,)` bool."""
-    told = links[links["kind"] == EVIDENCE]
-    ends = [told[end].map(of_unit) for end in ("unit", "other")]
-    count = pd.DataFrame({"low": np.minimum(*ends), "high": np.maximum(*ends), "alike": told["log_odds"] > 0})
-    share = count.groupby(["low", "high"])["alike"].mean()
-    one, two = (pairs[end].astype(int) for end in ("first", "second"))
+def _mistaken(pairs: pd.DataFrame, links: pd.DataFrame, of_unit: Mapping[str, int], size: np.ndarray) -> np.ndarray:
+    """Return which pairs of clusters look alike in too few of the pairs of their encounters, `(P,)` bool.
+
+    Args:
+        pairs: `first`, `second`, clusters.
+        links: Of units.
+        of_unit: Cluster by unit.
+        size: `(K, 4)` of clusters, see `Size`.
+    """
+    alike = links[(links["kind"] == EVIDENCE) & (links["log_odds"] > 0)]
+    ends = [alike[end].map(of_unit) for end in ("unit", "other")]
+    count = pd.DataFrame({"low": np.minimum(*ends), "high": np.maximum(*ends)}).groupby(["low", "high"]).size()
+    one, two = (pairs[end].astype(int).to_numpy() for end in ("first", "second"))
     key = pd.MultiIndex.from_arrays([np.minimum(one, two), np.maximum(one, two)])
-    return (share.reindex(key).fillna(1.0) < LEAST_ALIKE).to_numpy()
+    return count.reindex(key).fillna(0).to_numpy() < LEAST_ALIKE * comparable(size[one].T, size[two].T)
 
 
 def _shown(nodes: Nodes) -> tuple[np.ndarray, np.ndarray]:
     """Return the names of nodes that have crops, sorted, and what these show."""
     names, node = np.unique(nodes.crops["node"].to_numpy(str), return_inverse=True)
     return names, shown_sides(node, side_codes(nodes.crops["side"]), len(names))
-
-
-def _unlisted(nodes: Nodes, links: pd.DataFrame, absent: Mapping[bool, float]) -> pd.DataFrame:
-    """Return a link for each pair of nodes that a chain of links ties, but that stand on no shortlist together.
-
-    Args:
-        nodes: As `nodes_of` returns them.
-        links: What photos say.
-        absent: Log-odds of such a pair, by whether nobody named either.
-    """
-    unit_of = {node: unit for unit, node in reversed(nodes.of_unit.items())}
-    names, shown = _shown(nodes)
-    place = pd.Series(np.arange(len(names)), index=names)
-    one, two = (place[links[column].map(nodes.of_unit)].to_numpy(int) for column in ("unit", "other"))
-    listed = np.unique(np.minimum(one, two) * len(names) + np.maximum(one, two))
-    asked = np.isin(names, sorted(nodes.asked))
-    found = [np.zeros((2, 0), int)]
-    for part in _parts_above(one, two, links["log_odds"].to_numpy(), len(names)):
-        a, b = (part[side] for side in np.triu_indices(len(part), 1))
-        wanted = (asked[a] | asked[b]) & (possible_pairs(shown, a, b) > 0) & ~np.isin(a * len(names) + b, listed)
-        found.append(np.stack([a[wanted], b[wanted]]))
-    a, b = np.concatenate(found, axis=1)
-    a, b = np.where(asked[a], a, b), np.where(asked[a], b, a)
-    ends = (pd.Series(names[side], dtype=object).map(unit_of) for side in (a, b))
-    return _links(*ends, np.where(asked[a] & asked[b], absent[True], absent[False]), kind=EVIDENCE, filters=UNLISTED)
 
 
 def decision_links(decisions: Decisions, nodes: Nodes, links: pd.DataFrame) -> pd.DataFrame:
@@ -335,12 +318,15 @@ def metres(one: np.ndarray, others: np.ndarray) -> np.ndarray:
     return 2 * EARTH_M * np.arcsin(np.sqrt(half[:, 0] + np.cos(a[0]) * np.cos(b[:, 0]) * half[:, 1]))
 
 
-def graph_of(units: Units, nodes: Nodes, links: pd.DataFrame) -> tuple[Graph, np.ndarray]:
+def graph_of(
+    units: Units, nodes: Nodes, links: pd.DataFrame, absent: float | None = None, prior: float | None = None
+) -> tuple[Graph, np.ndarray]:
     """Return the graph of all units that nobody named and of names, and the side of each of its nodes.
 
     Args:
         units, nodes: Named units, and those of another scope.
         links: Rows of `LINK_COLUMNS`; those of one pair are added up, but one that must or must not hold counts alone.
+        absent, prior: See `Graph`. A pair of which only people spoke is one without evidence for all else.
 
     Returns:
         A graph of the members of `nodes`, and `(N,)` sides, `both` of a name.
@@ -353,7 +339,11 @@ def graph_of(units: Units, nodes: Nodes, links: pd.DataFrame) -> tuple[Graph, np
     names = np.unique(np.array([*nodes.member.values()], dtype=str))
     place = pd.Series(np.arange(len(names)), index=names)
     ends = [place[links[column].map(nodes.member)].to_numpy(int) for column in ("unit", "other")]
-    pairs = pd.DataFrame({"first": np.minimum(*ends), "second": np.maximum(*ends), "weight": links["log_odds"]})
+    whole, flank = _flanks(nodes, names)
+    weight = links["log_odds"].to_numpy(float)
+    if absent is not None:
+        weight = weight + absent * _only_people(links, *(whole[end] for end in ends), *(flank[end] for end in ends))
+    pairs = pd.DataFrame({"first": np.minimum(*ends), "second": np.maximum(*ends), "weight": weight})
     pairs = pairs[pairs["first"] != pairs["second"]]
     certain = np.isinf(pairs["weight"])
     pairs = pairs[certain | ~certain.groupby([pairs["first"], pairs["second"]]).transform("any")]
@@ -363,10 +353,36 @@ def graph_of(units: Units, nodes: Nodes, links: pd.DataFrame) -> tuple[Graph, np
     named = np.array([name in nodes.name for name in names], bool)
     animal = np.where(named, np.cumsum(named) - 1, -1)
     sides = np.array([BOTH if own else side[name] for name, own in zip(names, named, strict=True)], dtype=object)
-    graph = Graph(
-        names, pairs["first"].to_numpy(int), pairs["second"].to_numpy(int), pairs["weight"].to_numpy(float), animal
-    )
-    return graph, sides
+    first, second, weight = (pairs[column].to_numpy() for column in ("first", "second", "weight"))
+    return Graph(names, first, second, weight.astype(float), animal, prior, absent, flank, whole), sides
+
+
+def _flanks(nodes: Nodes, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return `Graph.whole` and `Graph.flank` of members of `nodes`, `(N,)` each."""
+    node = np.array([nodes.of_unit[name] for name in names], dtype=str)
+    seen, shown = _shown(nodes)
+    able = np.vstack([shown > 0, np.zeros((1, 3), bool)])
+    place = pd.Series(np.arange(len(seen)), index=seen).reindex(node).fillna(len(seen)).to_numpy(int)
+    neither, left, right = able[place].T
+    flank = np.select([~(neither | left | right), neither | (left & right), left], [-1, 0, 1], 2)
+    return np.unique(node, return_inverse=True)[1], flank
+
+
+def _only_people(
+    links: pd.DataFrame, one: np.ndarray, two: np.ndarray, flank: np.ndarray, other_flank: np.ndarray
+) -> np.ndarray:
+    """Return which links are the first of two wholes that could be compared, but of which photos tell nothing.
+
+    Args:
+        links: L rows of `LINK_COLUMNS`.
+        one, two: `(L,)` wholes.
+        flank, other_flank: `(L,)` what they show.
+    """
+    key = pd.Series(np.minimum(one, two) * (max(one.max(initial=0), two.max(initial=0)) + 1) + np.maximum(one, two))
+    able = (flank >= 0) & (other_flank >= 0) & (flank + other_flank * (flank != other_flank) != 3)
+    wanted = (links["kind"] == DECISION).to_numpy() & able & ~key.isin(key[(links["kind"] == EVIDENCE).to_numpy()])
+    wanted &= ~key.where(wanted).duplicated()
+    return wanted.to_numpy()
 
 
 def _parts_above(

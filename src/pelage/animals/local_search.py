@@ -211,9 +211,10 @@ def conflicts(clusters: Clusters, region: tuple[int, ...]) -> list[tuple[int, in
     mine, theirs = region[0], region[-1]
     found = []
     for node in sorted(clusters.members[mine]):
-        for other, weight in nodes.links[node].items():
+        for other in nodes.links[node]:
             if of[other] != theirs:
                 continue
+            weight = nodes.between(node, other)
             if mine == theirs:
                 if weight < 0 and node < other:
                     found.append((weight, node, other))
@@ -259,10 +260,10 @@ def improve(clusters: Clusters, start: Iterable[int]) -> None:
     def queue(members: Iterable[int]) -> None:
         for node in sorted(members):
             mine = clusters.of[node]
-            for other, weight in nodes.links[node].items():
+            for other in nodes.links[node]:
                 theirs = clusters.of[other]
                 region = (min(mine, theirs), max(mine, theirs)) if mine != theirs else (mine,)
-                if (weight < 0) == (mine == theirs) and region not in queued:
+                if region not in queued and (nodes.between(node, other) < 0) == (mine == theirs):
                     queued.add(region)
                     waiting.append(region)
 

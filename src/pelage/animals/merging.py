@@ -32,6 +32,7 @@ def cluster_and_merge(graph: Graph, seed: int, ask: Callable[[np.ndarray], pd.Da
         The graph, in which links between merged clusters add up to what was said of these; and the clusters, `(N,)`.
     """
     labels, weight = cluster(graph, seed), np.array(graph.weight, float)
+    expected = np.where(np.isfinite(weight), weight, 0.0) - np.where(np.isfinite(weight), graph.evidence(), 0.0)
     for _ in range(ROUNDS):
         count = int(labels.max(initial=-1)) + 1
         said = ask(labels)
@@ -51,7 +52,10 @@ def cluster_and_merge(graph: Graph, seed: int, ask: Callable[[np.ndarray], pd.Da
             break
         joined = (ends[0] != ends[1]) & (merged[ends[0]] == merged[ends[1]]) & np.isfinite(weight)
         joined &= np.isin(key, pairs)
-        _, of, links = np.unique(key[joined], return_inverse=True, return_counts=True)
-        weight[joined] = odds.loc[key[joined]].to_numpy() / links[of]
+        said, of, links = np.unique(key[joined], return_inverse=True, return_counts=True)
+        size = np.zeros((count, 4), int)
+        np.add.at(size, labels, graph.sizes())
+        more = odds.loc[said].to_numpy() - graph.each_joined(size[said // count], size[said % count])
+        weight[joined] = (more / links)[of] + expected[joined]
         labels = merged[labels]
     return replace(graph, weight=weight), pd.factorize(labels)[0]

@@ -29,6 +29,7 @@ from pelage.animals.links import (
     graph_of,
     known_links,
     nodes_of,
+    priors_of,
     shares_of,
 )
 from pelage.animals.merging import cluster_and_merge
@@ -181,10 +182,11 @@ def name_animals(
         people: What they decided.
     """
     nodes = nodes_of(units, people.decisions.aliases if people else None)
-    links, compared = known_links(units), set()
+    links, compared, known = known_links(units), set(), {}
     if evidence is not None:
         pairs = side_pairs(photo_pairs, nodes.crops)
         shares = shares_of(nodes, pairs, evidence)
+        known = priors_of(evidence, shares)
         links = pd.concat([links, evidence_links(nodes, pairs, evidence, shares)])
         compared = {*pairs["first"], *pairs["second"]}
     if speed_m_per_s is not None:
@@ -194,7 +196,7 @@ def name_animals(
     if people is not None:
         links = pd.concat([links, decision_links(people.decisions, nodes, links)], ignore_index=True)
         links, told = without_contradictions(units, nodes, links)
-    graph, sides = graph_of(units, nodes, links)
+    graph, sides = graph_of(units, nodes, links, **known)
     if evidence is None:
         best = cluster(graph, seed)
     else:

@@ -79,7 +79,7 @@ def compared_clusterings(rehearsal: Named) -> list[dict[str, Any]]:
 def contracted(graph: Graph) -> tuple[Graph, np.ndarray]:
     """Return a graph in which what must be together is one node, and the node of each of the `(N,)` given."""
     nodes = contract(graph)
-    links = [(a, b, weight) for a, row in enumerate(nodes.links) for b, weight in row.items() if a < b]
+    links = [(a, b, nodes.between(a, b)) for a, row in enumerate(nodes.links) for b in row if a < b]
     first, second, weight = (np.array(column) for column in zip(*links, strict=True)) if links else np.empty((3, 0))
     names = np.empty(len(nodes.links), dtype=graph.names.dtype)
     names[nodes.of_unit[::-1]] = graph.names[::-1]

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from pelage.common.files import cache_root, write_bytes
+
+LOOKED_UP: Counter[bool] = Counter()
+"""Results that memos of this process were asked for so far, by whether they had them."""
 
 
 class Memo:
@@ -45,8 +49,10 @@ class Memo:
             data = self._path(key).read_bytes()
         except FileNotFoundError:
             self.misses += 1
+            LOOKED_UP[False] += 1
             return None
         self.hits += 1
+        LOOKED_UP[True] += 1
         return data
 
     def put(self, key: str, data: bytes) -> None:

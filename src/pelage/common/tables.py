@@ -16,6 +16,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pelage.common.errors import PelageError
 from pelage.common.files import sha256_bytes, write_bytes, write_text
@@ -28,6 +30,9 @@ UNKNOWN = "unknown"
 
 REJECTED_COLUMNS = ["image_id", "path", "reason", "detail"]
 """Columns of every stage's table of rejected rows: `reason` is one of a few words, `detail` is a sentence."""
+
+ROWS = 2**20
+"""Rows of a part of a Parquet file."""
 
 LONGEST_NAME = 200
 """Bytes that the name of a crop's file stays below."""
@@ -239,9 +244,18 @@ def read_parquet(
 
 
 def write_parquet(path: Path, table: pd.DataFrame) -> None:
-    """Write a Parquet table atomically, with the same bytes for the same table."""
+    """Write a Parquet table atomically, with the same bytes for the same table; categories are written as text."""
+    texts = {name: str for name, kind in table.dtypes.items() if isinstance(kind, pd.CategoricalDtype)}
+
+    def as_text(start: int) -> pa.Table:  # in parts: text of many rows takes ten times the memory of categories
+        return pa.Table.from_pandas(table.iloc[start : start + ROWS].astype(texts), preserve_index=False)
+
+    first = as_text(0)
     buffer = BytesIO()
-    table.to_parquet(buffer, index=False, compression="zstd")
+    with pq.ParquetWriter(buffer, first.schema, compression="zstd") as writer:
+        writer.write_table(first)
+        for start in range(ROWS, len(table), ROWS):
+            writer.write_table(as_text(start))
     write_bytes(path, buffer.getvalue())
 
 

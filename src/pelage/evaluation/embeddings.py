@@ -13,7 +13,7 @@ import pandas as pd
 
 from pelage.common.errors import PelageError
 from pelage.common.ties import pair_keys
-from pelage.evaluation.masks import Masks, Pair
+from pelage.evaluation.masks import Masks, Pair, Places
 from pelage.evaluation.retrieval import Hits
 
 CELLS = 2**23
@@ -49,8 +49,8 @@ def embedding_hits(queries: np.ndarray, gallery: np.ndarray, masks: Masks) -> Hi
                 f"{int(broken.sum())} embeddings of the {name} have numbers that are not finite, the first of them in "
                 f"row {int(broken.argmax())} (from 0). The network that made them is broken: train it again."
             )
-    right = _Places(masks.right[1])
-    junk = [(pair[0], _Places(pair[1])) for pair in (*masks.barred, masks.spared) if pair is not None]
+    right = Places(masks.right[1])
+    junk = [(pair[0], Places(pair[1])) for pair in (*masks.barred, masks.spared) if pair is not None]
     size = max(1, CELLS // max(1, len(gallery)))
     found = [(np.empty(0, int), np.empty(0, int))]
     total = np.zeros(len(queries), int)
@@ -68,25 +68,6 @@ def embedding_hits(queries: np.ndarray, gallery: np.ndarray, masks: Masks) -> Hi
         found.append((query + start, rank))
     query, rank = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return Hits(query, rank, total)
-
-
-class _Places:
-    """Where each code stands in a row of codes."""
-
-    def __init__(self, codes: np.ndarray) -> None:
-        self._order = np.argsort(codes, kind="stable")
-        self._sorted = codes[self._order]
-
-    def of(self, asked: np.ndarray) -> Pair:
-        """Return `(number, place)` of all places that have the code `asked[number]`, sorted by number, then place.
-
-        Negative codes are like no other.
-        """
-        first, last = (np.searchsorted(self._sorted, asked, side) for side in ("left", "right"))
-        count = np.where(asked >= 0, last - first, 0)
-        number = np.repeat(np.arange(len(asked)), count)
-        turn = np.arange(len(number)) - np.repeat(np.cumsum(count) - count, count)
-        return number, self._order[first[number] + turn]
 
 
 def _ranks(scores: np.ndarray, query: np.ndarray, place: np.ndarray, start: int) -> np.ndarray:

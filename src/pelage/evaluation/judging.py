@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from pelage.common.errors import PelageError
 from pelage.common.tables import UNKNOWN
-from pelage.evaluation.masks import IDENTITY, Masks, codes, protocol_masks
+from pelage.evaluation.masks import IDENTITY, Masks, Places, codes, protocol_masks
 from pelage.evaluation.retrieval import Hits, without_junk
 from pelage.split.protocols import ProtocolSet
 
@@ -72,16 +73,22 @@ def ask(name: str, rules: ProtocolSet) -> Question:
     unsure = [(rows["orientation"] == UNKNOWN).to_numpy() for rows in (queries, gallery)]
     totals = {kind: np.zeros(len(queries), int) for kind in masks}
     same_side, own = np.zeros(len(queries), bool), np.zeros(len(queries), bool)
-    everyone = np.arange(len(gallery))
+    places = {kind: Places(mask.right[1]) for kind, mask in masks.items()}
+    visits = Places(encounter[1])
     for start in range(0, len(queries), BLOCK):
-        block = np.arange(start, min(start + BLOCK, len(queries)))[:, None]
-        kinds = {kind: mask.kinds(block, everyone) for kind, mask in masks.items()}
-        for kind, (found, _) in kinds.items():
-            totals[kind][block[:, 0]] = found.sum(1)
-        alike, barred = kinds[IDENTITY]
-        side = (label[0][block] == label[1]) | unsure[0][block] | unsure[1]
-        same_side[block[:, 0]] = (alike & side).any(1)
-        own[block[:, 0]] = (~barred & (encounter[0][block] == encounter[1])).any(1)
+        block = slice(start, start + BLOCK)
+        for kind, mask in masks.items():
+            query, place = places[kind].of(mask.right[0][block])
+            query += start
+            right, _ = mask.kinds(query, place)
+            query, place = query[right], place[right]
+            totals[kind] += np.bincount(query, minlength=len(queries))
+            if kind == IDENTITY:
+                side = (label[0][query] == label[1][place]) | unsure[0][query] | unsure[1][place]
+                same_side[query[side]] = True
+        query, place = visits.of(encounter[0][block])
+        query += start
+        own[query[~masks[IDENTITY].kinds(query, place)[1]]] = True
     known = queries["identity"].isin(gallery["identity"]).to_numpy()
     return Question(name, rules, masks, totals, same_side, ~own, known)
 
@@ -96,29 +103,45 @@ def judge(rankings: pd.DataFrame, question: Question, source: str) -> Judged:
 
     Raises:
         PelageError: A query or candidate is not in the protocol, a candidate may not answer or is listed twice, or
-            ranks are not 1, 2, ....
+            ranks are not 1, 2, ... (and after these, without scores, any higher ones).
     """
     queries, gallery = question.rules.queries, question.rules.gallery
-    rows = rankings[rankings["protocol"] == question.name]
+    rows = rankings[(rankings["protocol"] == question.name).to_numpy()]
     query, candidate = _positions(rows["query"], queries), _positions(rows["candidate"], gallery)
     _refuse(rows, (query < 0) | (candidate < 0), f"is not in the protocol {question.name}", source)
-    order = np.lexsort((rows["rank"], query))
-    rows, query, candidate = rows.iloc[order], query[order], candidate[order]
-    rank = rows["rank"].to_numpy().astype(int)
-    expected = np.arange(1, len(query) + 1) - np.searchsorted(query, query, "left")
-    _refuse(rows, rank != expected, f"has rank(s) other than 1, 2, ... in {question.name}", source)
-    twice = pd.Series(query * max(len(gallery), 1) + candidate).duplicated().to_numpy()
-    _refuse(rows, twice, f"is listed twice in {question.name}", source)
-    right, barred = question.masks[IDENTITY].kinds(query, candidate)
-    _refuse(rows, barred, f"shows the query's own photo, group or individual, which {question.name} bars", source)
-    hits = {}
-    for name, mask in question.masks.items():
-        hits[name] = without_junk(query, *mask.kinds(query, candidate), question.totals[name])
-    score, first_right = np.full(len(queries), -np.inf), np.zeros(len(queries), bool)
-    first = rank == 1
-    score[query[first]] = rows["score"].to_numpy()[first]
-    first_right[query[first]] = right[first]
-    return Judged(hits, score, first_right)
+    rank, score = rows["rank"].to_numpy(), rows["score"].to_numpy()
+    order = np.lexsort((rank, query))
+    ends = np.searchsorted(
+        query, np.arange(0, max(len(queries), 1) + BLOCK, BLOCK), sorter=order
+    )  # of blocks of queries
+    hits: dict[str, list[Hits]] = {kind: [] for kind in question.masks}
+    best, first_right = np.full(len(queries), -np.inf), np.zeros(len(queries), bool)
+    for start, end in pairwise(ends):
+        some = order[start:end]
+        here, asked, answering, at = rows.iloc[some], query[some], candidate[some], rank[some]
+        wrong = _out_of_order(asked, at, np.isnan(score[some])) | (at > len(gallery))
+        _refuse(here, wrong, f"has rank(s) other than 1, 2, ... in {question.name}", source)
+        twice = pd.Series(asked * len(gallery) + answering).duplicated().to_numpy()
+        _refuse(here, twice, f"is listed twice in {question.name}", source)
+        right, barred = question.masks[IDENTITY].kinds(asked, answering)
+        reason = f"shows the query's own photo, group or individual, which {question.name} bars"
+        _refuse(here, barred, reason, source)
+        for kind, mask in question.masks.items():
+            hits[kind].append(without_junk(asked, at, *mask.kinds(asked, answering), question.totals[kind]))
+        first = at == 1
+        best[asked[first]], first_right[asked[first]] = score[some[first]], right[first]
+    joined = {
+        kind: Hits(*(np.concatenate([getattr(one, name) for one in parts]) for name in ("query", "rank")), total)
+        for (kind, parts), total in zip(hits.items(), question.totals.values(), strict=True)
+    }
+    return Judged(joined, best, first_right)
+
+
+def _out_of_order(query: np.ndarray, rank: np.ndarray, unscored: np.ndarray) -> np.ndarray:
+    """Tell which ranks, sorted within each query, are not 1, 2, ... where there is a score, and rising where not."""
+    expected = np.arange(1, len(query) + 1) - np.searchsorted(query, query)
+    repeated = np.append(False, (np.diff(query) == 0) & (np.diff(rank) == 0))[: len(query)]
+    return repeated | (rank < 1) | (~unscored & (rank != expected))
 
 
 def _positions(crop_ids: pd.Series, rows: pd.DataFrame) -> np.ndarray:

@@ -76,6 +76,25 @@ def protocol_masks(rules: ProtocolSet) -> dict[str, Masks]:
     return {IDENTITY: Masks(identity, tuple(others)), FLANK: Masks(flank, tuple(others), identity)}
 
 
+class Places:
+    """Where each code stands in a row of codes: pairs of equal ones are found without a look at all others."""
+
+    def __init__(self, codes: np.ndarray) -> None:
+        self._order = np.argsort(codes, kind="stable")
+        self._sorted = codes[self._order]
+
+    def of(self, asked: np.ndarray) -> Pair:
+        """Return `(number, place)` of all places that have the code `asked[number]`, sorted by number, then place.
+
+        Negative codes are like no other.
+        """
+        first, last = (np.searchsorted(self._sorted, asked, side) for side in ("left", "right"))
+        count = np.where(asked >= 0, last - first, 0)
+        number = np.repeat(np.arange(len(asked)), count)
+        turn = np.arange(len(number)) - np.repeat(np.cumsum(count) - count, count)
+        return number, self._order[first[number] + turn]
+
+
 def codes(left: Sequence | np.ndarray, right: Sequence | np.ndarray) -> Pair:
     """Return numbers in place of the names of queries and of gallery photos: equal ones for equal names."""
     found, _ = pd.factorize(np.concatenate([np.asarray(left, object), np.asarray(right, object)]))

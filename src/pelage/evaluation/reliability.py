@@ -71,12 +71,3 @@ def proper_scores(probability: np.ndarray, same: np.ndarray, weight: np.ndarray)
     sure = np.clip(probability, TINY, 1 - TINY)
     losses = [-float(share @ (truth * np.log(told) + (1 - truth) * np.log(1 - told))) for told in (sure, base)]
     return dict(zip(names, (skill, *losses), strict=True))
-
-
-def top_answers(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return each query's most probable answer.
-
-    Args:
-        pairs: `protocol`, `query`, `score` (a probability) and `same`. Equals: the first row.
-    """
-    return pairs.loc[pairs.groupby(["protocol", "query"], sort=False)["score"].idxmax()]

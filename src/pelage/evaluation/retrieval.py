@@ -49,18 +49,22 @@ class Hits:
         return dict(zip(METRICS, values, strict=True))
 
 
-def without_junk(query: np.ndarray, right: np.ndarray, junk: np.ndarray, total: np.ndarray) -> Hits:
+def without_junk(query: np.ndarray, rank: np.ndarray, right: np.ndarray, junk: np.ndarray, total: np.ndarray) -> Hits:
     """Return the hits of rankings that are given row by row.
 
+    A right answer moves up by the junk that stands before it in the ranking of its query. So these two kinds of rows
+    are all that is needed; wrong ones may be left out.
+
     Args:
-        query: `(P,)` int, the query of each row, sorted; within a query rows are best first.
+        query: `(P,)` int, the query of each row, sorted.
+        rank: `(P,)` int from 1, ascending within a query.
         right: `(P,)` bool, the row is a right answer.
         junk: `(P,)` bool, the row counts for nothing: those after it move up.
         total: `(Q,)` int, right photos that the gallery has.
     """
-    counted = ~junk
-    query, right = query[counted], right[counted]
-    return Hits(query[right], _ordinal(query)[right], total)
+    gone = np.concatenate([[0], np.cumsum(junk)])
+    before = gone[:-1] - gone[np.searchsorted(query, query)]
+    return Hits(query[right], (rank - before)[right], total)
 
 
 def first_hit(query: np.ndarray, rank: np.ndarray, queries: int) -> np.ndarray:

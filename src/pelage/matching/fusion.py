@@ -13,8 +13,9 @@ individuals (`candidates`); `choice` leaves the best method only for what is bet
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,15 @@ from threadpoolctl import threadpool_limits
 
 from pelage.common.tables import UNKNOWN, read_parquet
 from pelage.matching.calibration import Curve, fit_curve, folds_by
-from pelage.matching.rankings import PAIR, drop_opposite, rank_pairs, ranking_files
+from pelage.matching.rankings import (
+    PAIR,
+    categories,
+    drop_opposite,
+    join_rankings,
+    looked_up,
+    rank_pairs,
+    ranking_files,
+)
 from pelage.split.protocols import ASKED, PRACTICE, PSEUDO_NOVEL
 
 LEAST_INDIVIDUALS = 5
@@ -51,6 +60,9 @@ COMBINED = (POOL, LISTWISE, MEAN)
 candidates of a query before its wrong ones, and WildFusion's mean of isotonic curves."""
 
 DOUBTS = {POOL: DOUBT, LISTWISE: LITTLE_DOUBT}
+
+BLOCK = 2**19
+"""Rows of rankings that are joined at a time."""
 
 RANK_OFFSET = 60
 RECIPROCAL_RANK = "reciprocal rank"
@@ -268,24 +280,21 @@ class Fused:
     """What a rule makes of several methods' scores.
 
     Attributes:
-        pairs: Those of `join_scores` with the candidate's `identity`, whether it is the `same` as the query's, whether
-            the pair was `learnt` from, the `score`, a probability (or a sum of reciprocal ranks where there is no
-            fusion), and the `order` by which it ranks. Pairs of validation queries, in all protocols that they ask
-            in, are scored by a fusion of other individuals where there are enough, so that neither a threshold, nor a
-            choice between rules, nor what is learnt from these scores rests on what was fitted to it.
+        rankings: The table of `rankings_table`, of all pairs that any of the methods scored. The `score` is a
+            probability (or a sum of reciprocal ranks where there is no fusion). Pairs of validation queries, in all
+            protocols that they ask in, are scored by a fusion of other individuals where there are enough, so that
+            neither a threshold, nor a choice between rules, nor what is learnt from these scores rests on what was
+            fitted to it.
+        learnt: Pairs that were learnt from: the columns of `join_scores`, the candidate's `identity`, whether it is the
+            `same` as the query's, and the `score`.
         fusion: None where there was nothing to calibrate on.
         held_out: Whether validation pairs are scored in this way.
     """
 
-    pairs: pd.DataFrame
+    rankings: pd.DataFrame
+    learnt: pd.DataFrame
     fusion: Fusion | None
     held_out: bool
-
-    def rankings(self, depth: int) -> pd.DataFrame:
-        """Return the table of `rankings_table`, with `score` as the score."""
-        ranked = rank_pairs(self.pairs.assign(score=self.pairs["order"]), depth)
-        score = ranked[PAIR].merge(self.pairs[[*PAIR, "score"]], "left", on=PAIR)["score"]
-        return ranked.assign(score=score.to_numpy(np.float32))
 
 
 def fuse(
@@ -296,7 +305,7 @@ def fuse(
     photos: int,
     rule: str = POOL,
 ) -> Fused:
-    """Fuse methods: learn on the first candidates of validation queries, then score all pairs.
+    """Fuse methods: learn on the first candidates of validation queries, then score all pairs, in blocks of queries.
 
     A single method keeps its own order, to the last tie. Photos of one individual are added up where methods are
     judged; where it is asked who is who, each pair speaks for itself.
@@ -307,26 +316,46 @@ def fuse(
         shortlist: First candidates of each method and validation query that are learnt from.
         kind, photos, rule: As in `fit_fusion`.
     """
-    methods = list(rankings)
-    pairs = join_scores(rankings)
-    asked, same = by_identity(pairs, identity)
-    learnt = ((pairs["protocol"] == "validation") & (pairs["nearest"] <= shortlist)).to_numpy()
-    alone = pairs["protocol"].isin(ASKED)
-    whose = pairs["candidate"].map(identity).mask(alone, pairs["candidate"])
-    pairs = pairs.assign(identity=whose, same=same, learnt=learnt)
+    methods, identity = list(rankings), dict(identity)
+    of_validation = {method: table[table["protocol"] == "validation"] for method, table in rankings.items()}
+    blocks = (_named(pairs, identity) for pairs in join_blocks(of_validation))
+    learnt = pd.concat([pairs[_learnt(pairs, shortlist)] for pairs in blocks], ignore_index=True)
+    asked, same = by_identity(learnt, identity)
     with threadpool_limits(1):  # a few numbers are fitted: threads would wait for one another
-        fusion, others = learn_fusion(pairs[learnt], same[learnt], asked[learnt], methods, kind, photos, rule)
-    score = fusion.probability(pairs) if fusion else reciprocal_rank(pairs, methods)
-    of_validation = pairs["protocol"].isin(["validation", PSEUDO_NOVEL, PRACTICE]).to_numpy()
-    for individuals, fitted in others:
-        own = of_validation & np.isin(asked.astype(str), individuals)
-        score[own] = fitted.probability(pairs[own])
-    if fusion and len(methods) == 1:
-        own = pairs[methods[0]].to_numpy()
-        score = in_own_order(score, own, own[learnt])
-    score = score.round(9)
-    order = pairs[methods[0]].to_numpy() if len(methods) == 1 else score
-    return Fused(pairs.assign(score=score, order=order), fusion, bool(others))
+        fusion, others = learn_fusion(learnt, same, asked, methods, kind, photos, rule)
+
+    folds = {name: place for place, (individuals, _) in enumerate(others) for name in individuals}
+
+    def scored(pairs: pd.DataFrame) -> pd.DataFrame:
+        score = fusion.probability(pairs) if fusion else reciprocal_rank(pairs, methods)
+        fold = looked_up(pairs["query"], lambda query: folds.get(str(identity.get(query))))
+        held_out = pairs["protocol"].isin(["validation", PSEUDO_NOVEL, PRACTICE]).to_numpy()
+        for place, (_, fitted) in enumerate(others):
+            own = held_out & (fold == place)
+            if own.any():
+                score[own] = fitted.probability(pairs[own])
+        if fusion and len(methods) == 1:
+            score = in_own_order(score, pairs[methods[0]].to_numpy(), learnt[methods[0]].to_numpy())
+        return pairs.assign(score=score.round(9))
+
+    tables, known = [], []
+    for pairs in join_blocks(rankings):
+        pairs = scored(_named(pairs, identity))
+        known.append(pairs[_learnt(pairs, shortlist)])
+        tables.append(rank_pairs(pairs, len(pairs), by=methods[0] if len(methods) == 1 else "score"))
+    known = pd.concat(known, ignore_index=True)
+    return Fused(join_rankings(tables), known.assign(same=by_identity(known, identity)[1]), fusion, bool(others))
+
+
+def _named(pairs: pd.DataFrame, identity: Mapping[str, str]) -> pd.DataFrame:
+    """Return pairs with the candidate's `identity`; where it is asked who is who, it is somebody of its own."""
+    own = pairs["protocol"].isin(ASKED).to_numpy()
+    crops = pairs["candidate"].astype(object).to_numpy()
+    return pairs.assign(identity=np.where(own, crops, looked_up(pairs["candidate"], identity)))
+
+
+def _learnt(pairs: pd.DataFrame, shortlist: int) -> np.ndarray:
+    return ((pairs["protocol"] == "validation") & (pairs["nearest"] <= shortlist)).to_numpy()
 
 
 def in_own_order(probability: np.ndarray, own: np.ndarray, learnt: np.ndarray) -> np.ndarray:
@@ -440,24 +469,58 @@ def join_scores(rankings: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         rankings: Tables of `rankings_table`, by method.
 
     Returns:
-        One row a pair that any of them lists, ordered by `protocol`, `query` and `candidate`, which it holds as text,
-        with each method's `score` in a column of its name (NaN where it does not list the pair) and the best of their
-        ranks, `nearest`.
+        One row a pair that any of them scored, ordered by `protocol`, `query` and `candidate`, with each method's
+        `score` in a column of its name (NaN where it did not score the pair) and the best of their ranks, `nearest`.
     """
-    tables = []
-    for method, table in rankings.items():
-        tables.append(
-            table.astype(dict.fromkeys(PAIR, str)).set_index(PAIR)[["score", "rank"]].add_prefix(f"{method} ")
-        )
-    joined = pd.concat(tables, axis=1, sort=True)
-    scores = pd.DataFrame({method: joined[f"{method} score"].astype(float) for method in rankings})
-    scores["nearest"] = joined[[f"{method} rank" for method in rankings]].min(axis=1)
-    return scores.reset_index()
+    return pd.concat(join_blocks(rankings), ignore_index=True)
+
+
+def join_blocks(rankings: Mapping[str, pd.DataFrame], rows: int = BLOCK) -> Iterator[pd.DataFrame]:
+    """Yield the table of `join_scores` in blocks of whole queries, one at least, so that it never is in memory.
+
+    Args:
+        rankings: Tables of `rankings_table`, by method.
+        rows: Rows of the methods in a block, but for the last query.
+    """
+    names = {}
+    for column in PAIR:
+        found = [table[column].astype("category").cat.categories.astype(str) for table in rankings.values()]
+        names[column] = pd.Index(np.unique(np.concatenate(found)), dtype=str)
+    queries, candidates = (max(len(names[column]), 1) for column in ("query", "candidate"))
+    lists = {method: _listed(table, names) for method, table in rankings.items()}
+    count = sum(np.bincount(asked, minlength=len(names["protocol"]) * queries) for asked, *_ in lists.values())
+    ends = np.searchsorted(np.cumsum(count), np.arange(rows, count.sum() + rows, rows)) + 1
+    for start, end in pairwise(np.unique([0, *ends[ends < len(count)], max(len(count), 1)])):
+        own = {}
+        for method, (asked, *told) in lists.items():
+            some = slice(*np.searchsorted(asked, [start, end]))
+            candidate, rank, score = (values[some] for values in told)
+            own[method] = asked[some] * candidates + candidate, rank, score
+        pair = np.unique(np.concatenate([pairs for pairs, *_ in own.values()]))
+        asked = pair // candidates
+        codes = {"protocol": asked // queries, "query": asked % queries, "candidate": pair % candidates}
+        columns = {column: pd.Categorical.from_codes(codes[column], names[column]) for column in PAIR}
+        nearest = np.full(len(pair), np.inf)
+        for method, (pairs, rank, score) in own.items():
+            place = np.searchsorted(pair, pairs)
+            columns[method] = np.full(len(pair), np.nan)
+            columns[method][place] = score
+            nearest[place] = np.minimum(nearest[place], rank)
+        yield pd.DataFrame(columns).assign(nearest=nearest)
+
+
+def _listed(table: pd.DataFrame, names: Mapping[str, pd.Index]) -> tuple[np.ndarray, ...]:
+    """Return protocol and query (as one number), candidate, rank and score of rows with a score, sorted by these."""
+    table = table[table["score"].notna()]
+    protocol, query, candidate = (categories(table[column], names[column]).codes for column in PAIR)
+    asked = protocol.astype(np.int64) * max(len(names["query"]), 1) + query
+    order = np.lexsort((candidate, asked))
+    return asked[order], candidate[order], table["rank"].to_numpy()[order], table["score"].to_numpy()[order]
 
 
 def read_own(methods: Sequence[str]) -> dict[str, pd.DataFrame]:
     """Return the rankings of methods, of a network with several seeds the lowest one."""
-    return {method: read_parquet(ranking_files(method)[0]) for method in methods}
+    return {method: read_parquet(ranking_files(method)[0], categories=PAIR) for method in methods}
 
 
 def read_rankings(methods: Sequence[str], one_sided: Sequence[str], side: Mapping[str, str]) -> dict[str, pd.DataFrame]:
@@ -481,7 +544,7 @@ def by_identity(pairs: pd.DataFrame, identity: Mapping[str, str]) -> tuple[np.nd
 
     Of what nobody named nobody knows it: that is no pair of the same animal.
     """
-    asked, answering = (pairs[column].map(identity).to_numpy(object) for column in ("query", "candidate"))
+    asked, answering = (looked_up(pairs[column], identity) for column in ("query", "candidate"))
     return asked, (asked == answering) & (asked != UNKNOWN)
 
 

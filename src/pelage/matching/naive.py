@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from pelage.common.seeds import generator
-from pelage.matching.rankings import join_rankings, rankings_table
+from pelage.matching.rankings import join_rankings, kept, rankings_table
 from pelage.split.protocols import ProtocolSet, protocol_sets
 
 NAIVE = ("random", "majority")
-BLOCK = 512
+BLOCK = 128
 
 
-def naive_rankings(split: pd.DataFrame, part: str, depth: int, seed: int) -> dict[str, pd.DataFrame]:
+def naive_rankings(split: pd.DataFrame, part: str, depth: int, seed: int, whole: int = 0) -> dict[str, pd.DataFrame]:
     """Rank the gallery of each protocol without looking.
 
     * random: uniform random scores, the same ones whenever a query meets the same gallery.
@@ -26,8 +26,9 @@ def naive_rankings(split: pd.DataFrame, part: str, depth: int, seed: int) -> dic
     Args:
         split: Rows of `data/split.csv`.
         part: `flank` or `face`.
-        depth: Most candidates a query.
+        depth: Most candidates a query of a gallery of more than `whole` crops.
         seed: Seed of both.
+        whole: Crops of the largest gallery that is ranked as a whole.
 
     Returns:
         `random` and `majority`: rankings tables.
@@ -35,14 +36,15 @@ def naive_rankings(split: pd.DataFrame, part: str, depth: int, seed: int) -> dic
     tables: dict[str, list[pd.DataFrame]] = {method: [] for method in NAIVE}
     for name, protocol in protocol_sets(split, part).items():
         queries, gallery = protocol.queries, protocol.gallery
+        names, most = pd.Index(gallery["crop_id"], dtype=str), kept(len(gallery), depth, whole)
         popularity = _popularity(protocol, generator(seed, "majority"))
         for start in range(0, len(queries), BLOCK):
             block = queries.iloc[start : start + BLOCK]
-            may = protocol.may_answer(block, gallery)
+            may, relevant = protocol.may_answer(block, gallery), protocol.relevant(block, gallery)
             random = [generator(seed, "random", query).random(len(gallery)) for query in block["crop_id"]]
             scores = {"random": np.array(random), "majority": np.broadcast_to(popularity, may.shape)}
             for method in NAIVE:
-                ranked = rankings_table(name, block["crop_id"], gallery["crop_id"], scores[method], may, depth)
+                ranked = rankings_table(name, block["crop_id"], names, scores[method], may, most, relevant)
                 tables[method].append(ranked)
     return {method: join_rankings(tables[method]) for method in NAIVE}
 

@@ -2,19 +2,28 @@
 
 A row says that `candidate` is the `rank`-th most alike gallery crop of `query` under a protocol. Equal scores are
 ordered by a hash of the pair (see `ties`), so that a ranking depends neither on the order of a gallery nor on names.
+
+Of a large gallery a query keeps its best candidates alone, and beside them all photos of its own individual: metrics
+are made of the ranks of these, so they are those of the whole ranking. A row that is there for its exact rank has no
+score (NaN). It must not have one: that the row stands there at all tells who it shows, so whoever combines or learns
+from scores may not see it.
+
+In memory, crops are categories (an integer a row); in files, text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from pandas.api.types import union_categoricals
 
 from pelage.common.files import seed_files
+from pelage.common.parallel import parallel_map
 from pelage.common.ties import name_codes, pair_keys
-from pelage.split.protocols import OPPOSITE
 
 PAIR = ["protocol", "query", "candidate"]
 RANKING_COLUMNS = [*PAIR, "rank", "score"]
@@ -37,6 +46,11 @@ def ranking_files(method: str) -> list[Path]:
     return seed_files(Path("data/fused.parquet" if method == FUSED else f"data/rankings/{method}.parquet"))
 
 
+def kept(gallery: int, depth: int, whole: int) -> int:
+    """Return how many candidates of a query are kept: all of a gallery of up to `whole` crops, else `depth`."""
+    return max(gallery, 1) if gallery <= whole else depth
+
+
 def rankings_table(
     protocol: str,
     queries: Sequence[str],
@@ -44,63 +58,114 @@ def rankings_table(
     scores: np.ndarray,
     allowed: np.ndarray,
     depth: int,
+    relevant: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Return the best `depth` allowed candidates of each query, best first, queries in the order given.
 
+    Behind them stand the other relevant candidates with their ranks among all that are allowed, and without a score.
+
     Args:
         protocol: Name of the protocol, repeated in each row.
-        queries: Q crop ids.
+        queries: Q crop ids, each different.
         gallery: G crop ids, each different.
         scores: `(Q, G)`, higher is more alike; compared and kept as float32.
         allowed: `(Q, G)` bool; candidates that are not allowed have no row.
-        depth: Most rows a query.
+        depth: Most rows a query, but for relevant ones.
+        relevant: `(Q, G)` bool, see `ProtocolSet.relevant`; None: none is.
 
     Raises:
         ValueError: The shapes disagree or an allowed score is NaN.
     """
-    queries, gallery = list(queries), list(gallery)
+    queries, gallery = pd.Index(queries, dtype=str), pd.Index(gallery, dtype=str)
     scores = np.asarray(scores, np.float32)
     allowed = np.asarray(allowed, bool)
     if scores.shape != (len(queries), len(gallery)) or allowed.shape != scores.shape:
         raise ValueError(f"scores {scores.shape} and allowed {allowed.shape} must be ({len(queries)}, {len(gallery)}).")
-    if np.isnan(scores[allowed]).any():
+    if np.isnan(scores, where=allowed, out=np.zeros(scores.shape, bool)).any():
         raise ValueError("a score is NaN.")
-    names, codes = np.array(gallery, object), name_codes(gallery)
-    found: list[np.ndarray] = []
-    values: list[np.ndarray] = []
-    for own, row, permitted in zip(name_codes(queries), scores, allowed, strict=True):
+    codes = name_codes(gallery)
+
+    def ranked(work: tuple[np.uint64, np.ndarray, np.ndarray, np.ndarray | None]) -> tuple[np.ndarray, ...]:
+        own, row, permitted, asked = work
         places = np.flatnonzero(permitted)
-        if 0 < depth < len(places):  # all that tie with the last place stay, then the keys decide
-            least = np.partition(row[places], len(places) - depth)[len(places) - depth]
-            places = places[row[places] >= least]
-        order = places[np.lexsort((pair_keys(own, codes[places]), -row[places]))][:depth]
-        found.append(order)
-        values.append(row[order])
+        asked = None if asked is None else asked[places]
+        order, rank, listed = _best(row[places], lambda some: pair_keys(own, codes[places[some]]), depth, asked)
+        order = places[order]
+        return order, rank, np.where(listed, row[order], np.float32(np.nan))
+
+    wanted = [None] * len(queries) if relevant is None else relevant
+    found = list(parallel_map(ranked, zip(name_codes(queries), scores, allowed, wanted, strict=True)))
     if not found:
         return empty_rankings()
-    counts = [len(order) for order in found]
+    places, ranks, values = map(np.concatenate, zip(*found, strict=True))
+    counts = [len(order) for order, *_ in found]
     return _typed(
-        {
-            "protocol": np.full(sum(counts), protocol, object),
-            "query": np.repeat(np.array(queries, object), counts),
-            "candidate": names[np.concatenate(found)],
-            "rank": np.concatenate([np.arange(1, count + 1) for count in counts]),
-            "score": np.concatenate(values),
-        }
+        pd.Categorical.from_codes(np.zeros(len(places), np.int8), pd.Index([protocol], dtype=str)),
+        pd.Categorical.from_codes(np.repeat(np.arange(len(queries)), counts), queries),
+        pd.Categorical.from_codes(places, gallery),
+        ranks,
+        values,
     )
 
 
-def rank_pairs(pairs: pd.DataFrame, depth: int) -> pd.DataFrame:
+def _best(
+    values: np.ndarray, keys: Callable[[np.ndarray], np.ndarray], depth: int, relevant: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the places of the best `depth` of `values` `(N,)`, best first, then those of other relevant ones.
+
+    Args:
+        values: Scores.
+        keys: Of some places; the smallest goes first among equals.
+        depth: Most places, but for relevant ones.
+        relevant: `(N,)` bool, or None.
+
+    Returns:
+        Places, their ranks from 1, and whether they are among the best.
+    """
+    count = len(values)
+    if count <= depth:
+        order = np.lexsort((keys(np.arange(count)), -values))
+        return order, np.arange(1, count + 1), np.ones(count, bool)
+    least = np.partition(values, count - depth)[count - depth]
+    above, level = np.flatnonzero(values > least), np.flatnonzero(values == least)
+    wanted = depth - len(above)
+    if wanted < len(level):
+        level = level[np.argpartition(keys(level), wanted - 1)[:wanted]]
+    best = np.concatenate([above, level])
+    best = best[np.lexsort((keys(best), -values[best]))]
+    rank = np.arange(1, depth + 1)
+    if relevant is None:
+        return best, rank, np.ones(depth, bool)
+    behind = relevant.copy()
+    behind[best] = False
+    behind = np.flatnonzero(behind)
+    ahead = np.zeros(len(behind), int)
+    for score in np.unique(values[behind]):
+        own = values[behind] == score
+        ahead[own] = np.count_nonzero(values > score)
+        if np.count_nonzero(values == score) > 1:
+            tied = keys(np.flatnonzero(values == score))
+            ahead[own] += [np.count_nonzero(tied < key) for key in keys(behind[own])]
+    order = np.argsort(ahead)
+    listed = np.arange(depth + len(behind)) < depth
+    return np.concatenate([best, behind[order]]), np.concatenate([rank, 1 + ahead[order]]), listed
+
+
+def rank_pairs(pairs: pd.DataFrame, depth: int, by: str = "score") -> pd.DataFrame:
     """Return the table of pairs that are scored one by one, best first, as `rankings_table` does for whole matrices.
 
     Args:
-        pairs: `protocol`, `query`, `candidate`, `score`, each pair once. Protocols keep the order of their first rows.
+        pairs: `protocol`, `query`, `candidate`, `score`, each pair once. Protocols keep the order of their first rows,
+            queries are in that of their ids.
         depth: Most rows a query.
+        by: Column whose highest values are the best.
     """
-    by = pairs.assign(order=pd.factorize(pairs["protocol"])[0], fall=-pairs["score"], key=tie_keys(pairs))
-    by = by.sort_values(["order", "query", "fall", "key"], ignore_index=True)
-    by["rank"] = by.groupby(["order", "query"], sort=False).cumcount() + 1
-    return _typed(by[by["rank"] <= depth].reset_index(drop=True))
+    protocol, query, candidate = (categories(pairs[column]) for column in PAIR)
+    asked = pd.factorize(protocol.codes)[0].astype(np.int64) * max(len(query.categories), 1) + query.codes
+    order = np.lexsort((tie_keys(pairs), -pairs[by].to_numpy(), asked))
+    rank = np.arange(1, len(order) + 1) - np.searchsorted(asked[order], asked[order])
+    order, rank = order[rank <= depth], rank[rank <= depth]
+    return _typed(protocol[order], query[order], candidate[order], rank, pairs["score"].to_numpy()[order])
 
 
 def tie_keys(pairs: pd.DataFrame) -> np.ndarray:
@@ -109,20 +174,47 @@ def tie_keys(pairs: pd.DataFrame) -> np.ndarray:
     Args:
         pairs: `query` and `candidate`, as text or categories.
     """
-    asked, answering = (pairs[column].astype("category").cat for column in ("query", "candidate"))
-    codes = [name_codes(side.categories)[side.codes] for side in (asked, answering)]
-    return pair_keys(*codes)
+    keys = []
+    for column in ("query", "candidate"):
+        names = pairs[column].astype("category").cat
+        used, places = np.unique(names.codes, return_inverse=True)
+        keys.append(name_codes(names.categories[used])[places])
+    return pair_keys(*keys)
+
+
+def categories(column: pd.Series, names: pd.Index | None = None) -> pd.Categorical:
+    """Return a column of text or categories as categories in the order of their names.
+
+    Args:
+        column: Text or categories.
+        names: Sorted categories that are wanted, which hold those of the column; its own by default.
+    """
+    own = column.astype("category").array
+    names = own.categories.astype(str).sort_values() if names is None else names
+    places = names.get_indexer(own.categories.astype(str)).astype(np.int32)
+    return pd.Categorical.from_codes(places[own.codes] if len(own) else [], names)
+
+
+def looked_up(column: pd.Series, told: Mapping[str, object] | Callable[[str], object]) -> np.ndarray:
+    """Return what `told` says of each crop of a column of text or categories, `(P,)` object, NaN if it does not."""
+    names = column.astype("category").array
+    values = pd.Series(names.categories.astype(object), dtype=object).map(told).to_numpy(object)
+    return values[names.codes] if len(names) else np.empty(0, object)
 
 
 def empty_rankings() -> pd.DataFrame:
     """Return a table without rows, with the columns and types of `rankings_table`."""
-    return _typed({name: [] for name in RANKING_COLUMNS})
+    nothing = pd.Categorical.from_codes([], pd.Index([], dtype=str))
+    return _typed(nothing, nothing, nothing, [], [])
 
 
 def join_rankings(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return the tables of several protocols as one, of the right types also when none has a row."""
+    """Return several tables as one, of the right types also when none has a row."""
     filled = [table for table in tables if len(table)]
-    return pd.concat(filled, ignore_index=True) if filled else empty_rankings()
+    if not filled:
+        return empty_rankings()
+    columns = [union_categoricals([table[column] for table in filled]) for column in PAIR]
+    return _typed(*columns, *(np.concatenate([table[column] for table in filled]) for column in ("rank", "score")))
 
 
 def drop_opposite(rankings: pd.DataFrame, side: Mapping[str, str]) -> pd.DataFrame:
@@ -132,10 +224,13 @@ def drop_opposite(rankings: pd.DataFrame, side: Mapping[str, str]) -> pd.DataFra
         rankings: A table with `query` and `candidate`.
         side: Orientation by crop id; all but `left` and `right` go with any.
     """
-    asked, answering = (rankings[column].astype(str).map(side) for column in ("query", "candidate"))
-    return rankings[(asked.map(OPPOSITE) != answering).to_numpy()]
+    turned = [looked_up(rankings[column], side) for column in ("query", "candidate")]
+    left, right = ([values == which for values in turned] for which in ("left", "right"))
+    return rankings[~((left[0] & right[1]) | (right[0] & left[1]))]
 
 
-def _typed(columns: dict | pd.DataFrame) -> pd.DataFrame:
-    table = pd.DataFrame(columns, columns=RANKING_COLUMNS)
-    return table.astype({"protocol": str, "query": str, "candidate": str, "rank": np.int32, "score": np.float32})
+def _typed(
+    protocol: pd.Categorical, query: pd.Categorical, candidate: pd.Categorical, rank: ArrayLike, score: ArrayLike
+) -> pd.DataFrame:
+    columns = (protocol, query, candidate, np.asarray(rank, np.int32), np.asarray(score, np.float32))
+    return pd.DataFrame(dict(zip(RANKING_COLUMNS, columns, strict=True)))

@@ -57,7 +57,7 @@ ANIMAL_COLUMNS = [
 ]  # fmt: skip
 COLUMNS = ["crop_id", "image_id", "part", "x", "y", "w", "h", "score", "orientation", "animal", "shared"]
 BACKGROUND_PHOTOS = 120  # of one camera, evenly over its photos: enough for a median, few enough for memory
-VERSION = 3
+VERSION = 4
 """Raised by hand whenever something else would be seen in the same photo."""
 
 NETWORKS_AT_ONCE = 4  # photos in MegaDetector at once: each may need some GiB

@@ -23,7 +23,9 @@ POWER = 3  # of the thickness by which a pixel counts: high enough that a long t
 NARROW = 1.0  # elongation below which a silhouette shows no flank
 PLAIN = 1.25  # elongation from which on it shows one
 LONG = 2.0  # length of a trunk, in its thickness, from which on one between the two does: long legs make it high
-WIDE = 1.2  # elongation from which on a silhouette may be a flank
+WIDE = 1.2  # elongation from which on a side may be decided
+BODY = 0.45  # as TRUNK, for the box of the trunk with neck and head: tail and lower legs are thinner
+STRETCHED = 2.5  # length of such a body, in the trunk's thickness, from which on a side may be decided
 SURE = 0.5  # |head| from which on the side is decided
 HEAD = (0.4, 0.9)  # how thick a head may be, in the trunk's thickness: a tail is thinner, what is thicker is no head
 TAIL = 0.5  # how thick the other end may be at most
@@ -40,6 +42,7 @@ class Silhouette:
         left: Largest thickness beyond the left end of the trunk, in the trunk's own.
         right: The same beyond its right end.
         length: Width of the trunk in its thickness: about 1 of an animal that comes or goes, 2 and more from the side.
+        body: Width of trunk, neck and head in the same: neither tail nor legs count.
         trunk: Box of the trunk in the mask: what is left of the animal without head, tail and lower legs.
     """
 
@@ -48,18 +51,22 @@ class Silhouette:
     left: float
     right: float
     length: float
+    body: float
     trunk: Box
 
 
 def judge_side(shape: Silhouette) -> str:
     """Return `left`, `right` or `unknown`: the side that a silhouette shows, if it tells.
 
-    It does if it is clearly wider than high, and one end weighs at least three times the other (|head| >= 0.5) and is
-    as thick as a head, while the other end is not. So an animal whose head is cut off by the photo's edge, one that
-    comes or goes, and two in one silhouette are mostly `unknown`.
+    It does if it is clearly wider than high with a long body, and one end weighs at least three times the other
+    (|head| >= 0.5) and is as thick as a head, while the other end is not. So an animal whose head is cut off by the
+    photo's edge, one that comes or goes, and two in one silhouette are mostly `unknown`. What comes or goes may look
+    to one side; the body's length silences six in seven of those whose side would be told, and 2 % of the flanks.
     """
     head, tail = (shape.right, shape.left) if shape.head > 0 else (shape.left, shape.right)
-    if shape.elongation < WIDE or abs(shape.head) < SURE or not HEAD[0] <= head < HEAD[1] or tail >= TAIL:
+    if shape.elongation < WIDE or shape.body < STRETCHED or abs(shape.head) < SURE:
+        return UNKNOWN
+    if not HEAD[0] <= head < HEAD[1] or tail >= TAIL:
         return UNKNOWN
     return "right" if shape.head > 0 else "left"
 
@@ -91,7 +98,8 @@ def measure_silhouette(mask: np.ndarray) -> Silhouette:
         head=(right_weight - left_weight) / total if total > 0 else 0.0,
         left=float(at_left.max(initial=0.0)),
         right=float(at_right.max(initial=0.0)),
-        length=float(np.count_nonzero(flank.any(0)) / (2 * thickness.max())),
+        length=_width(flank) / float(2 * thickness.max()),
+        body=_width(opened(thickness, BODY)) / float(2 * thickness.max()),
         trunk=_enclose(flank, (left_edge, top_edge), scale),
     )
 
@@ -125,6 +133,11 @@ def opened(thickness: np.ndarray, share: float) -> np.ndarray:
     radius = share * float(thickness.max())
     reached = cv2.distanceTransform((thickness < radius).astype(np.uint8), cv2.DIST_L2, 5) <= radius
     return reached & (thickness > 0)
+
+
+def _width(mask: np.ndarray) -> int:
+    columns = np.flatnonzero(mask.any(0))
+    return int(columns[-1] - columns[0]) + 1
 
 
 def _enclose(trunk: np.ndarray, corner: tuple[int, int], scale: float) -> Box:

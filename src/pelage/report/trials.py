@@ -1,8 +1,9 @@
 """Trials: the table of experiments that DVC keeps, as narrow as a screen.
 
-`dvc exp show` gives a column to every number and every parameter, some 400. A reader of trials wants to know which
-parameters differ between them and what that did to the headline numbers. `--only-changed` leaves out what is the same
-in all rows; the rest of what is left out here is shown by `dvc metrics diff`.
+`dvc exp show` gives a column to every number, every parameter and every dependency, of the demo some 730, and there is
+no setting that leaves any out. A reader of trials wants to know which parameters differ between them and what that did
+to the headline numbers. `--only-changed` leaves out what is the same in all rows; the rest of what is left out here is
+shown by `dvc metrics diff`.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def left_out(folder: Path = Path("metrics")) -> str:
     """Return the columns that are not shown as a regular expression: files, the time, and numbers not in `SHOWN`."""
     files = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.json"))]
     names = sorted({name for numbers in files for name in keys(numbers)} - {*SHOWN})
-    return "(" + "|".join([".*/.*", "Created", *map(re.escape, names)]) + ")$"
+    return "(" + "|".join([".*/.*", r"params\.yaml", "Created", *map(re.escape, names)]) + ")$"
 
 
 def keys(numbers: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -286,6 +286,8 @@ class Page:
 
     def _show(self, template: str, state: State, page: str, **values: Any) -> Response:
         notices = state.told[:5] + [f"and {len(state.told) - 5} more such lines"] * (len(state.told) > 5)
+        if page == "pair" and state.inquiry.rest.reached:
+            notices.append("It is enough: the last answers changed no animal, and the next will hardly change one.")
         if self.desk.busy:
             notices.append("The clusters are being built anew; what you see is a moment old.")
         common = {
@@ -300,11 +302,11 @@ class Page:
         }
         return HTMLResponse(self.templates.get_template(template).render(**{**common, **values}))
 
-    def _progress(self, state: State) -> dict[str, int]:
+    def _progress(self, state: State) -> dict[str, int | bool]:
         decisions = sum(entry.verb != "undo" for entry in state.journal.entries)
-        remaining = len(state.open_questions())
         return {
-            "remaining": remaining,
+            "remaining": len(state.open_questions()),
+            "enough": state.inquiry.rest.reached,
             "individuals": state.individuals,
             "individuals_before": self.desk.before,
             "decisions": decisions,

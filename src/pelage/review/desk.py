@@ -24,7 +24,7 @@ from scipy.special import expit
 from pelage.animals.journal import Entry, Journal, append, new_entry, read_journal
 from pelage.animals.links import Nodes, answered_pairs
 from pelage.animals.naming import hear_people
-from pelage.animals.questions import Inquiry
+from pelage.animals.questions import Inquiry, Rest
 from pelage.common.errors import PelageError
 from pelage.common.params import nearest
 from pelage.review.run import Run, hashes_for
@@ -227,7 +227,7 @@ class Desk:
         self.run, self.path = run, path
         self._lock, self._building = threading.RLock(), threading.Lock()
         self._worker, self._taking = ThreadPoolExecutor(1), None  # answers, one after another
-        self._size = -1
+        self._size, self._rest = -1, Rest()
         self.busy = False
         self.state: State
         self.before = 0
@@ -244,6 +244,7 @@ class Desk:
                     self.before = self._count_before(state)
                     self._counted = time.monotonic()
                 with self._lock:
+                    state.inquiry.rest = self._rest  # goes on: answers are not counted twice
                     self.state, self._size = state, size
                     if self._journal_size() == size:
                         self.busy = False

@@ -489,6 +489,7 @@ class Search(Section):
     """Section `search`."""
 
     depth: COUNT
+    whole: whole(0)
     same_side: YES_OR_NO = False
     index: one_of("auto", "flat", "hnsw", "ivf_pq") = "auto"
     expansion: whole(0) = 0

@@ -62,6 +62,16 @@ class ProtocolSet:
         may = allowed(queries, gallery, self.same_encounter, same_side)
         return may if self.own_individual else may & ~_equal(queries["identity"], gallery["identity"])
 
+    def relevant(self, queries: pd.DataFrame, gallery: pd.DataFrame) -> np.ndarray:
+        """Tell which of some gallery crops the metrics of some queries need, whatever their rank, `(Q, G)` bool.
+
+        Those of the query's individual: right answers, and what counts for nothing because it shows the other flank.
+        Where nobody has a name, nothing is judged by ranks.
+        """
+        if not self.named:
+            return np.zeros((len(queries), len(gallery)), bool)
+        return _equal(queries["identity"], gallery["identity"])
+
 
 def read_split(path: Path) -> pd.DataFrame:
     """Read `data/split.csv`, with `known`, `gallery` and `published` as booleans."""

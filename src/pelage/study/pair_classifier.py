@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, roc_auc_score
 
 from pelage.common.errors import PelageError
-from pelage.matching.rankings import empty_rankings, join_rankings, rankings_table
+from pelage.matching.rankings import empty_rankings, join_rankings, kept, rankings_table
 from pelage.split.labels import opposite_sides, tells_its_label
 from pelage.split.protocols import ProtocolSet
 from pelage.study.pair_features import KINDS, Described, compare_all
@@ -120,14 +120,15 @@ def judge(same: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, f
 
 
 def rank_pairs(
-    described: Mapping[str, Described], sets: Mapping[str, ProtocolSet], depth: int, **settings: float
+    described: Mapping[str, Described], sets: Mapping[str, ProtocolSet], depth: int, whole: int = 0, **settings: float
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Learn from the training crops and rank the gallery of each protocol for each of its queries.
 
     Args:
         described: Keypoints by crop id. Crops that are not in it take no part.
         sets: Protocols by name.
-        depth: Most candidates a query.
+        depth: Most candidates a query of a gallery of more than `whole` crops.
+        whole: Crops of the largest gallery that is ranked as a whole.
         **settings: As in `learn`.
 
     Returns:
@@ -180,7 +181,9 @@ def rank_pairs(
         asked, answering = (list(part["crop_id"]) for part in (chosen.queries, chosen.gallery))
         alike = scores[np.ix_(names.get_indexer(asked), names.get_indexer(answering))]
         permitted = chosen.may_answer(chosen.queries, chosen.gallery)
-        tables.append(rankings_table(protocol, asked, answering, alike, permitted, depth))
+        relevant = chosen.relevant(chosen.queries, chosen.gallery)
+        most = kept(len(answering), depth, whole)
+        tables.append(rankings_table(protocol, asked, answering, alike, permitted, most, relevant))
     return join_rankings(tables), metrics
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pelage.evaluation.embeddings import query_metrics
-from pelage.evaluation.masks import FLANK, IDENTITY, Masks, protocol_masks
+from pelage.evaluation.masks import FLANK, IDENTITY, Masks, Places, protocol_masks
 from pelage.split.protocols import ProtocolSet
 
 OF_INDIVIDUALS = ("top1", "top3", "top5", "top10", "map", "dynamic_top5_ap")
@@ -63,13 +63,15 @@ def validation_of(rules: ProtocolSet, queries: np.ndarray, gallery: np.ndarray) 
         None where no query finds its flank in the gallery: there is nothing to choose an epoch by.
     """
     masks = protocol_masks(rules)
-    able = {name: _answerable(mask, len(queries), len(gallery)) for name, mask in masks.items()}
+    able = {name: _answerable(mask) for name, mask in masks.items()}
     if not able[FLANK].any():
         return None
     kept = np.flatnonzero(able[IDENTITY])
     return Validation(queries[kept], gallery, masks[IDENTITY].of(kept), masks[FLANK].of(kept))
 
 
-def _answerable(mask: Masks, queries: int, gallery: int) -> np.ndarray:
-    everyone = np.arange(gallery)
-    return np.array([mask.kinds(np.array(query), everyone)[0].any() for query in range(queries)], bool)
+def _answerable(mask: Masks) -> np.ndarray:
+    query, place = Places(mask.right[1]).of(mask.right[0])
+    able = np.zeros(len(mask.right[0]), bool)
+    able[query[mask.kinds(query, place)[0]]] = True
+    return able

@@ -61,7 +61,7 @@ def shortlist(rankings: Sequence[pd.DataFrame], depths: Sequence[int], side: Map
     """
     tables = []
     for table, depth in zip(rankings, depths, strict=True):
-        table = table.sort_values(["protocol", "query", "rank"], kind="stable")
+        table = table[table["score"].notna()].sort_values(["protocol", "query", "rank"], kind="stable")
         table = table if side is None else drop_opposite(table, side)
         place = table.groupby(["protocol", "query"], sort=False, observed=True).cumcount()
         tables.append(table[PAIR].assign(place=place)[place < depth])

@@ -4,8 +4,8 @@ Squared distances are `|a|^2 + |b|^2 - 2ab`, and do not change when 128 is taken
 bytes, whose products processors add up many at a time in integers. So there is nothing to round: the answer is the same
 on every machine, for any number of threads and any order of the work.
 
-Sorting a million distances would take longer than computing them. Only the best of each 64 neighbouring rows is kept,
-and of each 64 of these. The k nearest rows are among the k best groups: each of these holds a row at least as near as
+Sorting a million distances would take longer than computing them. Only the best of each 16 neighbouring rows is kept,
+and of each 16 of these. The k nearest rows are among the k best groups: each of these holds a row at least as near as
 its best one, so there are k rows as near as the best one of any other group.
 """
 
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-GROUP = 64
-"""Rows of which the best is kept."""
+GROUP = 16
+"""Rows of which the best is kept; all of the k best groups are fetched again, which is dear where groups are large."""
 
 ROWS = 2048
 QUERIES = 256
@@ -115,7 +115,7 @@ def _best_groups(best: Tensor, k: int) -> Tensor:
 
 
 def _members(groups: Tensor) -> Tensor:
-    """Return the places of the members of groups `(N, k)`, `(N, 64 k)`."""
+    """Return the places of the members of groups `(N, k)`, `(N, 16 k)`."""
     return (groups[:, :, None] * GROUP + torch.arange(GROUP)).flatten(1)
 
 

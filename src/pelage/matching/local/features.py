@@ -33,7 +33,7 @@ DETECTORS = {
 """OpenCV's detectors by name. A contrast is a share of the range of grey values, as in Lowe's threshold."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a crop equals itself alone: galleries are told apart by their crops
 class LocalFeatures:
     """Keypoints of one crop, strongest first.
 

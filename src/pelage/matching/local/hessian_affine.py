@@ -34,7 +34,7 @@ VERSION = 1
 """Raised whenever `extract` computes something else."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # as `LocalFeatures`
 class AffineFeatures:
     """Keypoints of one chip (the resized crop).
 

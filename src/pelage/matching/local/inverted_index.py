@@ -20,9 +20,7 @@ SMALL = 20_000
 
 
 def approximate_search(index: Index, probes: int, small: int = SMALL) -> Nearest:
-    """Sort the rows of `index` into cells and return the search of them.
-
-    The cells depend on the rows and their order alone (a fixed seed, one thread).
+    """Return the search of `index` in a few cells of its inverted file.
 
     Args:
         index: Rows to search.
@@ -32,10 +30,16 @@ def approximate_search(index: Index, probes: int, small: int = SMALL) -> Nearest
     Returns:
         A function with the arguments and results of `nearest_rows`.
     """
-    if len(index.descriptors) <= small:
-        return nearest_rows
+    return nearest_rows if len(index.descriptors) <= small else partial(_search, index.inverted, probes)
+
+
+def sort_into_cells(descriptors: np.ndarray) -> faiss.IndexIVF:
+    """Return the inverted file of descriptors `(R, 128)` uint8.
+
+    The cells depend on the rows and their order alone (a fixed seed, one thread).
+    """
     faiss.omp_set_num_threads(1)
-    cells = round(2 * np.sqrt(len(index.descriptors)))
+    cells = round(2 * np.sqrt(len(descriptors)))
     inverted = faiss.IndexIVFScalarQuantizer(
         faiss.IndexFlatL2(DESCRIPTOR_DIM),
         DESCRIPTOR_DIM,
@@ -46,10 +50,10 @@ def approximate_search(index: Index, probes: int, small: int = SMALL) -> Nearest
     )
     inverted.cp.seed, inverted.cp.niter, inverted.cp.max_points_per_centroid = 1, 10, 64
     inverted.cp.min_points_per_centroid = 1
-    descriptors = index.descriptors.astype(np.float32)
-    inverted.train(descriptors)
-    inverted.add(descriptors)
-    return partial(_search, inverted, probes)
+    rows = descriptors.astype(np.float32)
+    inverted.train(rows)
+    inverted.add(rows)
+    return inverted
 
 
 def _search(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +17,14 @@ from pelage.matching.local.features import DESCRIPTOR_DIM, DESCRIPTOR_NORM, Loca
 from pelage.matching.local.hessian_affine import AffineFeatures
 
 if TYPE_CHECKING:
+    from faiss import IndexIVF
+
     from pelage.matching.local.exact_search import ExactIndex
 
 Features = LocalFeatures | AffineFeatures
+
+KEPT = 3
+"""Indexes that are kept for whatever is asked next: of the crops that a left flank, a right one and any may show."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,13 @@ class Index:
         from pelage.matching.local.exact_search import ExactIndex  # here: it imports torch, which takes seconds
 
         return ExactIndex(self.descriptors)
+
+    @cached_property
+    def inverted(self) -> IndexIVF:
+        """The descriptors, sorted into cells for approximate search."""
+        from pelage.matching.local.inverted_index import sort_into_cells  # which needs this module
+
+        return sort_into_cells(self.descriptors)
 
 
 Nearest = Callable[[Index, np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
@@ -72,7 +84,12 @@ class Matches:
 
 
 def build_index(gallery: Sequence[Features]) -> Index:
-    """Stack the descriptors of `gallery`."""
+    """Stack the descriptors of `gallery`, or recall the index if it was one of the last `KEPT` galleries."""
+    return _stacked(tuple(gallery))
+
+
+@lru_cache(maxsize=KEPT)
+def _stacked(gallery: tuple[Features, ...]) -> Index:
     counts = [len(features) for features in gallery]
     keypoint = np.concatenate([np.zeros(0, int), *map(np.arange, counts)])
     weight = np.concatenate([np.zeros(0, np.float32), *(features.weight for features in gallery)])

@@ -13,8 +13,11 @@ import numpy as np
 import pandas as pd
 
 from pelage.matching.matches import EXPLAINED, matches_table
-from pelage.matching.rankings import join_rankings, rankings_table
+from pelage.matching.rankings import join_rankings, kept, rankings_table
 from pelage.split.protocols import OPPOSITE, ProtocolSet
+
+CELLS = 2**23
+"""Pairs of a query and a gallery crop that are scored at a time; they take 0.4 GB."""
 
 
 @dataclass(frozen=True)
@@ -119,61 +122,95 @@ def score_by_side(
 
 
 def rank(
-    features: Mapping[str, Any], sets: Mapping[str, ProtocolSet], depth: int, same_side: bool, score: Score
+    features: Mapping[str, Any],
+    sets: Mapping[str, ProtocolSet],
+    depth: int,
+    same_side: bool,
+    score: Score,
+    whole: int = 0,
 ) -> tuple[pd.DataFrame, dict[str, dict], pd.DataFrame]:
-    """Rank the gallery of each protocol for each of its queries.
+    """Rank the gallery of each protocol for each of its queries, in blocks of queries.
 
     A query that several protocols ask of the same gallery is scored once.
 
     Args:
         features: Features by crop id. Crops that are not in it take no part.
         sets: Protocols by name.
-        depth: Most candidates a query.
+        depth: Most candidates a query of a gallery of more than `whole` crops.
         same_side: A left flank never matches a right one.
         score: Scores the pairs.
+        whole: Crops of the largest gallery that is ranked as a whole.
 
     Returns:
         The table of `rankings_table`, and by protocol: number of `queries`, share of them whose first candidate is
         `verified`, and mean `inliers` of the first candidates (0 if not verified; None without queries). Last, the
         table of `matches_table`.
     """
-    matches = []
-    tables, summary, known, explained = [], {}, {}, {}
+    alike: dict[tuple, dict[str, ProtocolSet]] = {}
     for protocol, chosen in sets.items():
         queries = chosen.queries[chosen.queries["crop_id"].isin(features)]
         gallery = chosen.gallery[chosen.gallery["crop_id"].isin(features)].sort_values("crop_id")
-        names = list(gallery["crop_id"])
-        answers = known.setdefault((chosen.same_encounter, chosen.own_individual, chosen.named, *names), {})
-        new = queries[~queries["crop_id"].isin(answers)]
-        sides = [
-            rows["orientation"].to_numpy(object) if same_side else np.full(len(rows), "") for rows in (new, gallery)
-        ]
-        scores = score_by_side(
-            score,
-            [features[name] for name in new["crop_id"]],
-            [features[name] for name in names],
-            sides,
-            chosen.may_answer(new, gallery),
-            replace(chosen, gallery=gallery).names,
-        )
-        answers |= dict(zip(new["crop_id"], zip(scores.score, scores.verified, strict=True), strict=True))
-        told = explained.setdefault((chosen.same_encounter, chosen.own_individual, chosen.named, *names), {})
-        for (place, crop), found in sorted(scores.agreed.items()):
-            told.setdefault(new["crop_id"].iloc[place], {})[names[crop]] = found
+        asked = (chosen.same_encounter, chosen.own_individual, chosen.named, *gallery["crop_id"])
+        alike.setdefault(asked, {})[protocol] = replace(chosen, queries=queries, gallery=gallery)
 
-        asked = [answers[name] for name in queries["crop_id"]]
-        total, verified = np.array(asked).reshape(len(asked), 2, len(names)).transpose(1, 0, 2)
-        permitted = chosen.may_answer(queries, gallery)
-        tables.append(rankings_table(protocol, queries["crop_id"], names, total, permitted, depth))
-        matches += [
-            (protocol, query, candidate, found)
-            for query in queries["crop_id"]
-            for candidate, found in told.get(query, {}).items()
+    tables, summary, matches = {}, {}, {}
+    for of_gallery in alike.values():
+        ranked, inliers, told = _rank_gallery(features, list(of_gallery.values()), depth, same_side, score, whole)
+        for protocol, chosen in of_gallery.items():
+            queries = chosen.queries["crop_id"]
+            tables[protocol] = _of_queries(ranked, protocol, queries)
+            first = inliers.reindex(queries).to_numpy()
+            matches[protocol] = [
+                (protocol, query, candidate, found)
+                for query in queries
+                for candidate, found in told.get(query, {}).items()
+            ]
+            summary[protocol] = {
+                "queries": len(first),
+                "verified": round(float((first > 0).mean()), 4) if len(first) else None,
+                "inliers": round(float(first.mean()), 4) if len(first) else None,
+            }
+    tables, summary = join_rankings([tables[name] for name in sets]), {name: summary[name] for name in sets}
+    return tables, summary, matches_table([found for name in sets for found in matches[name]])
+
+
+def _rank_gallery(
+    features: Mapping[str, Any], sets: Sequence[ProtocolSet], depth: int, same_side: bool, score: Score, whole: int
+) -> tuple[pd.DataFrame, pd.Series, dict[str, dict[str, np.ndarray]]]:
+    """Rank one gallery for all that is asked of it by protocols that differ in nothing but their queries.
+
+    Returns:
+        Rankings of no protocol; by query, the matches of the first candidate that agree; and by query and candidate,
+        what `placed` returned.
+    """
+    queries = pd.concat([chosen.queries for chosen in sets]).drop_duplicates("crop_id")
+    chosen = sets[0]
+    names = pd.Index(chosen.gallery["crop_id"], dtype=str)
+    gallery, identity = [features[name] for name in names], chosen.names
+    tables, inliers, told = [], [np.zeros(0)], {}
+    size = max(CELLS // max(len(names), 1), 1)
+    for start in range(0, len(queries), size):
+        rows = queries.iloc[start : start + size]
+        sides = [
+            part["orientation"].to_numpy(object) if same_side else np.full(len(part), "")
+            for part in (rows, chosen.gallery)
         ]
-        first = verified[np.arange(len(asked)), total.argmax(axis=1)] if names else np.zeros(0)
-        summary[protocol] = {
-            "queries": len(asked),
-            "verified": round(float((first > 0).mean()), 4) if len(first) else None,
-            "inliers": round(float(first.mean()), 4) if len(first) else None,
-        }
-    return join_rankings(tables), summary, matches_table(matches)
+        permitted = chosen.may_answer(rows, chosen.gallery)
+        scores = score_by_side(score, [features[name] for name in rows["crop_id"]], gallery, sides, permitted, identity)
+        relevant = chosen.relevant(rows, chosen.gallery)
+        most = kept(len(names), depth, whole)
+        tables.append(rankings_table("", rows["crop_id"], names, scores.score, permitted, most, relevant))
+        first = scores.score.argmax(axis=1) if len(names) else np.zeros(0, int)
+        inliers.append(scores.verified[np.arange(len(first)), first] if len(names) else np.zeros(0))
+        for (place, crop), found in sorted(scores.agreed.items()):
+            told.setdefault(rows["crop_id"].iloc[place], {})[names[crop]] = found
+    asked = queries["crop_id"] if len(names) else queries["crop_id"].iloc[:0]
+    return join_rankings(tables), pd.Series(np.concatenate(inliers), index=asked), told
+
+
+def _of_queries(ranked: pd.DataFrame, protocol: str, queries: pd.Series) -> pd.DataFrame:
+    """Return the rows of some queries, in the order of these, as those of a protocol."""
+    place = pd.Index(queries).get_indexer(ranked["query"].cat.categories)[ranked["query"].cat.codes]
+    rows = np.argsort(place, kind="stable")[np.count_nonzero(place < 0) :]
+    of = pd.Categorical.from_codes(np.zeros(len(rows), np.int8), pd.Index([protocol], dtype=str))
+    return ranked.iloc[rows].assign(protocol=of)

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from pelage.common.errors import PelageError
 from pelage.common.tables import read_parquet, require_columns
-from pelage.matching.rankings import join_rankings, rank_pairs, rankings_table
+from pelage.matching.rankings import join_rankings, kept, rank_pairs, rankings_table
 from pelage.matching.search.expansion import expand_queries
 from pelage.matching.search.names import aggregate_names
 from pelage.matching.search.rerank import k_reciprocal, nearest
@@ -26,7 +26,8 @@ from pelage.matching.search.vector_index import kind_for, nearest_places
 from pelage.split.protocols import ProtocolSet
 
 BLOCK = 1024
-"""Queries at a time: with 100,000 gallery crops the scores of a block take 0.4 GB."""
+CELLS = 2**25
+"""Queries at a time, and pairs of one and a gallery crop, whose scores take 0.1 GB."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class SearchRules:
     """Section `search` of the parameters.
 
     Attributes:
-        depth: Most candidates a query.
+        depth: Most candidates a query of a gallery of more than `whole` crops, see `rankings`.
         same_side: A left flank never answers a right one.
         index: `flat` (exact), `hnsw`, `ivf_pq`, or `auto`: by the size of the gallery.
         expansion: Candidates that join a query before it is asked again; 0: none.
@@ -45,6 +46,7 @@ class SearchRules:
         rerank_mix: Share of the cosine distance, in that of a photo's furthest one, in the new distance.
         aggregate: `max`, `mean` or `nsum`: how the photos of an individual speak together, see `names`.
         neighbours: First candidates whose photos do.
+        whole: Crops of the largest gallery that is ranked as a whole.
     """
 
     depth: int
@@ -58,6 +60,7 @@ class SearchRules:
     rerank_mix: float = 0.3
     aggregate: str = "max"
     neighbours: int = 20
+    whole: int = 0
 
 
 def read_rules(params: Mapping[str, Any]) -> SearchRules:
@@ -130,9 +133,11 @@ def _search_all(
 ) -> pd.DataFrame:
     """Rank a whole gallery, in blocks of queries."""
     queries, gallery, tables = chosen.queries, chosen.gallery, []
+    names, depth = pd.Index(gallery["crop_id"], dtype=str), kept(len(gallery), rules.depth, rules.whole)
     near = _reciprocal_distances(chosen, asked, answers, rules) if rules.rerank and len(queries) else None
-    for start in range(0, len(queries), BLOCK):
-        block = slice(start, start + BLOCK)
+    size = max(min(BLOCK, CELLS // max(len(gallery), 1)), 1)
+    for start in range(0, len(queries), size):
+        block = slice(start, start + size)
         rows = queries.iloc[block]
         permitted = chosen.may_answer(rows, gallery, rules.same_side)
         scores = asked[block] @ answers.T
@@ -144,8 +149,9 @@ def _search_all(
             listed, distance = (values[block] for values in near)
             row, column = np.nonzero(listed >= 0)
             scores[row, listed[row, column]] = 2 - distance[row, column]
-        scores = np.round(scores, 6)
-        tables.append(rankings_table(protocol, rows["crop_id"], gallery["crop_id"], scores, permitted, rules.depth))
+        scores = np.round(scores, 6, out=scores)
+        relevant = chosen.relevant(rows, gallery)
+        tables.append(rankings_table(protocol, rows["crop_id"], names, scores, permitted, depth, relevant))
     return join_rankings(tables)
 
 
@@ -192,7 +198,10 @@ def _reciprocal_distances(
 def _search_index(
     protocol: str, chosen: ProtocolSet, asked: np.ndarray, answers: np.ndarray, rules: SearchRules
 ) -> pd.DataFrame:
-    """Rank what an approximate index finds; more is fetched than asked for, as some of it may not answer a query."""
+    """Rank what an approximate index finds; more is fetched than asked for, as some of it may not answer a query.
+
+    Nobody knows the rank of what it does not find, so right answers among that count as missed.
+    """
     if rules.expansion or rules.rerank:
         raise PelageError(
             f"params.yaml: search.expansion and search.rerank need search.index flat; this gallery of {len(answers):,} "
@@ -207,13 +216,13 @@ def _search_index(
     found = nearest_places(answers, asked, depth, kind_for(len(answers), rules.index))
     names, tables = gallery["crop_id"].to_numpy(object), []
     for start in range(0, len(queries), BLOCK):
+        pairs = []
         for own, places in enumerate(found[start : start + BLOCK], start):
             places = places[places >= 0]
             row = queries.iloc[[own]]
             permitted = chosen.may_answer(row, gallery.iloc[places], rules.same_side)[0]
             scores = np.round(answers[places[permitted]] @ asked[own], 6)
-            pairs = {"query": row["crop_id"].iloc[0], "candidate": names[places[permitted]], "score": scores}
-            tables.append(pd.DataFrame(pairs))
-    if not tables:
-        return join_rankings([])
-    return rank_pairs(pd.concat(tables, ignore_index=True).assign(protocol=protocol), rules.depth)
+            own_pairs = {"query": row["crop_id"].iloc[0], "candidate": names[places[permitted]], "score": scores}
+            pairs.append(pd.DataFrame(own_pairs))
+        tables.append(rank_pairs(pd.concat(pairs, ignore_index=True).assign(protocol=protocol), rules.depth))
+    return join_rankings(tables)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from pelage.common.params import choose
-from pelage.matching.rankings import rank_pairs
+from pelage.matching.rankings import join_rankings, looked_up, rank_pairs
 
 AGGREGATES = ("max", "mean", "nsum")
 
@@ -36,9 +36,10 @@ def aggregate_names(
     """
     if choose(aggregate, AGGREGATES, "search.aggregate") == "max" or not len(rankings):
         return rankings
-    rankings = rankings.astype({"protocol": str, "query": str, "candidate": str})
+    unscored = rankings["score"].isna().to_numpy()
+    unscored, rankings = rankings[unscored], rankings[~unscored].reset_index(drop=True)
     near = rankings[rankings["rank"] <= neighbours]
-    near = near.assign(identity=near["candidate"].map(identity), score=near["score"].astype(float))
+    near = near.assign(identity=looked_up(near["candidate"], identity), score=near["score"].astype(float))
     if aggregate == "nsum":
         near["score"] = near["score"].clip(lower=0)
     groups = near.groupby(["protocol", "query", "identity"], sort=False)["score"]
@@ -47,4 +48,4 @@ def aggregate_names(
     score = rankings["score"].astype(float)
     score.loc[near.index] = total.where(first, score[near.index].clip(upper=total))
     depth = int(rankings["rank"].max())
-    return rank_pairs(rankings.assign(score=score.round(6)), depth)
+    return join_rankings([rank_pairs(rankings.assign(score=score.round(6)), depth), unscored])
