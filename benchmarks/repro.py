@@ -30,6 +30,7 @@ from pelage.common.hashes import hashes_of
 from pelage.common.packs import packed_folder
 from pelage.common.parallel import cores
 from pelage.common.params import read_yaml
+from pelage.settings.names import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
 JPEG = b"\xff\xd8\xff\xe0" + bytes(1000) + b"\xff\xd9"
@@ -66,6 +67,9 @@ def make_project(folder: Path, count: int) -> Path:
             with packed_folder(path) as packer:
                 for name, content in images(int(count * CROPS[path.name]), str(path)):
                     packer.put(f"{name}~0.png", content)
+        elif path == Path("data/asked"):
+            for method in (name for kind in METHODS for name in params[kind]):
+                write_text(path / f"{method}.json", method)
         elif not path.suffix:
             write_text(path / "a", str(path))
         elif not path.exists():

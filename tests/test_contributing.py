@@ -119,7 +119,7 @@ def test_a_stage(tmp_path):
     (tmp_path / "stages/brightness.py").write_text(example("A stage", "python"))
     write_png(tmp_path / "data/photos/a.png", np.full((4, 4, 3), 80, np.uint8))
     (tmp_path / "data/clean.csv").write_text("image_id,path\na,a.png\n")
-    assert run(tmp_path, "stages/brightness.py") == "brightness: 1 photos\n"
+    assert run(tmp_path, "stages/brightness.py").startswith("brightness: 1 photos\n")
     assert (tmp_path / "data/brightness.csv").read_text() == "image_id,brightness\na,80.0\n"
 
 
