@@ -46,7 +46,7 @@ Described = dict[str, Any]
 def make_project(folder: Path, count: int) -> Path:
     """Write a project whose data set is a folder of `count` photos, with everything that its stages write."""
     project = folder / "project"
-    for name in ("src", "stages"):
+    for name in ("src", "stages", "review"):
         shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, project)
