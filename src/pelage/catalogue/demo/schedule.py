@@ -203,7 +203,7 @@ def _encounter(
     shots = []
     triggered = [side for side in running if rng.random() < 0.88] or [int(rng.choice(running))]
     for side in triggered:
-        frames = int(rng.choice([1, 2, 3, 4, 5], p=[0.28, 0.33, 0.22, 0.11, 0.06]))
+        frames = int(rng.choice([1, 2, 3, 4, 5], p=[0.55, 0.28, 0.11, 0.04, 0.02]))
         time = start + timedelta(seconds=int(rng.integers(3)))
         phase = rng.uniform(-0.42, 0.42) - 0.11 * (frames - 1)
         for frame in range(frames):
