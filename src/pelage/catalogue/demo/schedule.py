@@ -22,7 +22,7 @@ from pelage.common.seeds import derive, generator
 
 RESET = datetime(2015, 1, 1)
 """What the camera with the wrong clock took for the first day."""
-PATROLS = 20
+PATROLS = 30
 """Patrols of each animal of which a survey may have photos."""
 REST = timedelta(hours=8)
 """Least time between two encounters of an animal, in which it gets from any station to any other at a walk."""
