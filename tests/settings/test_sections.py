@@ -286,6 +286,7 @@ FOLDER = {"source": "folder", "path": "../photos"}
         ({}, "datasets.mine.source is missing; it must be one of synthetic, folder, git, camtrap_dp; or give several"),
         ({"source": "folder"}, "datasets.mine.path is missing, which the source folder needs. Add it."),
         ({"source": "folder", "path": ""}, "datasets.mine.path is missing, which the source folder needs."),
+        ({"source": "folder", "path": "s3://photos/2024"}, "datasets.mine.path is 's3://photos/2024', an address. Pho"),
         ({"source": "git", "url": "u"}, "datasets.mine.commit is missing, which the source git needs."),
         ({"source": "git", "url": "u", "commit": "abc"}, "datasets.mine.commit is 'abc'; it must be the commit's 40"),
         ({**FOLDER, "boxes": "whole"}, "datasets.mine.part is missing, which boxes 'whole' need: say what they show"),
