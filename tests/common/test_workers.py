@@ -35,7 +35,7 @@ PHOTOS, CROPS = 16, 9
 
 @pytest.fixture(scope="module")
 def cluster():
-    with LocalCluster(n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address=None) as running:
+    with LocalCluster(n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address=":0") as running:
         yield running
 
 
@@ -179,8 +179,8 @@ def test_what_is_wrong_is_said_and_not_tried_again(caches, dask, tmp_path):
 
 
 def test_a_worker_that_sees_another_disk_says_so(tmp_path):
-    assert "does not see" in _work(b"", str(tmp_path), tmp_path / "mark")
-    assert "does not see" in _work(b"", str(tmp_path / "project"), tmp_path)
+    assert "does not see" in _work(b"", b"", str(tmp_path), tmp_path / "mark")
+    assert "does not see" in _work(b"", b"", str(tmp_path / "project"), tmp_path)
 
 
 def test_temporaries_of_two_machines_have_two_names(tmp_path, monkeypatch):

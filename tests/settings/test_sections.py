@@ -10,6 +10,7 @@ import pytest
 
 from pelage import presets
 from pelage.animals import spatial
+from pelage.common import workers
 from pelage.common.params import read_params
 from pelage.losses import registry
 from pelage.losses.mining import DISTANCES, MARGIN_MINERS, MINERS
@@ -74,6 +75,7 @@ def test_words_are_those_that_the_rooms_know():
         (sections.Embed, "precision", embeddings.PRECISIONS),
         (sections.Embed, "format", embeddings.FORMATS),
         (sections.Compute, "device", compute.DEVICES),
+        (sections.Compute, "backend", workers.BACKENDS),
         (sections.Search, "index", ("auto", *vector_index.KINDS)),
         (sections.Search, "aggregate", aggregates.AGGREGATES),
     ):

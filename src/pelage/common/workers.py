@@ -86,7 +86,7 @@ def connect(scheduler: str) -> Iterator[Client]:
     from distributed import Client, LocalCluster  # slow to import
 
     if not scheduler:
-        own = LocalCluster(n_workers=cores(), threads_per_worker=1, memory_limit=0, dashboard_address=None)
+        own = LocalCluster(n_workers=cores(), threads_per_worker=1, memory_limit=0, dashboard_address=":0")
         with own, Client(own) as client:
             yield client
         return
@@ -138,12 +138,12 @@ def _work_ahead(
 
     size = min(most, max(len(rows) // (BLOCKS_A_CORE * _cores_of(client)), 1))
     blocks = (rows[start : start + size] for start in range(0, len(rows), size))
-    done = as_completed()
+    job, done = pickle.dumps(work), as_completed()  # opened by workers alone, not by the scheduler
 
     def give() -> None:
         for block in islice(blocks, max(WAITING * _cores_of(client) - done.count(), 0)):
-            task = pickle.dumps((work, pack(block)))  # opened by the worker alone, not by the scheduler
-            done.add(client.submit(_work, task, os.getcwd(), mark, pure=False, retries=RETRIES))
+            task = job, pickle.dumps(pack(block))
+            done.add(client.submit(_work, *task, os.getcwd(), mark, pure=False, retries=RETRIES))
 
     give()
     for future in track(done, f"{told}, by workers", -(-len(rows) // size)):
@@ -165,8 +165,8 @@ def _mark() -> Iterator[Path]:
         yield Path(file.name)
 
 
-def _work(task: bytes, project: str, mark: Path) -> str:
-    """Do a block as this machine would, with one core; return what is wrong with the input, or nothing."""
+def _work(job: bytes, block: bytes, project: str, mark: Path) -> str:
+    """Do a job for a block as this machine would, with one core; return what is wrong with the input, or nothing."""
     for path in (Path(project), mark):
         if not path.exists():
             return (
@@ -177,9 +177,8 @@ def _work(task: bytes, project: str, mark: Path) -> str:
     os.chdir(project)
     os.environ["PELAGE_CACHE"] = str(mark.parent)
     in_task.set(True)
-    work, block = pickle.loads(task)
     try:
-        work(block)
+        pickle.loads(job)(pickle.loads(block))
     except PelageError as error:  # another try would end the same
         return str(error)
     return ""
