@@ -161,7 +161,7 @@ def stages() -> list[Stage]:
         ),
         Stage(
             "train: a network, a seed", False,
-            lambda n: TRAINED * CROPS * n * epochs * training["cpu_seconds_a_photo"],
+            lambda n: TRAINED * CROPS * n * epochs * training["cpu_seconds_a_photo"]["pelage"],
             none, lambda n: 30e6,
             f"training.json, {epochs} epochs", "a GPU, and fewer epochs of more photos",
         ),
@@ -174,7 +174,7 @@ def stages() -> list[Stage]:
         Stage(
             "search: a network", False,
             searched, lambda n: CROPS * n * (dim + 64) * 4 / 2**30, lambda n: CROPS * n * depth * 8,
-            f"search.json; {depth} candidates a query of 8 bytes each", "an index in shards that are asked in turn, "
+            f"search.json, as if a query cost the same at any size; {depth} candidates of it", "an index in shards that are asked in turn, "
             "product codes, and fewer candidates a query",
         ),
         Stage(
@@ -203,7 +203,7 @@ def stages() -> list[Stage]:
         Stage(
             "dvc repro with nothing to do", False,
             lambda n: n * repro["cpu_seconds_nothing_changed"] / repro["photos"], none, none,
-            "repro.json", "images in few large files, so that DVC looks at few",
+            "repro.json", "",
         ),
     ]  # fmt: skip
 
@@ -229,7 +229,7 @@ def number(value: float) -> str:
 
 def table(head: list[str], rows: list[list[str]]) -> str:
     """Return a table as Markdown."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    lines = [head, ["---", *["---:"] * len(SIZES), *["---"] * (len(head) - len(SIZES) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
