@@ -26,7 +26,7 @@ from scipy.special import expit, logit
 from pelage.animals.agreement import agree
 from pelage.animals.clustering import cluster, draw_partitions
 from pelage.animals.evidence import side_pairs
-from pelage.animals.links import evidence_links, graph_of, nodes_of, priors_of, shares_of
+from pelage.animals.links import evidence_links, graph_of, nodes_of, shares_of
 from pelage.animals.naming import compare, name_animals, practise
 from pelage.animals.questions import Inquiry
 from pelage.animals.simulated_review import review
@@ -108,8 +108,7 @@ def measure_steps(asked: int, named: int, animals: int) -> dict[str, Any]:
     gathered = clock.timed("gather", lambda: side_pairs(pairs, nodes.crops))
     shares = shares_of(nodes, gathered, evidence)
     links = clock.timed("link", lambda: evidence_links(nodes, gathered, evidence, shares))
-    known = priors_of(evidence, shares)
-    graph, sides = clock.timed("graph", lambda: graph_of(units, nodes, links, **known))
+    graph, sides = clock.timed("graph", lambda: graph_of(units, nodes, links, evidence.least + shares.own))
     labels = clock.timed("cluster", lambda: cluster(graph))
     clock.timed("draw 20 partitions", lambda: draw_partitions(graph, 20, 1))
     truth = np.array([nodes.identity[name] for name in graph.names])

@@ -30,6 +30,7 @@ from pelage.common.hashes import hashes_of
 from pelage.common.packs import packed_folder
 from pelage.common.parallel import cores
 from pelage.common.params import read_yaml
+from pelage.settings.names import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
 JPEG = b"\xff\xd8\xff\xe0" + bytes(1000) + b"\xff\xd9"
@@ -45,7 +46,7 @@ Described = dict[str, Any]
 def make_project(folder: Path, count: int) -> Path:
     """Write a project whose data set is a folder of `count` photos, with everything that its stages write."""
     project = folder / "project"
-    for name in ("src", "stages"):
+    for name in ("src", "stages", "review"):
         shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, project)
@@ -66,6 +67,9 @@ def make_project(folder: Path, count: int) -> Path:
             with packed_folder(path) as packer:
                 for name, content in images(int(count * CROPS[path.name]), str(path)):
                     packer.put(f"{name}~0.png", content)
+        elif path == Path("data/asked"):
+            for method in (name for kind in METHODS for name in params[kind]):
+                write_text(path / f"{method}.json", method)
         elif not path.suffix:
             write_text(path / "a", str(path))
         elif not path.exists():
@@ -91,9 +95,9 @@ def images(count: int, kind: str = "") -> Iterator[tuple[str, bytes]]:
 def written(described: Described, params: Described) -> Iterator[Path]:
     """Give each out, metric and plot of each stage, folders of images before their tables."""
     for stage in described["stages"].values():
-        loop = re.fullmatch(r"\$\{(\w+)\}", stage.get("foreach", ""))
+        loop = stage.get("foreach", [""])
         stage = stage.get("do", stage)
-        for item in params[loop.group(1)] if loop else [""]:
+        for item in loop if isinstance(loop, list) else params[loop.strip("${}")]:
             for kind in ("outs", "metrics", "plots"):
                 for out in stage.get(kind, []):
                     path = out if isinstance(out, str) else next(iter(out))

@@ -28,34 +28,30 @@ def main() -> None:
     seen = animals_seen(tables, read_split(Path("data/split.csv")), part)
     fused = read_parquet(Path("data/fused.parquet"), categories=["protocol", "query", "candidate"])
     asked = {protocol: fused[fused["protocol"] == protocol] for protocol in (PRACTICE, REHEARSAL, SURVEY)}
-    kind = json.loads(Path("data/numbers/fuse.json").read_text(encoding="utf-8"))["calibration"]
-
-    able = kind != RECIPROCAL_RANK
-    evidence = practise(units_of(seen, GALLERY, PRACTICE), asked[PRACTICE]) if able else None
+    calibrated = json.loads(Path("data/numbers/fuse.json").read_text("utf-8"))["calibration"] != RECIPROCAL_RANK
+    evidence = practise(units_of(seen, GALLERY, PRACTICE), asked[PRACTICE]) if calibrated else None
     rehearsal = name_animals(units_of(seen, GALLERY, REHEARSAL), asked[REHEARSAL], evidence, places, **wanted)
     units = units_of(seen, NAMED, SURVEY)
     people = hear_people(read_journal(JOURNAL), units, tables["clean"])
     survey = name_animals(units, asked[SURVEY], evidence, places, **wanted, people=people)
-
     doubtful, names = check_names(units, pd.concat([asked[PRACTICE], asked[REHEARSAL]]), evidence, wanted["seed"])
     own = rehearsal.asked_only()
-    write_table(Path("data/units.csv"), pd.concat([units.table, own.units.table], ignore_index=True))
-    write_table(Path("data/unit_crops.csv"), pd.concat([units.crops, own.units.crops], ignore_index=True))
+    write_table(Path("data/units.csv"), pd.concat([units.table, own.units.table]))
+    write_table(Path("data/unit_crops.csv"), pd.concat([units.crops, own.units.crops]))
     write_table(Path("data/individuals.csv"), survey.answers)
     write_table(Path("data/rehearsal.csv"), own.answers)
-    links = [named.links.assign(scope=scope) for named, scope in ((survey, SURVEY), (rehearsal, REHEARSAL))]
-    write_parquet(Path("data/links.parquet"), pd.concat(links, ignore_index=True))
+    links = pd.concat([survey.links.assign(scope=SURVEY), rehearsal.links.assign(scope=REHEARSAL)], ignore_index=True)
+    write_parquet(Path("data/links.parquet"), links)
     write_parquet(Path("data/partitions.parquet"), survey.partitions())
-    told = [("", str(JOURNAL), "decision", sentence) for sentence in (*people.told, *survey.told)]
+    told = [("", str(JOURNAL), "decision", why) for why in (*people.told, *survey.told)]
     write_table(Path("data/rejected/individuals.csv"), rejected_table(told))
     write_table(Path("data/questions.csv"), survey.questions(people))
     write_table(Path("data/suspects.csv"), doubtful)
     reviews = reviewed(rehearsal, wanted["seed"])
     metrics = metrics_of(rehearsal, survey, calibration(rehearsal, asked[REHEARSAL], evidence), reviews)
-    metrics["names"] = names
-    write_json(Path("metrics/individuals.json"), metrics)
+    write_json(Path("metrics/individuals.json"), metrics | {"names": names})
     write_json(Path("data/numbers/individuals.json"), all_numbers(evidence, rehearsal, reviews))
-    for scope, numbers in metrics.items():
+    for scope, numbers in (metrics | {"names": names}).items():
         print(f"individuals: {scope} " + ", ".join(f"{name} {value}" for name, value in numbers.items()))
 
 

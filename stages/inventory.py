@@ -5,8 +5,8 @@ from pathlib import Path
 
 import _path  # noqa: F401
 
-from pelage.catalogue.entries import deployment_tables, habitat_file, read_sources, results_files
-from pelage.catalogue.inventory import deployment_rows, habitat_rows, inventory_rows, results_rows, write_inventory
+from pelage.catalogue.entries import read_sources
+from pelage.catalogue.inventory import inventory_rows, named_rows, write_inventory
 from pelage.common.files import write_text
 from pelage.common.params import entry, read_params
 from pelage.common.stage import run_stage
@@ -18,8 +18,7 @@ def main() -> None:
     check_paths(params)  # each time: a link that was made since params.yaml was checked may lead into an output
     name = params["ingest"]["dataset"]
     dataset = entry(params["datasets"], name, "datasets")
-    rows = inventory_rows(read_sources(dataset, name)) + results_rows(name, results_files(dataset))
-    rows += deployment_rows(name, deployment_tables(dataset, name)) + habitat_rows(name, habitat_file(dataset, name))
+    rows = inventory_rows(read_sources(dataset, name)) + named_rows(dataset, name)
     write_text(Path("data/inventory.csv"), write_inventory(rows))
     kinds = Counter(kind for _, _, kind, _, _ in rows)
     print(

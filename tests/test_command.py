@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -10,8 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from pelage.command import main, parser
+from pelage.common.errors import PelageError
+from pelage.common.params import read_yaml
 from pelage.common.times import Cost, note
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,6 +70,40 @@ def test_check_says_what_is_wrong_and_what_is_left_out(tmp_path, monkeypatch, ca
     Path("params.yaml").write_text(text.replace("scale: 16.0", "scales: 16.0"))
     with pytest.raises(SystemExit, match="loss has the unknown field 'scales'"):
         main(["check"])
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"source": "folder", "path": "gone"}, r"datasets\.mine\.path: the folder .*gone does not exist"),
+        (
+            {"source": "folder", "path": "here", "boxes": "megadetector", "results": "boxes.json"},
+            r"results is 'boxes\.json', and",
+        ),
+        ({"source": "folder", "path": "here", "deployments": "when.csv"}, r"deployments is 'when\.csv', and there is"),
+        ({"sources": [{"name": "a", "source": "folder", "path": "gone"}]}, r"mine\.sources\[0\]\.path: the folder"),
+        ({"source": "folder", "path": "here"}, ""),
+    ],
+)
+def test_check_says_which_folder_or_file_is_not_there_as_the_inventory_does(tmp_path, monkeypatch, capsys, entry, told):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.delenv("PELAGE_CACHE", raising=False)
+    shutil.copy(ROOT / "dvc.yaml", ".")
+    (tmp_path / "here").mkdir()
+    params = read_yaml(ROOT / "params.yaml")
+    params["ingest"]["dataset"], params["datasets"]["mine"] = "mine", {"boxes": "saliency", **entry}
+    with open("params.yaml", "w") as file:
+        YAML().dump(params, file)
+    if told:
+        with pytest.raises(SystemExit, match=told) as error:
+            main(["check"])
+        with pytest.raises(PelageError, match=told) as same:
+            runpy.run_path(str(ROOT / "stages/inventory.py"))["main"]()
+        assert str(same.value) in str(error.value)
+    else:
+        main(["check"])
+        assert "params.yaml is right." in capsys.readouterr().out
 
 
 def test_presets_are_listed_applied_and_taken_back(tmp_path, monkeypatch, capsys):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from packing import pack_images
 from PIL import Image
 from ruamel.yaml import YAML
 from test_pipeline import ROOT, closure, code_deps, script_of
@@ -89,6 +90,9 @@ def test_a_variant():
     assert embedder.dim == 512 and variant.loss["margin"] == 0.4 and variant.loss["scale"] == PARAMS["loss"]["scale"]
 
 
+COLOURS = [250, 0, 0], [200, 10, 0], [0, 0, 250]
+
+
 def test_a_matcher(tmp_path, monkeypatch):
     written: dict = {"__name__": __name__}
     exec(example("A matcher", "python"), written)
@@ -98,10 +102,10 @@ def test_a_matcher(tmp_path, monkeypatch):
     method = matchers.read_matcher(params, "colours").method
     assert method.bins == 4
     files = ["red.png", "also_red.png", "blue.png"]
-    for file, colour in zip(files, ([250, 0, 0], [200, 10, 0], [0, 0, 250]), strict=True):
-        write_png(tmp_path / "crops" / file, np.full((8, 16, 3), colour, np.uint8))
-        write_png(tmp_path / "masks" / file, np.full((8, 16), 255, np.uint8))
-    found = method.features(tmp_path / "crops", tmp_path / "masks", files)
+    coats = {file: np.full((8, 16, 3), colour, np.uint8) for file, colour in zip(files, COLOURS, strict=True)}
+    crops = pack_images(tmp_path, "crops", coats)
+    masks = pack_images(tmp_path, "masks", dict.fromkeys(files, np.full((8, 16), 255, np.uint8)))
+    found = method.features(crops, masks, files)
     scores = method.score(found[:1], found[1:], np.array([[True, True]]), np.array(["a", "b"]))
     assert scores.score.tolist() == [[0.999, 0.0]] and not scores.verified.any()
     assert method.score(found[:1], found[1:], np.array([[False, True]]), np.array(["a", "b"])).score.tolist() == [
@@ -115,7 +119,7 @@ def test_a_stage(tmp_path):
     (tmp_path / "stages/brightness.py").write_text(example("A stage", "python"))
     write_png(tmp_path / "data/photos/a.png", np.full((4, 4, 3), 80, np.uint8))
     (tmp_path / "data/clean.csv").write_text("image_id,path\na,a.png\n")
-    assert run(tmp_path, "stages/brightness.py") == "brightness: 1 photos\n"
+    assert run(tmp_path, "stages/brightness.py").startswith("brightness: 1 photos\n")
     assert (tmp_path / "data/brightness.csv").read_text() == "image_id,brightness\na,80.0\n"
 
 

@@ -23,7 +23,8 @@ This command does what stands beside it. Run it in the project's folder, where p
 
 
 def check(_: argparse.Namespace) -> None:
-    """Say what is wrong in params.yaml."""
+    """Say what is wrong in params.yaml, and which folder or file that it names is not there."""
+    from pelage.catalogue.inventory import check_sources
     from pelage.common.params import read_params
     from pelage.settings.check import check_params, left_out
     from pelage.settings.paths import check_paths
@@ -31,6 +32,8 @@ def check(_: argparse.Namespace) -> None:
     params = read_params()
     check_paths(params)
     check_params(params)
+    name = params["ingest"]["dataset"]
+    check_sources(params["datasets"][name], name)
     print("params.yaml is right." + "".join(f"\nleft out by `parts`: {name}" for name in left_out(params)))
 
 

@@ -308,3 +308,32 @@ def test_that_people_say_it_is_new_is_an_answer():
     _, after = named(drawn, SURVEY, journal=json.dumps(said) + "\n")
     assert set(after.loc[after["truth"] == "L10", "answer"]) == {"new"}
     assert set(after.loc[after["truth"] == "L10", "decided_by"]) == {"Ana"}
+
+
+def test_a_single_voice_against_what_photos_say_is_told_and_asked_about_first(survey, answered):
+    known = crop_of(answered[0], "known", likeliest="L03")
+    said = line("is", crops=[known["best_crop"]], name="L05")
+    tables, split, pairs, _ = survey
+    units = units_of(seen_of(tables, split), NAMED, SURVEY)
+    people = hear_people(parse_journal(said.encode()), units, tables["clean"])
+    evidence = practise(units_of(seen_of(tables, split), GALLERY, PRACTICE), of(pairs, PRACTICE))
+    result = name_animals(units, of(pairs, SURVEY), evidence, **SETTINGS, people=people)
+    row = result.answers.set_index("unit").loc[known["unit"]]
+    assert row[["answer", "individual", "decided_by"]].tolist() == ["cannot_tell", "", "ann"]
+    assert row["reason"] == "contradicted: people say that this is, photos that it is not, L05"
+    first = result.questions(people).iloc[0]
+    whole = {unit for unit, node in result.nodes.of_unit.items() if node == result.nodes.of_unit[known["unit"]]}
+    assert {first["unit"], first["other"]} & whole and "people say one thing" in first["why"]
+    agreed = line("is", crops=[known["best_crop"]], name="L03")
+    _, asked = named(survey, SURVEY, journal=agreed)
+    now = asked.set_index("unit").loc[known["unit"]]
+    assert now[["answer", "individual", "reason"]].tolist() == ["known", "L03", ""]
+
+
+def test_that_it_is_another_one_than_photos_say_is_told(survey, answered):
+    known = crop_of(answered[0], "known", likeliest="L03")
+    result, asked = named(survey, SURVEY, journal=line("new", crops=[known["best_crop"]]))
+    row = asked.set_index("unit").loc[known["unit"]]
+    assert row["answer"] == "cannot_tell"
+    assert row["reason"] == "contradicted: people say that this is not, photos that it is, L03"
+    assert "people say one thing" in result.questions().iloc[0]["why"]

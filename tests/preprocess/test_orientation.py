@@ -78,7 +78,8 @@ def test_a_short_body_that_looks_to_one_side_is_not_guessed():
     cv2.circle(mask, (275, 110), 45, 1, -1)
     comes, goes_by = measure_silhouette(mask > 0), measure_silhouette(draw(tail=False))
     assert comes.elongation > 1.25 and comes.head > 0.9 and 0.4 < comes.right < 0.9
-    assert comes.body == pytest.approx((100 + 125 + 45) / 180, abs=0.1) and judge_side(comes) == "unknown"
+    assert comes.body == pytest.approx((100 + 125 + 45) / 180, abs=0.1)
+    assert judge_side(comes) == "unknown" and judge_side(comes, looked=True) == "right"
     assert goes_by.body == pytest.approx((130 + 145 + 32) / 100, abs=0.2) and judge_side(goes_by) == "right"
 
 

@@ -219,7 +219,7 @@ def test_what_is_missing_is_told(faults, params):
     [
         ([("train.patience", 3)], "train.patience is 3; it must be at least train.validate_every (4), or training"),
         ([("split.novel", 0.7), ("split.val_novel", 0.4)], "split.novel and split.val_novel are 0.7 and 0.4 of all "),
-        ([("split.val", 0.8)], "split.val and split.test are 0.8 and 0.22 of all encounters; together they must be"),
+        ([("split.val", 0.9)], "split.val and split.test are 0.9 and 0.2 of all encounters; together they must be"),
         ([("background.min_cover", 0.99)], "background.min_cover is 0.99; it must be at most background.max_cover"),
         ([("edges.low", 200)], "edges.low is 200; it must be at most edges.high (160)"),
         ([("search.rerank", 100)], "search.rerank_depth is 100; it must be more than search.rerank and"),

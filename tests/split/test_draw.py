@@ -59,6 +59,16 @@ def test_groups_go_first_whose_labels_stay_in_train():
         assert subset["a3"] == "train"
 
 
+def test_each_known_individual_with_three_groups_is_in_val_whatever_the_share():
+    rows = survey(10, 3)
+    rows = visits([*rows.itertuples(index=False), *[(f"M{i}", "", f"M{i}-{g}") for i in range(6) for g in range(2)]])
+    subset = draw_subsets(rows, 1, novel=0, val_novel=0, val=0.05, test=0.2)
+    found = subsets_of(rows, subset)
+    assert all({"train", "val"} <= found[f"L{i:02d}"] for i in range(10))
+    assert not any("val" in found[f"M{i}"] for i in range(6)), "of two groups one stays and the other is for the share"
+    assert not any("val" in held for held in subsets_of(rows, draw_subsets(rows, 1, 0, 0, val=0, test=0.2)).values())
+
+
 def test_a_shared_group_goes_with_the_novel_animal():
     rows = [(name, f"{name}:left", f"{name}{n}") for name in "abcdef" for n in range(4)]
     rows += [("a", "a:left", "b0"), ("c", "c:left", "d0"), ("e", "e:left", "f0")]

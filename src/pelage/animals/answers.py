@@ -18,13 +18,16 @@ from pelage.animals.clustering import Links
 from pelage.animals.decisions import Decisions
 from pelage.animals.evidence import Evidence, possible_pairs, shown_sides, side_codes
 from pelage.animals.graph import Graph, contract
-from pelage.animals.links import Nodes
+from pelage.animals.links import DECISION, EVIDENCE, Nodes
 from pelage.animals.units import NAMED, Units
 from pelage.common.tables import UNKNOWN
 
 KNOWN, NEW, CANNOT_TELL = "known", "new", "cannot_tell"
 SOURCE, PELAGE = "source", "pelage"
 """Who decided: the names that came with the photos, or this program."""
+
+CONTRADICTED = "contradicted"
+"""Why it cannot be told: people say one thing, photos another. People who pin what they say are right."""
 
 POOR = ("blurred", "underexposed", "overexposed", "too_small")
 """Flags of photos that say why nothing can be told from them."""
@@ -143,7 +146,9 @@ def answer(
     unsure = table["probability"] < enough
     reason = np.where(reasons != "", reasons, np.where(unsure, _doubt(table, seen), ""))
     if people is not None:
-        reason = table["unit"].map(people.cannot_tell).fillna(pd.Series(reason, table.index)).to_numpy(object)
+        against = _contradictions(links, nodes, pd.Series(best, index=graph.names), set(table.loc[unsure, "node"]))
+        reason = table["node"].map(against).where(table["best_crop"] != "").fillna(pd.Series(reason, table.index))
+        reason = table["unit"].map(people.cannot_tell).fillna(reason).to_numpy(object)
         table["best_crop"] = table["unit"].map(people.best).fillna(table["best_crop"])
     told = np.where(reason != "", CANNOT_TELL, np.where(is_known, KNOWN, NEW))
     table["answer"], table["reason"] = np.where(named, NAMED, told), np.where(named, "", reason)
@@ -265,6 +270,36 @@ def _reasons(table: pd.DataFrame, compared: Collection[str], calibrated: bool, k
         default="",
     )
     return np.where(known & no_crop, np.where(table["probability"] == 1.0, "", reason), reason)
+
+
+def _contradictions(links: pd.DataFrame, nodes: Nodes, label: pd.Series, unsure: Collection[str]) -> dict[str, str]:
+    """Return of which nodes that nobody named people say what photos deny, and what: by node.
+
+    That is where the clusters are not as people say, for what photos say weighs more than their voices, and where an
+    answer is not sure though they say who it is, or though they deny what photos say.
+
+    Args:
+        links: Rows of `LINK_COLUMNS`.
+        nodes: Of the scope.
+        label: Best cluster by member of `nodes`.
+        unsure: Nodes whose answer is not probable enough.
+    """
+    ends = links[["unit", "other"]].apply(lambda end: end.map(nodes.of_unit))
+    pair = pd.Series(list(zip(ends.min(axis=1), ends.max(axis=1), strict=True)), index=links.index, dtype=object)
+    photos = links["log_odds"].where(links["kind"] == EVIDENCE, 0.0).groupby(pair).transform("sum")
+    said = links[(links["kind"] == DECISION) & (links["log_odds"] != 0)]
+    found: dict[str, str] = {}
+    for row, (unit, other, log_odds) in zip(said.index, said[["unit", "other", "log_odds"]].to_numpy(), strict=True):
+        together, one = label[nodes.member[unit]] == label[nodes.member[other]], log_odds > 0
+        named = any(nodes.of_unit[end] in nodes.name for end in (unit, other))
+        denied = photos[row] * log_odds < 0 or (one and named)
+        for own, whose in ((unit, other), (other, unit)):
+            node = nodes.of_unit[own]
+            if node in nodes.asked and (together != one or (denied and node in unsure)):
+                who = nodes.name.get(nodes.of_unit[whose], whose)
+                against = "is not, photos that it is" if not one else "is, photos that it is not"
+                found.setdefault(node, f"{CONTRADICTED}: people say that this {against}, {who}")
+    return found
 
 
 def _doubt(table: pd.DataFrame, seen: pd.DataFrame) -> np.ndarray:

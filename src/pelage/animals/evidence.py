@@ -64,11 +64,6 @@ class Evidence:
     individuals: int
     learnt: bool
 
-    @property
-    def prior(self) -> float:
-        """Log-odds that a pair of the practice shows one animal, whatever it looks like."""
-        return float(logit(self.alike))
-
     def log_odds(self, pairs: pd.DataFrame) -> np.ndarray:
         """Return the log-odds that each pair shows the same animal, `(P,)`, were as many pairs as in practice.
 

@@ -138,11 +138,6 @@ def shares_of(nodes: Nodes, pairs: pd.DataFrame, evidence: Evidence) -> Shares:
     return Shares(*(evidence.shift(some, most - len(some)) for some, most in zip(listed, possible, strict=True)))
 
 
-def priors_of(evidence: Evidence, shares: Shares) -> dict[str, float]:
-    """Return `absent` and `prior` of a scope's `Graph`: log-odds of pairs on no shortlist together, and of any two."""
-    return {"absent": float(evidence.least + shares.own), "prior": evidence.prior + shares.own}
-
-
 def evidence_links(nodes: Nodes, pairs: pd.DataFrame, evidence: Evidence, shares: Shares) -> pd.DataFrame:
     """Return what photos say, a row of `LINK_COLUMNS` a pair of nodes, told of the units whose crops look most alike.
 
@@ -255,9 +250,9 @@ def decision_links(decisions: Decisions, nodes: Nodes, links: pd.DataFrame) -> p
     said = decisions.links
     voices = PEOPLE + said["for"].astype(str) + " for, " + said["against"].astype(str) + " against"
     told = [_links(said["unit"], said["other"], said["log_odds"], kind=said["kind"], filters=voices)]
-    named = [links[end].map(nodes.of_unit).isin(nodes.name) for end in ("unit", "other")]
+    of = [links[end].map(nodes.of_unit) for end in ("unit", "other")]
     for unit, log_odds in decisions.new.items():
-        mine = [(links[end] == unit) & named[1 - place] for place, end in enumerate(("unit", "other"))]
+        mine = [(of[place] == nodes.of_unit[unit]) & of[1 - place].isin(nodes.name) for place in (0, 1)]
         others = pd.concat([links.loc[mine[0], "other"], links.loc[mine[1], "unit"]])
         others = others[~others.map(nodes.of_unit).duplicated()]
         kind = CANNOT if np.isinf(log_odds) else DECISION
@@ -318,15 +313,13 @@ def metres(one: np.ndarray, others: np.ndarray) -> np.ndarray:
     return 2 * EARTH_M * np.arcsin(np.sqrt(half[:, 0] + np.cos(a[0]) * np.cos(b[:, 0]) * half[:, 1]))
 
 
-def graph_of(
-    units: Units, nodes: Nodes, links: pd.DataFrame, absent: float | None = None, prior: float | None = None
-) -> tuple[Graph, np.ndarray]:
+def graph_of(units: Units, nodes: Nodes, links: pd.DataFrame, absent: float | None = None) -> tuple[Graph, np.ndarray]:
     """Return the graph of all units that nobody named and of names, and the side of each of its nodes.
 
     Args:
         units, nodes: Named units, and those of another scope.
         links: Rows of `LINK_COLUMNS`; those of one pair are added up, but one that must or must not hold counts alone.
-        absent, prior: See `Graph`. A pair of which only people spoke is one without evidence for all else.
+        absent: See `Graph`. A pair of which only people spoke is one without evidence for all else.
 
     Returns:
         A graph of the members of `nodes`, and `(N,)` sides, `both` of a name.
@@ -354,7 +347,7 @@ def graph_of(
     animal = np.where(named, np.cumsum(named) - 1, -1)
     sides = np.array([BOTH if own else side[name] for name, own in zip(names, named, strict=True)], dtype=object)
     first, second, weight = (pairs[column].to_numpy() for column in ("first", "second", "weight"))
-    return Graph(names, first, second, weight.astype(float), animal, prior, absent, flank, whole), sides
+    return Graph(names, first, second, weight.astype(float), animal, None, absent, flank, whole), sides
 
 
 def _flanks(nodes: Nodes, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

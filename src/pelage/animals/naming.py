@@ -11,13 +11,14 @@ import pandas as pd
 from scipy.special import expit
 
 from pelage.animals.agreement import Agreement, agree
-from pelage.animals.answers import CANNOT_TELL, answer, partitions_table
+from pelage.animals.answers import CANNOT_TELL, CONTRADICTED, answer, partitions_table
 from pelage.animals.clustering import cluster, draw_partitions
 from pelage.animals.decisions import Decisions, fold
 from pelage.animals.evidence import Evidence, learn, side_pairs
 from pelage.animals.graph import Contradiction, Graph, contract
 from pelage.animals.journal import JOURNAL, Journal
 from pelage.animals.links import (
+    DECISION,
     PEOPLE,
     Nodes,
     answered_pairs,
@@ -29,10 +30,10 @@ from pelage.animals.links import (
     graph_of,
     known_links,
     nodes_of,
-    priors_of,
     shares_of,
 )
 from pelage.animals.merging import cluster_and_merge
+from pelage.animals.questions import QUESTION_COLUMNS as ASKED_COLUMNS
 from pelage.animals.questions import next_questions
 from pelage.animals.units import NAMED, Units
 from pelage.evaluation.reliability import expected_calibration_error, proper_scores, reliability_table
@@ -86,9 +87,13 @@ class Named:
         return [(clusters[label[node]], animals[self.nodes.identity[node]] - {node}) for node in asked]
 
     def questions(self, people: People | None = None) -> pd.DataFrame:
-        """Return what a person should decide next, `QUESTION_COLUMNS`; of a name, the unit that looks most alike."""
+        """Return what a person should decide next, `QUESTION_COLUMNS`; of a name, the unit that looks most alike.
+
+        What people said and photos deny comes first: another person is asked, or the answer is pinned.
+        """
         answered = answered_pairs(people.decisions, self.nodes) if people else {}
-        found = next_questions(self.graph, answered)
+        found = pd.concat([self._disputed(), next_questions(self.graph, answered)], ignore_index=True)
+        found["place"] = np.arange(1, len(found) + 1)
         links = self.links[self.links["pairs"] > 0]
         ends = [links[end].map(self.nodes.member) for end in ("unit", "other")]
         shown = {
@@ -101,6 +106,22 @@ class Named:
         found = found.assign(unit=[pair[0] for pair in pairs], other=[pair[1] for pair in pairs])
         found = found.assign(scope=found["unit"].map(scope), individual=found["other"].map(likeliest))
         return found.round({"probability": 4, "delta": 4})[QUESTION_COLUMNS]
+
+    def _disputed(self) -> pd.DataFrame:
+        """Return pairs of which people say what photos deny, as `next_questions` does."""
+        torn = self.answers["reason"].str.startswith(CONTRADICTED)
+        torn = set(self.answers.loc[torn, "unit"])
+        said = self.links[(self.links["kind"] == DECISION) & (self.links["log_odds"] != 0)]
+        said = said[said["unit"].isin(torn) | said["other"].isin(torn)]
+        said = said[(said["log_odds"] > 0) | said["together"]]
+        ends = [said[end].map(self.nodes.member) for end in ("unit", "other")]
+        place = pd.Series(np.arange(len(self.graph.names)), index=self.graph.names)
+        whole = self.graph.speakers()
+        ends = [self.graph.names[whole[place[end].to_numpy(int)]] for end in ends]
+        why = "people say one thing, photos another: ask another person, or pin it"
+        table = pd.DataFrame({"unit": ends[0], "other": ends[1], "probability": said["probability"], "delta": 0.0,
+                              "together": said["together"], "why": why})  # fmt: skip
+        return table.drop_duplicates(["unit", "other"]).assign(place=0)[ASKED_COLUMNS]
 
     def partitions(self) -> pd.DataFrame:
         """Return the draws as a table, see `partitions_table`."""
@@ -182,11 +203,11 @@ def name_animals(
         people: What they decided.
     """
     nodes = nodes_of(units, people.decisions.aliases if people else None)
-    links, compared, known = known_links(units), set(), {}
+    links, compared, absent = known_links(units), set(), None
     if evidence is not None:
         pairs = side_pairs(photo_pairs, nodes.crops)
         shares = shares_of(nodes, pairs, evidence)
-        known = priors_of(evidence, shares)
+        absent = evidence.least + shares.own
         links = pd.concat([links, evidence_links(nodes, pairs, evidence, shares)])
         compared = {*pairs["first"], *pairs["second"]}
     if speed_m_per_s is not None:
@@ -196,7 +217,7 @@ def name_animals(
     if people is not None:
         links = pd.concat([links, decision_links(people.decisions, nodes, links)], ignore_index=True)
         links, told = without_contradictions(units, nodes, links)
-    graph, sides = graph_of(units, nodes, links, **known)
+    graph, sides = graph_of(units, nodes, links, absent)
     if evidence is None:
         best = cluster(graph, seed)
     else:

@@ -17,9 +17,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from pelage.catalogue.entries import Source, named_file
+from pelage.catalogue.entries import (
+    Source,
+    deployment_tables,
+    habitat_file,
+    named_file,
+    read_sources,
+    results_files,
+)
 from pelage.common.errors import PelageError
 from pelage.common.files import cache_root, write_bytes
 from pelage.common.progress import track
@@ -28,6 +35,9 @@ COLUMNS = ("source", "path", "kind", "bytes", "sha256")
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp")
 """What is a photo by its name, even if it is damaged; other files are photos by their content."""
+
+DISTANT = ("synthetic", "git")
+"""Kinds of sources that are no folder of this machine."""
 
 _TABLES = (".csv", ".tsv", ".json", ".xlsx", ".xls", ".ods")
 _VIDEOS = (
@@ -152,16 +162,46 @@ def _file_row(name: str, key: str, written: str, file: Path, wanted: str) -> tup
 
 def source_files(source: Source) -> list[Found]:
     """Return the files of a local source; a zip file, or anything that is no folder, is one file."""
+    root = source_root(source)
+    return list_files(root, state_file(root), source.tables if root.is_dir() else ())
+
+
+def source_root(source: Source) -> Path:
+    """Return the folder, or the one file, that is all of a local source.
+
+    Raises:
+        PelageError: It does not exist.
+    """
     root = source.path
     if source.kind == "camtrap_dp" and root.name == "datapackage.json":
         root = root.parent
-    if source.kind == "camtrap_dp" and root.is_file():
-        return list_files(root, state_file(root))
-    if not root.is_dir():
+    if not root.is_dir() and not (source.kind == "camtrap_dp" and root.is_file()):
         raise PelageError(
             f"{source.key}.path: the folder {root} does not exist. Give the folder that holds the photos."
         )
-    return list_files(root, state_file(root), source.tables)
+    return root
+
+
+def check_sources(dataset: Mapping[str, Any], name: str) -> None:
+    """Say what the inventory of the data set `name` would say, without a look at its photos.
+
+    Raises:
+        PelageError: A folder or file that the entry names does not exist.
+    """
+    for source in read_sources(dataset, name):
+        if source.kind not in DISTANT:
+            source_root(source)
+    named_rows(dataset, name)
+
+
+def named_rows(dataset: Mapping[str, Any], name: str) -> list[tuple[str, ...]]:
+    """Return the rows of the files that the entry of the data set `name` names beside its sources.
+
+    Raises:
+        PelageError: One is missing, or cannot be read.
+    """
+    rows = results_rows(name, results_files(dataset)) + deployment_rows(name, deployment_tables(dataset, name))
+    return rows + habitat_rows(name, habitat_file(dataset, name))
 
 
 def write_inventory(rows: Iterable[tuple[str, ...]]) -> str:

@@ -105,7 +105,7 @@ class Packs:
         self.path, self._data = path, data
         self._table = hashes_of(path, data)
         if not self._table.exists():
-            raise PelageError(f"{self._table} is missing, which lists the images of {path}: run the stage of both.")
+            raise PelageError(f"{self._table} is missing, the list of {path}: run the stage that writes both.")
         rows = read_table(self._table, required=COLUMNS)
         self._sha256 = dict(zip(rows["file"], rows["sha256"], strict=True))
         self._pack = dict(zip(rows["file"], rows["pack"], strict=True))

@@ -602,7 +602,7 @@ class Detector:
             part, mask = self._settings.part, None
             if told == UNKNOWN and part == "flank":
                 mask = self._silhouette(image, photo, animal)
-                told = UNKNOWN if mask is None else judge_side(measure_silhouette(mask))
+                told = UNKNOWN if mask is None else judge_side(measure_silhouette(mask), looked=True)
             shown = [(part, animal.box, animal.score)] if part in wanted else []
             return told, shown, 0.0, "" if mask is None else "box"
         mask = self._silhouette(image, photo, animal)

@@ -14,6 +14,9 @@ import pandas as pd
 
 from pelage.common.seeds import derive
 
+FEW = 3
+"""Groups from which on an individual can be in train, val and test alike."""
+
 
 def draw_subsets(
     visits: pd.DataFrame, seed: int, novel: float, val_novel: float, val: float, test: float
@@ -29,7 +32,8 @@ def draw_subsets(
     3. A group of several animals goes where its novel animal goes. An individual is not drawn as novel when that would
        leave a companion without a train group, or when it was seen with an animal that is novel to the other subset.
     4. Each known individual gives `test` and then `val` of its groups, the rounding carried on to the next
-       individual, and keeps at least one train group.
+       individual, and keeps at least one train group. Of three groups or more `val` gets one whatever its share says:
+       what thresholds and probabilities rest on is how many animals `val` knows, not how many groups.
     5. Among an individual's groups those go first whose labels keep another train group.
 
     Args:
@@ -50,14 +54,14 @@ def draw_subsets(
     draft.keep_novel("test", for_test)
     draft.keep_novel("val", min(_rounded(val_novel * several), max(several - 2 - for_test, 0)))
     draft.hold_out("test", test)
-    draft.hold_out("val", val)
+    draft.hold_out("val", val, least=1)
     return draft.subset
 
 
 def draw_val(visits: pd.DataFrame, seed: int, val: float) -> dict[str, str]:
     """Assign each group of a published train side to train or val, by rules 1, 4 and 5 of `draw_subsets`."""
     draft = _Draft(visits, seed)
-    draft.hold_out("val", val)
+    draft.hold_out("val", val, least=1)
     return draft.subset
 
 
@@ -93,16 +97,18 @@ class _Draft:
                     self._move(group, subset)
                 count -= 1
 
-    def hold_out(self, subset: str, share: float) -> None:
-        """Move a share of each known individual's groups to `subset`."""
+    def hold_out(self, subset: str, share: float, least: int = 0) -> None:
+        """Move a share of each known individual's groups to `subset`, and at least so many of `FEW` or more."""
         due = 0.0
         for identity in self.order:
             groups = self.groups_of[identity]
             if identity in self.novel or len(groups) < 2:
                 continue
-            due += share * len(groups) - sum(self.subset[group] == subset for group in groups)
-            if due >= 0.5:
-                due -= self._move_first(groups, subset, int(due - 0.5) + 1)
+            held = sum(self.subset[group] == subset for group in groups)
+            due += share * len(groups) - held
+            count = max(int(due + 0.5), least - held if share and len(groups) >= FEW else 0)
+            if count > 0:
+                due -= self._move_first(groups, subset, count)
             due = float(np.clip(due, -1, 1))
 
     def _move_first(self, groups: list[str], subset: str, count: int) -> int:

@@ -22,7 +22,7 @@ from pelage.common.seeds import derive, generator
 
 RESET = datetime(2015, 1, 1)
 """What the camera with the wrong clock took for the first day."""
-PATROLS = 20
+PATROLS = 30
 """Patrols of each animal of which a survey may have photos."""
 REST = timedelta(hours=8)
 """Least time between two encounters of an animal, in which it gets from any station to any other at a walk."""
@@ -203,7 +203,7 @@ def _encounter(
     shots = []
     triggered = [side for side in running if rng.random() < 0.88] or [int(rng.choice(running))]
     for side in triggered:
-        frames = int(rng.choice([1, 2, 3, 4, 5], p=[0.28, 0.33, 0.22, 0.11, 0.06]))
+        frames = int(rng.choice([1, 2, 3, 4, 5], p=[0.55, 0.28, 0.11, 0.04, 0.02]))
         time = start + timedelta(seconds=int(rng.integers(3)))
         phase = rng.uniform(-0.42, 0.42) - 0.11 * (frames - 1)
         for frame in range(frames):

@@ -3,7 +3,8 @@
 An entry names a part of the animal, a kind, and whatever differs from the kind's defaults. A kind is a frozen
 dataclass: its fields are the parameters, with their defaults, and
 
-    features(crops, masks, files) -> features of each crop, computed once and memoised (`pelage.matching.features`)
+    features(crops, masks, files) -> features of each crop, computed once and memoised (`pelage.matching.features`);
+        the first two are `pelage.common.packs.Packs`, the third are names in both
     score(queries, gallery, permitted, identity) -> Scores of all pairs (`pelage.matching.local.ranking.Score`)
 
 are all that it has to do; whether it scores all pairs or a shortlist is its own affair. `detail` are a few words for
