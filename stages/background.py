@@ -14,11 +14,13 @@ from pelage.common.packs import Packs, packed_folder
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import crop_file, read_table, rejected_table, write_table
+from pelage.common.workers import workers
 from pelage.preprocess.background import (
     FALLBACKS,
     Background,
     crop_places,
     load_segmenter,
+    opacities_ahead,
     remove_backgrounds,
     score_masks,
 )
@@ -47,7 +49,9 @@ def mean(values: list[float]) -> float | None:
 def main() -> None:
     params = read_params()
     part = sys.argv[1]
-    segmenter = load_segmenter(params["background"]["model"], Path("data/weights/u2netp.onnx"))
+    settings, photos_folder = params["background"], Path("data/photos")
+    network = settings["model"], Path("data/weights/u2netp.onnx")
+    segmenter = load_segmenter(*network)
     numbers = {"x": float, "y": float, "w": float, "h": float}
     detections = read_table(Path("data/detections.csv"), numbers, ["crop_id", "image_id", "part", "animal", *numbers])
     animals = read_table(Path("data/animals.csv"), numbers, ["image_id", "animal", "outline", *numbers])
@@ -58,9 +62,10 @@ def main() -> None:
     detections.index = detections.crop_id.map(crop_file)
     truth = read_table(Path("data/truth/truth.csv"), required=["image_id", "mask"])
     folder, crops = Path(f"data/masks/{part}"), Packs(Path(f"data/views/crop/{part}"))
+    with workers(params["compute"]) as ahead:
+        opacities_ahead(ahead, crops, *network, settings, places, photos_folder)
     with packed_folder(folder) as masks, packed_folder(Path(f"data/views/nobg/{part}")) as views:
-        where = {"places": places, "photos": Path("data/photos")}
-        found = remove_backgrounds(crops, masks, views, segmenter, params["background"], **where)
+        found = remove_backgrounds(crops, masks, views, segmenter, settings, places=places, photos=photos_folder)
 
     files = [one.file for one in found]
     image_ids = detections.image_id.reindex(files)

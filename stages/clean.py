@@ -1,5 +1,6 @@
 """Clean: data/photos, photos.csv, claims.csv of data -> clean, copies, clocks, shared_bands.csv, rejected/clean.csv."""
 
+from functools import partial
 from pathlib import Path
 
 import _path  # noqa: F401
@@ -9,6 +10,7 @@ from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_table, write_table
+from pelage.common.workers import workers
 from pelage.preprocess.clean import clean_photos, content_keys, look_at_photos, looks_memo, names_alone
 from pelage.preprocess.shared_bands import KINDS, find_shared_bands
 
@@ -19,7 +21,10 @@ def main() -> None:
     photos = read_table(Path("data/photos.csv"), required=["image_id", "path", "date", "camera", "sha256", "flags"])
     names = names_alone(photos, read_table(Path("data/claims.csv"), required=["image_id", "identity"]))
 
-    looks = look_at_photos(photos, Path("data/photos"), looks_memo())
+    look = partial(look_at_photos, folder=Path("data/photos"), memo=looks_memo())
+    with workers(params["compute"]) as ahead:
+        ahead(look, photos[["path", "sha256"]], "clean")
+    looks = look(photos)
     belonging = belong(photos, names, gap_s, content_keys(looks, params["clean"]))
     renumbered = belonging.renumbered
     cleaned = clean_photos(photos, looks, belonging.table, names, params["clean"], bool(dataset.get("curated")))

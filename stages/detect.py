@@ -12,9 +12,10 @@ from pelage.common.parallel import cores
 from pelage.common.params import entry, read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_table, write_table
+from pelage.common.workers import workers
 from pelage.model.weights import find_model
 from pelage.preprocess.animals import claims_by_photo
-from pelage.preprocess.detect import NETWORKS_AT_ONCE, animal_tables, detect, read_settings
+from pelage.preprocess.detect import NETWORKS_AT_ONCE, animal_tables, detect, detect_ahead, read_settings
 from pelage.preprocess.detection_score import detection_metrics, name_metrics, shared_metrics
 from pelage.preprocess.detectors.embedded import NETWORK_LEAST
 from pelage.preprocess.detectors.onnx_network import OnnxDetector
@@ -54,7 +55,10 @@ def main() -> None:
     truth = read_table(Path("data/truth/truth.csv"), dict.fromkeys(NUMBERS, float), ["image_id", "identity", *NUMBERS])
 
     saliency, bands = Saliency(Path("data/weights/u2netp.onnx")), read_bands(Path("data/shared_bands.csv"))
-    sightings = detect(photos, claims, Path("data/photos"), settings, saliency, network, results, bands)
+    asked = photos, claims, Path("data/photos"), settings, saliency, network, results, bands
+    with workers(params["compute"]) as ahead:
+        detect_ahead(ahead, *asked)
+    sightings = detect(*asked)
     wanted = dataset.get("species") or ()
     shared_score = params["detect"]["shared_score"]
     animals, detections, refused, rejected = animal_tables(photos, sightings, claims, padding, shared_score, wanted)

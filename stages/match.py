@@ -4,6 +4,7 @@ Crops whose masks fell back (data/rejected/background_PART.csv) are counted.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import _path  # noqa: F401
@@ -14,6 +15,7 @@ from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import REJECTED_COLUMNS, crop_file, read_table, write_parquet
+from pelage.common.workers import workers
 from pelage.matching.features import told_without_mask
 from pelage.matching.local.distributed import scored_by
 from pelage.matching.local.matchers import read_matcher
@@ -35,7 +37,10 @@ def main() -> None:
     fell_back = read_table(Path(f"data/rejected/background_{matcher.part}.csv"), required=REJECTED_COLUMNS)["path"]
     without_mask, warning = told_without_mask(files, fell_back)
 
-    found = matcher.method.features(crops, masks, files)
+    find = partial(matcher.method.features, crops, masks)
+    with workers(params["compute"]) as ahead:
+        ahead(find, files, "keypoints")
+    found = find(files)
     features = dict(zip(names, found, strict=True))
     with scored_by(matcher.method.score, params["compute"]["backend"], params["compute"]["scheduler"]) as score:
         score = compared_once(score) if matcher.pairwise else score

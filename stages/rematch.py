@@ -11,8 +11,16 @@ from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import REJECTED_COLUMNS, crop_file, read_parquet, read_table, write_parquet
+from pelage.common.workers import workers
 from pelage.matching.features import told_without_mask
-from pelage.matching.learned.rematch import matching_tools, rematch, shortlist
+from pelage.matching.learned.rematch import (
+    keypoints_ahead,
+    match_ahead,
+    matching_tools,
+    rematch,
+    shortlist,
+    unique_pairs,
+)
 from pelage.matching.learned.rematchers import read_rematcher
 from pelage.matching.rankings import ranking_files
 from pelage.model.compute import prepare
@@ -39,7 +47,12 @@ def main() -> None:
     asked = {*pairs["query"], *pairs["candidate"]}
     fell_back = read_table(Path(f"data/rejected/background_{wanted['part']}.csv"), required=REJECTED_COLUMNS)["path"]
     without_mask, warning = told_without_mask(map(crop_file, asked), fell_back)
-    tools = matching_tools(wanted, asked, crops, masks, Path("data/tuned_weights") / name, device)
+    weights = Path("data/tuned_weights") / name
+    place = {"wanted": wanted, "crops": crops, "masks": masks, "weights": weights, "device": device}
+    with workers(params["compute"]) as ahead:
+        keypoints_ahead(ahead, asked, place)
+        tools = matching_tools(**place, crop_ids=asked)
+        match_ahead(ahead, unique_pairs(pairs, tools["features"]), place)
     start = time.perf_counter()
     scoring = {"score": wanted["score"], "confidence": wanted["confidence"], "depth": params["search"]["depth"]}
     rankings, matches = rematch(pairs, **tools, **scoring)

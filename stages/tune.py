@@ -13,9 +13,10 @@ from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet
+from pelage.common.workers import workers
 from pelage.matching.learned.features import features_digest
 from pelage.matching.learned.lightglue import WEIGHTS
-from pelage.matching.learned.rematch import match_all, matching_tools, shortlist
+from pelage.matching.learned.rematch import keypoints_ahead, match_all, matching_tools, shortlist
 from pelage.matching.learned.rematchers import read_rematcher
 from pelage.matching.rankings import ranking_files
 from pelage.model.compute import prepare
@@ -68,7 +69,10 @@ def _tuned(params: dict[str, Any], name: str, wanted: dict[str, Any], fetched: P
     asked = shortlist([ranking], [settings["candidates"]], split["orientation"] if wanted["same_side"] else None)
     crops, masks = (Packs(Path(folder) / wanted["part"]) for folder in ("data/views/crop", "data/masks"))
     every = {*rows["crop_id"], *asked["query"], *asked["candidate"]}
-    tools = matching_tools(wanted, every, crops, masks, fetched, device)
+    place = {"wanted": wanted, "crops": crops, "masks": masks, "weights": fetched, "device": device}
+    with workers(compute) as ahead:
+        keypoints_ahead(ahead, every, place)
+    tools = matching_tools(**place, crop_ids=every)
     features, network, effort = (tools[tool] for tool in ("features", "network", "effort"))
     pairs = learnt_pairs(rows, features, partial(match_all, **tools), settings, wanted["confidence"])
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from distributed import LocalCluster
 
+from pelage.common import workers
 from pelage.common.errors import PelageError
-from pelage.matching.local import distributed
 from pelage.matching.local.distributed import scored_by
 from pelage.matching.local.features import LocalFeatures
 from pelage.matching.local.sift_lnbnn import SiftLnbnn
@@ -77,7 +77,7 @@ def test_a_dead_worker_costs_a_retry_and_no_result(cluster, tmp_path):
 
 
 def test_what_is_wrong_is_said(monkeypatch):
-    monkeypatch.setattr(distributed, "PATIENCE_S", 1)
+    monkeypatch.setattr(workers, "PATIENCE_S", 1)
     with pytest.raises(PelageError, match=r"compute\.backend is 'spark'"), scored_by(METHOD.score, "spark", ""):
         pass
     with socket.socket() as free:

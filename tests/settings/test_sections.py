@@ -10,6 +10,7 @@ import pytest
 
 from pelage import presets
 from pelage.animals import spatial
+from pelage.common import workers
 from pelage.common.params import read_params
 from pelage.losses import registry
 from pelage.losses.mining import DISTANCES, MARGIN_MINERS, MINERS
@@ -74,6 +75,7 @@ def test_words_are_those_that_the_rooms_know():
         (sections.Embed, "precision", embeddings.PRECISIONS),
         (sections.Embed, "format", embeddings.FORMATS),
         (sections.Compute, "device", compute.DEVICES),
+        (sections.Compute, "backend", workers.BACKENDS),
         (sections.Search, "index", ("auto", *vector_index.KINDS)),
         (sections.Search, "aggregate", aggregates.AGGREGATES),
     ):
@@ -286,6 +288,7 @@ FOLDER = {"source": "folder", "path": "../photos"}
         ({}, "datasets.mine.source is missing; it must be one of synthetic, folder, git, camtrap_dp; or give several"),
         ({"source": "folder"}, "datasets.mine.path is missing, which the source folder needs. Add it."),
         ({"source": "folder", "path": ""}, "datasets.mine.path is missing, which the source folder needs."),
+        ({"source": "folder", "path": "s3://photos/2024"}, "datasets.mine.path is 's3://photos/2024', an address. Pho"),
         ({"source": "git", "url": "u"}, "datasets.mine.commit is missing, which the source git needs."),
         ({"source": "git", "url": "u", "commit": "abc"}, "datasets.mine.commit is 'abc'; it must be the commit's 40"),
         ({**FOLDER, "boxes": "whole"}, "datasets.mine.part is missing, which boxes 'whole' need: say what they show"),

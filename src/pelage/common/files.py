@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +29,7 @@ def cache_root() -> Path:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that a reader sees the old file or the new one, never a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{_beginning(path)}{os.getpid()}.{threading.get_ident()}.tmp")
+    temporary = path.with_name(f"{_beginning(path)}{uuid.uuid4().hex}.tmp")  # of this writer, on whichever machine
     try:
         temporary.write_bytes(data)
         os.replace(temporary, path)

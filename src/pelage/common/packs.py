@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from pelage.common.errors import PelageError
-from pelage.common.files import fresh_folder, sha256_bytes
+from pelage.common.files import fresh_folder, sha256_bytes, sha256_file
 from pelage.common.hashes import DATA, hashes_of
 from pelage.common.images import decode_image
 from pelage.common.tables import read_table, write_table
@@ -101,7 +102,7 @@ class Packs:
     """
 
     def __init__(self, path: Path, data: Path = DATA) -> None:
-        self.path = path
+        self.path, self._data = path, data
         self._table = hashes_of(path, data)
         if not self._table.exists():
             raise PelageError(f"{self._table} is missing, the list of {path}: run the stage that writes both.")
@@ -109,6 +110,9 @@ class Packs:
         self._sha256 = dict(zip(rows["file"], rows["sha256"], strict=True))
         self._pack = dict(zip(rows["file"], rows["pack"], strict=True))
         self._places: dict[str, dict[str, tuple[int, int]]] = {}
+
+    def __reduce__(self) -> tuple:
+        return _opened, (self.path, self._data, sha256_file(self._table))  # another process reads the table itself
 
     def __str__(self) -> str:
         return str(self.path)
@@ -165,6 +169,12 @@ class Packs:
             f"{self.path / pack} {fault}. Bring it back with `dvc checkout {self}`, or run the stage that writes it "
             "again."
         )
+
+
+@lru_cache(maxsize=4)
+def _opened(path: Path, data: Path, _: str) -> Packs:
+    """Open a folder of packs once a process, as long as its table has the same hash."""
+    return Packs(path, data)
 
 
 def _places(pack: Path) -> dict[str, tuple[int, int]]:

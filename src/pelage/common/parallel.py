@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import TypeVar
 
 import cv2
@@ -13,9 +14,14 @@ import cv2
 T = TypeVar("T")
 R = TypeVar("R")
 
+in_task: ContextVar[bool] = ContextVar("in_task", default=False)
+"""Whether this is the task of a worker (`workers`), which does as many at once as it has cores: each has one."""
+
 
 def cores() -> int:
     """Return the number of cores that this process may use."""
+    if in_task.get():
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -1,4 +1,4 @@
-"""The one progress bar: shown on a terminal, silent in logs; and the count of what was done."""
+"""The one progress bar, silent in logs and in the tasks of workers, and the count of what was done."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
+
+from pelage.common.parallel import in_task
 
 T = TypeVar("T")
 
@@ -17,6 +19,6 @@ DONE: Counter[str] = Counter()
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
     """Yield `items` and count them in `DONE`, with a bar on standard error when that is a terminal."""
-    for item in tqdm(items, desc=description, total=total, disable=None, leave=False):
+    for item in tqdm(items, desc=description, total=total, disable=in_task.get() or None, leave=False):
         yield item
         DONE[description] += 1

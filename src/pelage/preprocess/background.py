@@ -33,6 +33,7 @@ from pelage.common.parallel import parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
 from pelage.common.tables import crop_file
+from pelage.common.workers import Ahead
 from pelage.preprocess.boxes import Box, pad_box
 from pelage.preprocess.crop import Window, crop_window, shrink
 from pelage.preprocess.saliency import MARGIN, SIDE, Saliency, SaliencyMaps, cut_map, stretch
@@ -269,6 +270,92 @@ class Background:
     outlined: bool = False
 
 
+class Opacities:
+    """Opacity of crops, recalled or found; one serves many threads. Arguments are those of `remove_backgrounds`."""
+
+    def __init__(
+        self,
+        crops: Packs,
+        segmenter: Segmenter,
+        params: Mapping,
+        memo_root: Path | None = None,
+        places: Mapping[str, Place] | None = None,
+        photos: Path = Path(),
+    ) -> None:
+        self._crops, self._segmenter, self._params = crops, segmenter, params
+        self._places, self._photos = places or {}, photos
+        self._reference, reference_sha = None, None
+        if params["reference"]:
+            self._reference = to_rgb(read_image(Path(params["reference"])))
+            reference_sha = sha256_bytes(self._reference.tobytes())
+        self._memo = Memo("background", VERSION, [segmenter.sha256, reference_sha], memo_root)
+        self._maps = None
+        if segmenter.saliency is not None and self._reference is None:
+            self._maps = SaliencyMaps(segmenter.saliency, memo_root)
+
+    def __call__(self, name: str) -> tuple[Background, np.ndarray, np.ndarray]:
+        """Return what is found for a crop, its pixels `(H, W, 3)` with the reference's histogram, opacity `(H, W)`."""
+        image, place = to_rgb(self._crops.image(name)), self._places.get(name, NOWHERE)
+        if self._reference is not None:
+            image = match_histogram(image, self._reference)
+        shape = image.shape[:2]
+        animal, shared, boxed = place.animal(shape), place.shared(shape), place.box is not None
+        by_map, fallback = self._maps is not None and place.outline is not None and not shared.any(), "unseen"
+        if by_map:
+            alpha = self._outlined(place, shape)
+            cover, fallback = judge(alpha >= 128, animal, shared, boxed, self._params)
+        if fallback:
+            by_map, alpha = False, self._segmented(image, self._crops.sha256(name), shared)
+            cover, fallback = judge(alpha >= 128, animal, shared, boxed, self._params)
+        if fallback:
+            alpha = np.where(animal & ~shared, 255, 0).astype(np.uint8)
+        return Background(name, cover, fallback, float(shared.mean()), by_map), image, alpha
+
+    def _outlined(self, place: Place, shape: tuple[int, int]) -> np.ndarray:
+        seen = place.outline
+        read = partial(read_image, inside(self._photos, seen.path, "data/clean.csv"))
+        saliency = self._maps(seen.sha256, seen.box, lambda: to_rgb(read()))
+        return np.round(cut_map(stretch(saliency), seen.box, place.window, shape) * 255).astype(np.uint8)
+
+    def _segmented(self, image: np.ndarray, sha256: str, shared: np.ndarray) -> np.ndarray:
+        key = self._memo.key(sha256, *([np.packbits(shared).tobytes()] if shared.any() else []))
+        known = self._memo.get(key)
+        if known is None:
+            self._memo.put(key, known := encode_png(segment(image, shared, self._segmenter)))
+        return decode_image(known)
+
+
+def opacities_ahead(
+    ahead: Ahead,
+    crops: Packs,
+    model: str,
+    u2netp: Path,
+    params: Mapping,
+    places: Mapping[str, Place],
+    photos: Path,
+) -> None:
+    """Have workers find opacities, so that `remove_backgrounds` recalls them.
+
+    Args:
+        ahead: See `workers`.
+        model, u2netp: As in `load_segmenter`.
+        crops, params, places, photos: As in `remove_backgrounds`.
+    """
+
+    def pack(names: Sequence[str]) -> dict[str, Place]:
+        return {name: places.get(name, NOWHERE) for name in names}
+
+    ahead(partial(_find_opacities, crops, model, u2netp, params, photos), crops.names(), "background", pack)
+
+
+def _find_opacities(
+    crops: Packs, model: str, u2netp: Path, params: Mapping, photos: Path, places: Mapping[str, Place]
+) -> None:
+    opacities = Opacities(crops, load_segmenter(model, u2netp), params, places=places, photos=photos)
+    for name in places:
+        opacities(name)
+
+
 def remove_backgrounds(
     crops: Packs,
     masks: Packer,
@@ -300,45 +387,12 @@ def remove_backgrounds(
     Raises:
         PelageError: A parameter or the reference photo is wrong.
     """
-    reference, reference_sha = None, None
-    if params["reference"]:
-        reference = to_rgb(read_image(Path(params["reference"])))
-        reference_sha = sha256_bytes(reference.tobytes())
-    memo = Memo("background", VERSION, [segmenter.sha256, reference_sha], memo_root)
-    maps = None
-    if segmenter.saliency is not None and reference is None:
-        maps = SaliencyMaps(segmenter.saliency, memo_root)
-
-    def outlined(place: Place, shape: tuple[int, int]) -> np.ndarray:
-        seen = place.outline
-        read = partial(read_image, inside(photos, seen.path, "data/clean.csv"))
-        saliency = maps(seen.sha256, seen.box, lambda: to_rgb(read()))
-        return np.round(cut_map(stretch(saliency), seen.box, place.window, shape) * 255).astype(np.uint8)
-
-    def segmented(image: np.ndarray, sha256: str, shared: np.ndarray) -> np.ndarray:
-        key = memo.key(sha256, *([np.packbits(shared).tobytes()] if shared.any() else []))
-        known = memo.get(key)
-        if known is None:
-            memo.put(key, known := encode_png(segment(image, shared, segmenter)))
-        return decode_image(known)
+    opacities = Opacities(crops, segmenter, params, memo_root, places, photos)
 
     def remove(name: str) -> tuple[Background, bytes, bytes]:
-        image, place = to_rgb(crops.image(name)), (places or {}).get(name, NOWHERE)
-        if reference is not None:
-            image = match_histogram(image, reference)
-        shape = image.shape[:2]
-        animal, shared, boxed = place.animal(shape), place.shared(shape), place.box is not None
-        by_map, fallback = maps is not None and place.outline is not None and not shared.any(), "unseen"
-        if by_map:
-            alpha = outlined(place, shape)
-            cover, fallback = judge(alpha >= 128, animal, shared, boxed, params)
-        if fallback:
-            by_map, alpha = False, segmented(image, crops.sha256(name), shared)
-            cover, fallback = judge(alpha >= 128, animal, shared, boxed, params)
-        if fallback:
-            alpha = np.where(animal & ~shared, 255, 0).astype(np.uint8)
+        found, image, alpha = opacities(name)
         mask, view = np.where(alpha >= 128, 255, 0).astype(np.uint8), cut_out(image, alpha, params["fill"])
-        return Background(name, cover, fallback, float(shared.mean()), by_map), encode_png(mask), encode_png(view)
+        return found, encode_png(mask), encode_png(view)
 
     names, results = crops.names(), []
     for found, mask, view in track(parallel_map(remove, names), "background", len(names)):

@@ -8,9 +8,12 @@ the silhouette (`orientation.py`) and from a face detector (`face.py`), unless t
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import cache, partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +29,7 @@ from pelage.common.parallel import cores, parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
 from pelage.common.tables import PARTS, UNKNOWN, rejected_table
+from pelage.common.workers import Ahead
 from pelage.preprocess.animals import (
     Claim,
     claimed_boxes,
@@ -177,20 +181,62 @@ def detect(
 
     def look() -> Iterator[tuple[int, Sighting]]:
         for taken in _by_camera(photos, settings):  # one camera's backgrounds in memory at a time
-            camera = Camera(photos.iloc[taken], settings)
-            rows = list(photos.iloc[taken].itertuples(index=False))
-            known = [detector.recall(photo, camera) for photo in rows]
-            new = [i for i, sighting in enumerate(known) if sighting is None]
-            if new:
-                camera.learn(detector)
-            workers = min(NETWORKS_AT_ONCE, cores()) if settings.backend == "megadetector" else None
-            found = parallel_map(partial(detector, camera=camera), (rows[i] for i in new), workers)
-            yield from ((taken[i], sighting) for i, sighting in enumerate(known) if sighting is not None)
-            yield from zip((taken[i] for i in new), found, strict=True)
+            its = photos.iloc[taken]
+            yield from ((taken[i], sighting) for i, sighting in detector.look_at(its, Camera(its, settings)))
 
     for position, sighting in track(look(), "detect", len(photos)):
         sightings[position] = sighting
     return sightings
+
+
+def detect_ahead(
+    ahead: Ahead,
+    photos: pd.DataFrame,
+    claims: Mapping[str, Sequence[Claim]],
+    root: Path,
+    settings: Settings,
+    saliency: Callable[[np.ndarray], np.ndarray],
+    network: Callable[[np.ndarray], list[Found]] | None = None,
+    results: Mapping[str, Sequence[Told]] | None = None,
+    bands: SharedBands | None = None,
+) -> None:
+    """Have workers look at photos, so that `detect` with the same arguments recalls what they show.
+
+    First at those from which backgrounds are learnt: all blocks of a camera need them.
+
+    Args:
+        ahead: See `workers`.
+    """
+    tools = {"root": root, "settings": settings, "saliency": saliency, "network": network}
+    by_camera = _by_camera(photos, settings)
+    cameras = [Camera(photos.iloc[taken], settings) for taken in by_camera]
+    learnt_from = [camera.taken for camera in cameras if camera.fingerprint]
+    if learnt_from:
+        ahead(partial(_glance_at, tools), pd.concat(learnt_from), "backgrounds")
+
+    def pack(block: Sequence[tuple[int, int]]) -> list[tuple]:
+        """Add to places in the table, each with the number of its camera, what is known of these photos."""
+        packed = []
+        for number, pairs in groupby(block, itemgetter(0)):
+            its = photos.iloc[[place for _, place in pairs]]
+            told = ({i: table[i] for i in its["image_id"] if i in table} for table in (claims, results or {}))
+            packed.append((its, cameras[number], *told))
+        return packed
+
+    places = [(number, place) for number, taken in enumerate(by_camera) for place in taken.tolist()]
+    ahead(partial(_look_at, tools, results is not None, bands), places, "detect", pack)
+
+
+def _glance_at(tools: Mapping[str, Any], photos: pd.DataFrame) -> None:
+    detector = Detector(**tools, claims={})
+    for photo in photos.itertuples(index=False):
+        detector.glance(photo)
+
+
+def _look_at(tools: Mapping[str, Any], with_results: bool, bands: SharedBands | None, block: Sequence[tuple]) -> None:
+    for photos, camera, claims, results in block:
+        detector = Detector(**tools, claims=claims, results=results if with_results else None, bands=bands)
+        deque(detector.look_at(photos, camera), maxlen=0)
 
 
 def _by_camera(photos: pd.DataFrame, settings: Settings) -> list[np.ndarray]:
@@ -203,7 +249,7 @@ def _by_camera(photos: pd.DataFrame, settings: Settings) -> list[np.ndarray]:
 class Camera:
     """What one camera sees when nothing is there: a background a light, learnt when photos of it are new.
 
-    Two cameras of one name at two places are two.
+    Two cameras of one name at two places are two. `taken` are the photos from which backgrounds are learnt.
 
     Args:
         photos: Its photos, rows of `clean.csv`.
@@ -217,15 +263,15 @@ class Camera:
         few = len(photos) < max(self._least, 1)
         if settings.backend == "embedded" and self._least and not few and (photos["camera"] != "").all():
             even = np.linspace(0, len(photos) - 1, BACKGROUND_PHOTOS).round().astype(int)
-            self._taken = photos.iloc[np.unique(even)]
-            self._bursts = pd.factorize(self._taken["encounter"])[0].tolist()
-            self.fingerprint = sha256_bytes(json.dumps([self._taken["sha256"].tolist(), self._bursts]).encode())
+            self.taken = photos.iloc[np.unique(even)]
+            self._bursts = pd.factorize(self.taken["encounter"])[0].tolist()
+            self.fingerprint = sha256_bytes(json.dumps([self.taken["sha256"].tolist(), self._bursts]).encode())
 
     def learn(self, detector: Detector) -> None:
         """Work out the backgrounds of those lights that have photos enough."""
         if not self.fingerprint:
             return
-        looks = list(parallel_map(detector.glance, self._taken.itertuples(index=False)))
+        looks = list(parallel_map(detector.glance, self.taken.itertuples(index=False)))
         pairs = zip(looks, self._bursts, strict=True)
         seen = [(light(look[0]), (*look, burst)) for look, burst in pairs if look is not None]
         for kind in LIGHTS:
@@ -388,6 +434,18 @@ class Detector:
             "columns": self._by_columns,
             "whole": self._by_whole,
         }[settings.backend]
+
+    def look_at(self, photos: pd.DataFrame, camera: Camera) -> Iterator[tuple[int, Sighting]]:
+        """Yield place in the table and sighting of each of one camera's photos, those first that are remembered."""
+        rows = list(photos.itertuples(index=False))
+        known = [self.recall(photo, camera) for photo in rows]
+        new = [i for i, sighting in enumerate(known) if sighting is None]
+        if new:
+            camera.learn(self)
+        at_once = min(NETWORKS_AT_ONCE, cores()) if self._settings.backend == "megadetector" else None
+        found = parallel_map(partial(self, camera=camera), (rows[i] for i in new), at_once)
+        yield from ((i, sighting) for i, sighting in enumerate(known) if sighting is not None)
+        yield from zip(new, found, strict=True)
 
     def recall(self, photo: Any, camera: Camera) -> Sighting | None:
         """Return what is remembered of a photo, a row of `clean.csv` as a named tuple, or None."""

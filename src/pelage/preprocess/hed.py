@@ -69,7 +69,9 @@ def _inside(sizes: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 
 def load_hed(weights: Path) -> HED:
-    """Return the trained network on the GPU if there is one, else on the CPU.
+    """Return the trained network on the GPU if there is one, else on the CPU, where images share the cores instead.
+
+    So a map does not depend on how many cores there are.
 
     Raises:
         PelageError: The file is missing, damaged, or has other keys or shapes than `HED`.
@@ -80,6 +82,7 @@ def load_hed(weights: Path) -> HED:
         raise PelageError(f"{weights} is missing: run the stage weights.") from error
     except SafetensorError as error:
         raise PelageError(f"{weights} is no safetensors file ({error}). Run the stage weights again.") from error
+    torch.set_num_threads(1)
     model = HED()
     try:
         model.load_state_dict(state, strict=True)

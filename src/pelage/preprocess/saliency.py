@@ -41,6 +41,7 @@ class Saliency:
     """
 
     def __init__(self, model: Path) -> None:
+        self._model = model
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         try:
@@ -52,6 +53,9 @@ class Saliency:
             raise PelageError(f"{model} is no readable ONNX network ({error}). Run the stage weights again.") from error
         self._input = self._session.get_inputs()[0].name
         self._output = self._session.get_outputs()[0].name
+
+    def __reduce__(self) -> tuple:
+        return Saliency, (self._model,)  # another process opens the file itself
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return the saliency map `(320, 320)` in 0..1, float32, of an RGB image `(H, W, 3)` squeezed to a square."""

@@ -134,6 +134,11 @@ class Source(Section):
                 raise refuse(f"{name} is missing, which the source {self.source} needs. Add it.")
         if self.source == "git" and not re.fullmatch(r"[0-9a-f]{40}", self.commit):
             raise refuse(f"commit is {self.commit!r}; it must be the commit's 40 hexadecimal digits.")
+        if self.source != "git" and "://" in (self.path or ""):
+            raise refuse(
+                f"path is {self.path!r}, an address. Photos are read from folders: mount the bucket (rclone mount, "
+                "mount-s3, gcsfuse), read-only, and give the path of the mount."
+            )
         if self.path_pattern:
             _check_pattern(self.path_pattern)
         return self

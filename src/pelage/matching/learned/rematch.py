@@ -6,8 +6,10 @@ overlooks the other often has. Pairs that neither lists have no score, which `fu
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ from pelage.common.packs import Packs
 from pelage.common.parallel import cores, parallel_map
 from pelage.common.params import choose
 from pelage.common.progress import track
+from pelage.common.workers import Ahead
 from pelage.matching.learned.features import LearnedFeatures, features_digest, read_learned_features
 from pelage.matching.learned.lightglue import (
     VERSION,
@@ -34,6 +37,7 @@ from pelage.matching.learned.lightglue import (
 )
 from pelage.matching.matches import EXPLAINED, matches_table, placed
 from pelage.matching.rankings import PAIR, drop_opposite, join_rankings, rank_pairs
+from pelage.model.compute import prepare
 
 if TYPE_CHECKING:
     import torch
@@ -98,8 +102,7 @@ def rematch(
         The table of `rankings_table`, and that of `matches_table` for the first candidates of each query.
     """
     choose(score, ("matches", "inliers"), "score of a rematcher")
-    pairs = pairs[pairs["query"].isin(features) & pairs["candidate"].isin(features)]
-    unique = pairs[["query", "candidate"]].drop_duplicates(ignore_index=True)
+    unique = unique_pairs(pairs, features)
     scores: list[float] = []
     sure: dict[str, list[tuple[float, str, np.ndarray]]] = {}
     found_all = match_all(unique, features, network, effort, memo, workers)
@@ -119,6 +122,48 @@ def rematch(
     return rankings, matches_table([(*pair, kept[pair[1:]]) for pair in first if len(kept.get(pair[1:], ()))])
 
 
+def unique_pairs(pairs: pd.DataFrame, features: Mapping[str, LearnedFeatures]) -> pd.DataFrame:
+    """Return `query` and `candidate` of the pairs that are matched: both have features, and each pair comes once."""
+    pairs = pairs[pairs["query"].isin(features) & pairs["candidate"].isin(features)]
+    return pairs[["query", "candidate"]].drop_duplicates(ignore_index=True)
+
+
+def match_ahead(ahead: Ahead, pairs: pd.DataFrame, place: Mapping[str, Any]) -> None:
+    """Have workers match pairs, so that `match_all` recalls them.
+
+    Args:
+        ahead: See `workers`.
+        pairs: As `match_all` takes them.
+        place: Arguments of `matching_tools` but for `crop_ids`; the keypoints should be in the memo already.
+    """
+    ahead(partial(_match_block, place), _blocks(pairs), "match", most=1)
+
+
+def _match_block(place: Mapping[str, Any], blocks: Sequence[pd.DataFrame]) -> None:
+    prepare(place["device"].type, threads=1)
+    for block in blocks:
+        tools = matching_tools(**place, crop_ids={*block["query"], *block["candidate"]})
+        deque(match_all(block, **tools), maxlen=0)
+
+
+def keypoints_ahead(ahead: Ahead, crop_ids: Iterable[str], place: Mapping[str, Any]) -> None:
+    """Have workers find keypoints, so that `matching_tools` recalls them; arguments as in `match_ahead`."""
+    ahead(partial(_find_keypoints, place), sorted(crop_ids), "keypoints")
+
+
+def _find_keypoints(place: Mapping[str, Any], crop_ids: Sequence[str]) -> None:
+    prepare(place["device"].type, threads=1)
+    read_keypoints(**place, crop_ids=crop_ids)
+
+
+def read_keypoints(
+    wanted: Mapping[str, Any], crop_ids: Iterable[str], crops: Packs, masks: Packs, weights: Path, device: torch.device
+) -> dict[str, LearnedFeatures]:
+    """Return the features of crops by their ids; arguments as in `matching_tools`."""
+    sizes = {"side": wanted["side"], "keypoints": wanted["keypoints"]}
+    return read_learned_features(crops, masks, crop_ids, wanted["features"], weights, **sizes, device=device)
+
+
 def matching_tools(
     wanted: Mapping[str, Any], crop_ids: Iterable[str], crops: Packs, masks: Packs, weights: Path, device: torch.device
 ) -> dict[str, Any]:
@@ -134,10 +179,9 @@ def matching_tools(
         device: Where to compute.
     """
     kind, effort = wanted["features"], Effort.of(wanted)
-    sizes = {"side": wanted["side"], "keypoints": wanted["keypoints"]}
     about = {**asdict(effort), "weights": sha256_file(weights / WEIGHTS[kind]), "device": device.type}
     return {
-        "features": read_learned_features(crops, masks, crop_ids, kind, weights, **sizes, device=device),
+        "features": read_keypoints(wanted, crop_ids, crops, masks, weights, device),
         "network": load_lightglue(kind, weights, device),
         "effort": effort,
         "memo": Memo("lightglue", VERSION, about),
@@ -163,7 +207,7 @@ def match_all(
         workers: Blocks that are matched at a time; 1 on a GPU. The results do not depend on it while torch itself has
             one thread.
     """
-    blocks = [pairs.iloc[start : start + PAIRS_AT_ONCE] for start in range(0, len(pairs), PAIRS_AT_ONCE)]
+    blocks = _blocks(pairs)
 
     def matched(block: pd.DataFrame) -> list[PairMatches]:
         sides = [[features[name] for name in block[column]] for column in ("query", "candidate")]
@@ -171,6 +215,10 @@ def match_all(
 
     for matches in track(parallel_map(matched, blocks, workers), "match", len(blocks)):
         yield from matches
+
+
+def _blocks(pairs: pd.DataFrame) -> list[pd.DataFrame]:
+    return [pairs.iloc[start : start + PAIRS_AT_ONCE] for start in range(0, len(pairs), PAIRS_AT_ONCE)]
 
 
 def _recalled(

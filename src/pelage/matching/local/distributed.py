@@ -12,20 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pelage.common.errors import PelageError
-from pelage.common.parallel import cores
+from pelage.common.parallel import in_task
 from pelage.common.params import choose
 from pelage.common.progress import track
+from pelage.common.workers import BACKENDS, RETRIES, connect, result_of
 from pelage.matching.local.ranking import Score, Scores
 
 if TYPE_CHECKING:
     from distributed import Client
 
-BACKENDS = ("local", "dask")
 BLOCKS_A_WORKER = 4
-RETRIES = 3
-PATIENCE_S = 10
-"""Seconds in which a scheduler has to answer."""
 
 
 @contextmanager
@@ -35,8 +31,7 @@ def scored_by(score: Score, backend: str, scheduler: str) -> Iterator[Score]:
     Args:
         score: How a matcher scores queries against a gallery.
         backend: local | dask.
-        scheduler: Address of a dask scheduler, such as `tcp://10.0.0.1:8786`; empty: a cluster of this machine's own,
-            one worker process a core.
+        scheduler: See `workers.connect`.
 
     Raises:
         PelageError: The backend is unknown, or no scheduler or worker answers there.
@@ -44,30 +39,8 @@ def scored_by(score: Score, backend: str, scheduler: str) -> Iterator[Score]:
     if choose(backend, BACKENDS, "compute.backend") == "local":
         yield score
         return
-    with _connect(scheduler) as client:
+    with connect(scheduler) as client:
         yield lambda *work: _spread(client, score, *work)
-
-
-@contextmanager
-def _connect(scheduler: str) -> Iterator[Client]:
-    from distributed import Client, LocalCluster  # slow to import
-
-    if not scheduler:
-        own = LocalCluster(n_workers=cores(), threads_per_worker=1, dashboard_address=None)
-        with own, Client(own) as client:
-            yield client
-        return
-    try:
-        client = Client(scheduler, timeout=PATIENCE_S)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise PelageError(
-            f"params.yaml: compute.scheduler is {scheduler!r}, but no dask scheduler answers there ({error}). Start "
-            "one with `dask scheduler` and workers with `dask worker ADDRESS`, or set compute.backend to local."
-        ) from error
-    with client:
-        if not client.scheduler_info()["workers"]:
-            raise PelageError(f"The dask scheduler {scheduler} has no workers. Start some: `dask worker {scheduler}`.")
-        yield client
 
 
 def _spread(
@@ -78,7 +51,7 @@ def _spread(
     permitted: np.ndarray,
     identity: np.ndarray,
 ) -> Scores:
-    workers = max(len(client.scheduler_info()["workers"]), 1)
+    workers = max(len(client.nthreads()), 1)
     blocks = np.array_split(np.arange(len(queries)), min(BLOCKS_A_WORKER * workers, max(len(queries), 1)))
     # made by a task, not scattered: when the worker that holds it dies, the task is run again
     shared = client.submit(_together, gallery, identity, pure=False, retries=RETRIES)
@@ -88,7 +61,7 @@ def _spread(
         )
         for block in blocks
     ]
-    parts = [future.result() for future in track(futures, "match")]
+    parts = [result_of(future) for future in track(futures, "match")]
     agreed: Mapping[tuple[int, int], np.ndarray] = {
         (int(block[query]), crop): found
         for block, part in zip(blocks, parts, strict=True)
@@ -105,4 +78,5 @@ def _together(gallery: Sequence[Any], identity: np.ndarray) -> tuple[Sequence[An
 def _score(
     score: Score, queries: Sequence[Any], permitted: np.ndarray, shared: tuple[Sequence[Any], np.ndarray]
 ) -> Scores:
+    in_task.set(True)
     return score(queries, shared[0], permitted, shared[1])

@@ -203,6 +203,7 @@ class OnnxDetector:
         threads: int = 1,
     ) -> None:
         self._path, self._min_score = Path(path), min_score
+        self._made_with = self._path, min_score, head, size, threads
         self._session = _open(self._path, threads)
         self.sha256 = sha256_file(self._path)
         told = self._session.get_modelmeta().custom_metadata_map
@@ -214,6 +215,9 @@ class OnnxDetector:
         longest = size or _number(told.get("imgsz")) or SIZES[self._head]
         self._stride = None if fixed else _number(told.get("stride")) or 64
         self._size = fixed or (-(-longest // self._stride) * self._stride,) * 2
+
+    def __reduce__(self) -> tuple:
+        return OnnxDetector, self._made_with  # another process opens the file itself
 
     def __call__(self, image: np.ndarray) -> list[Found]:
         """Return what the network sees in an RGB image `(H, W, 3)` uint8, surest first.
