@@ -17,7 +17,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from pelage.common.params import choose
 from pelage.common.progress import track
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, LocalCluster
 
 BACKENDS = ("local", "dask")
 MOST = 128
@@ -83,11 +83,10 @@ def connect(scheduler: str) -> Iterator[Client]:
     Raises:
         PelageError: No scheduler or worker answers there.
     """
-    from distributed import Client, LocalCluster  # slow to import
+    from distributed import Client  # slow to import
 
     if not scheduler:
-        own = LocalCluster(n_workers=cores(), threads_per_worker=1, memory_limit=0, dashboard_address=":0")
-        with own, Client(own) as client:
+        with own_cluster(cores()) as own, Client(own) as client:
             yield client
         return
     try:
@@ -101,6 +100,19 @@ def connect(scheduler: str) -> Iterator[Client]:
         if not client.nthreads():
             raise PelageError(f"The dask scheduler {scheduler} has no workers. Start some: `dask worker {scheduler}`.")
         yield client
+
+
+@contextmanager
+def own_cluster(count: int) -> Iterator[LocalCluster]:
+    """Give a dask cluster of `count` worker processes of this machine, of one core each."""
+    from distributed import LocalCluster
+
+    own = LocalCluster(count, threads_per_worker=1, memory_limit=0, dashboard_address=":0")
+    try:
+        yield own
+    finally:
+        with suppress(TimeoutError):  # the work is done; workers that are slow to end do so with this process
+            own.close()
 
 
 def result_of(future: Future) -> Any:
