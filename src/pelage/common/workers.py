@@ -45,6 +45,9 @@ RETRIES = 3
 PATIENCE_S = 10
 """Seconds in which a scheduler has to answer."""
 
+LOST_S = 120
+"""Seconds without any worker after which a cluster of this machine is given up; elsewhere new ones may still come."""
+
 Ahead = Callable[..., None]
 """`ahead(work, rows, told, pack=..., most=...)`, see `workers`."""
 
@@ -105,9 +108,11 @@ def connect(scheduler: str) -> Iterator[Client]:
 @contextmanager
 def own_cluster(count: int) -> Iterator[LocalCluster]:
     """Give a dask cluster of `count` worker processes of this machine, of one core each."""
+    import dask
     from distributed import LocalCluster
 
-    own = LocalCluster(count, threads_per_worker=1, memory_limit=0, dashboard_address=":0")
+    with dask.config.set({"distributed.scheduler.no-workers-timeout": f"{LOST_S} s"}):
+        own = LocalCluster(count, threads_per_worker=1, memory_limit=0, dashboard_address=":0")
     try:
         yield own
     finally:
@@ -121,7 +126,7 @@ def result_of(future: Future) -> Any:
     Raises:
         PelageError: Workers died again and again, or the scheduler is gone; what the task raised as such.
     """
-    from distributed.scheduler import KilledWorker
+    from distributed.scheduler import KilledWorker, NoWorkerError
 
     try:
         return future.result()
@@ -130,6 +135,10 @@ def result_of(future: Future) -> Any:
             f"Several workers of the dask cluster died, one after the other, of the same block ({error}). Mostly that "
             "is want of memory: give workers more of it (`dask worker --memory-limit`) or fewer threads "
             "(`--nthreads 1`). What is done is kept; run the stage again."
+        ) from error
+    except NoWorkerError as error:
+        raise PelageError(
+            f"No worker of the dask cluster is left ({error}). What is done is kept; run the stage again."
         ) from error
     except CancelledError as error:
         raise PelageError(
