@@ -174,8 +174,8 @@ def stages() -> list[Stage]:
         Stage(
             "search: a network", False,
             searched, lambda n: CROPS * n * (dim + 64) * 4 / 2**30, lambda n: CROPS * n * depth * 8,
-            f"search.json, as if a query cost the same at any size; {depth} candidates of it", "an index in shards that are asked in turn, "
-            "product codes, and fewer candidates a query",
+            f"search.json, as if a query cost the same at any size; {depth} candidates of it",
+            "an index in shards that are asked in turn, product codes, and fewer candidates a query",
         ),
         Stage(
             "match: keypoints (sift_lnbnn)", True,

@@ -25,7 +25,7 @@ from typing import Any
 
 import cv2
 import pandas as pd
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from pelage.common.errors import PelageError
 from pelage.common.files import cache_root, sha256_file, write_json
@@ -33,7 +33,7 @@ from pelage.common.images import read_image
 from pelage.common.packs import Packs, packed_folder
 from pelage.common.parallel import cores, in_task
 from pelage.common.params import read_params
-from pelage.common.workers import workers
+from pelage.common.workers import own_cluster, workers
 from pelage.matching.local.matchers import read_matcher
 from pelage.preprocess.background import crop_places, load_segmenter, opacities_ahead, remove_backgrounds
 from pelage.preprocess.clean import look_at_photos, looks_memo
@@ -91,7 +91,7 @@ class Survey:
 
 def worked(survey: Survey, count: int, root: Path) -> dict[str, Any]:
     """Give the photos to `count` workers; return seconds, CPU seconds a worker and what is in the memo."""
-    with LocalCluster(count, threads_per_worker=1, memory_limit=0, dashboard_address=":0") as cluster:
+    with own_cluster(count) as cluster:
         compute = {"backend": "dask", "scheduler": cluster.scheduler_address}
         seconds, used = {}, {}
 
@@ -111,6 +111,7 @@ def worked(survey: Survey, count: int, root: Path) -> dict[str, Any]:
         crops, places = survey.crops(photos, root)
         given = "u2netp", survey.u2netp, survey.params["background"], places, survey.folder
         clock("masks", opacities_ahead, crops, *given)
+    print(count, seconds, used, flush=True)
     memo = {path.relative_to(root): path.read_bytes() for path in cache_root().rglob("*") if path.is_file()}
     return {"seconds": seconds, "cpu_seconds": used, "memo": memo, "crops": (crops, places)}
 

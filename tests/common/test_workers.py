@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from distributed import LocalCluster
 from packing import pack_images
 
 from pelage.common.errors import PelageError
@@ -20,7 +19,7 @@ from pelage.common.memo import Memo
 from pelage.common.packs import packed_folder
 from pelage.common.parallel import cores
 from pelage.common.tables import crop_file
-from pelage.common.workers import _work, workers
+from pelage.common.workers import _work, own_cluster, workers
 from pelage.matching.local.sift_lnbnn import SiftLnbnn
 from pelage.model.weights import provide_weight, read_weights
 from pelage.preprocess.background import Place, load_segmenter, opacities_ahead, remove_backgrounds
@@ -35,7 +34,7 @@ PHOTOS, CROPS = 16, 9
 
 @pytest.fixture(scope="module")
 def cluster():
-    with LocalCluster(n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address=":0") as running:
+    with own_cluster(2) as running:
         yield running
 
 

@@ -17,7 +17,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from pelage.common.params import choose
 from pelage.common.progress import track
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, LocalCluster
 
 BACKENDS = ("local", "dask")
 MOST = 128
@@ -44,6 +44,9 @@ WAITING = 3
 RETRIES = 3
 PATIENCE_S = 10
 """Seconds in which a scheduler has to answer."""
+
+LOST_S = 120
+"""Seconds without any worker after which a cluster of this machine is given up; elsewhere new ones may still come."""
 
 Ahead = Callable[..., None]
 """`ahead(work, rows, told, pack=..., most=...)`, see `workers`."""
@@ -83,11 +86,10 @@ def connect(scheduler: str) -> Iterator[Client]:
     Raises:
         PelageError: No scheduler or worker answers there.
     """
-    from distributed import Client, LocalCluster  # slow to import
+    from distributed import Client  # slow to import
 
     if not scheduler:
-        own = LocalCluster(n_workers=cores(), threads_per_worker=1, memory_limit=0, dashboard_address=":0")
-        with own, Client(own) as client:
+        with own_cluster(cores()) as own, Client(own) as client:
             yield client
         return
     try:
@@ -103,13 +105,28 @@ def connect(scheduler: str) -> Iterator[Client]:
         yield client
 
 
+@contextmanager
+def own_cluster(count: int) -> Iterator[LocalCluster]:
+    """Give a dask cluster of `count` worker processes of this machine, of one core each."""
+    import dask
+    from distributed import LocalCluster
+
+    with dask.config.set({"distributed.scheduler.no-workers-timeout": f"{LOST_S} s"}):
+        own = LocalCluster(count, threads_per_worker=1, memory_limit=0, dashboard_address=":0")
+    try:
+        yield own
+    finally:
+        with suppress(TimeoutError):  # the work is done; workers that are slow to end do so with this process
+            own.close()
+
+
 def result_of(future: Future) -> Any:
     """Return the result of a task, or say in words why there is none.
 
     Raises:
         PelageError: Workers died again and again, or the scheduler is gone; what the task raised as such.
     """
-    from distributed.scheduler import KilledWorker
+    from distributed.scheduler import KilledWorker, NoWorkerError
 
     try:
         return future.result()
@@ -118,6 +135,10 @@ def result_of(future: Future) -> Any:
             f"Several workers of the dask cluster died, one after the other, of the same block ({error}). Mostly that "
             "is want of memory: give workers more of it (`dask worker --memory-limit`) or fewer threads "
             "(`--nthreads 1`). What is done is kept; run the stage again."
+        ) from error
+    except NoWorkerError as error:
+        raise PelageError(
+            f"No worker of the dask cluster is left ({error}). What is done is kept; run the stage again."
         ) from error
     except CancelledError as error:
         raise PelageError(
