@@ -42,7 +42,8 @@ def test_same_seed_same_ranking_and_shared_queries_alike(split):
         pd.testing.assert_frame_equal(one[method], again[method])
         assert one[method].loc[one[method]["score"].notna(), "rank"].max() == 5
         closed, opened = (
-            one[method][one[method]["protocol"] == name].drop(columns="protocol").dropna() for name in ("closed", "open")
+            one[method][one[method]["protocol"] == name].drop(columns="protocol").dropna()
+            for name in ("closed", "open")
         )
         assert np.array_equal(closed.to_numpy(object), opened.to_numpy(object))
     other = naive_rankings(split, "flank", 5, 4)["random"]
