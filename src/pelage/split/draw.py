@@ -59,9 +59,12 @@ def draw_subsets(
 
 
 def draw_val(visits: pd.DataFrame, seed: int, val: float) -> dict[str, str]:
-    """Assign each group of a published train side to train or val, by rules 1, 4 and 5 of `draw_subsets`."""
+    """Assign each group of a published train side to train or val, by rules 1, 4 (but for the share alone) and 5.
+
+    A published train side is what others train on, so val takes no more of it than its share.
+    """
     draft = _Draft(visits, seed)
-    draft.hold_out("val", val, least=1)
+    draft.hold_out("val", val)
     return draft.subset
 
 
