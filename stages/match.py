@@ -20,6 +20,7 @@ from pelage.matching.features import told_without_mask
 from pelage.matching.local.distributed import scored_by
 from pelage.matching.local.matchers import read_matcher
 from pelage.matching.local.ranking import compared_once, rank
+from pelage.matching.local.search_recall import search_recall
 from pelage.split.protocols import asked_sets, protocol_sets, read_asked, read_split
 
 
@@ -57,6 +58,8 @@ def main() -> None:
         "keypoints_mean": round(float(counts.mean()), 4) if len(counts) else None,
         **summary,
     }
+    if hasattr(matcher.method, "nearest"):
+        metrics["search_recall"] = round(search_recall(found, matcher.method.nearest), 4)
     write_json(Path(f"data/numbers/match/{matcher.name}.json"), metrics)
     told = f"{len(counts)} crops of {matcher.part}, {metrics['crops_without_keypoints']} without keypoints"
     print(f"match {matcher.name}: {told}")

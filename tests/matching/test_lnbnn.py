@@ -1,5 +1,7 @@
 """LNBNN: hand-made scores, agreement with brute force, exclusion before the search, and independence of order."""
 
+from dataclasses import replace
+
 import faiss
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from pelage.common.parallel import parallel_map
 from pelage.matching.local.features import LocalFeatures
 from pelage.matching.local.lnbnn import SCORES, build_index, lnbnn, match, nearest_rows
 from pelage.matching.local.ranking import rank, score_by_side
+from pelage.matching.local.search_recall import search_recall
 from pelage.matching.local.sift_lnbnn import SiftLnbnn, score_gallery
 from pelage.matching.rankings import PAIR
 from pelage.split.protocols import ProtocolSet
@@ -262,3 +265,20 @@ def test_matches_keep_their_crops_when_sides_are_scored_apart():
     scores = score_by_side(METHOD.score, [coat(9), coat(1)], gallery, sides, np.ones((2, 3), bool), np.arange(3))
     assert (1, 1) in scores.agreed and set(scores.agreed) <= {(0, 0), (0, 2), (1, 1)}
     assert all(len(found) == scores.verified[pair] > 0 for pair, found in scores.agreed.items())
+
+
+def test_the_recall_of_a_search_is_the_share_of_the_nearest_that_it_finds():
+    crops = list(CROPS.values())
+    assert search_recall(crops, METHOD.nearest) == 1.0
+
+    def blind(_index):
+        def nearest(index, descriptors, allowed, k):
+            rows, squared = nearest_rows(index, descriptors, allowed, k)
+            rows[:, 3:] = -1  # of five
+            return rows, squared
+
+        return nearest
+
+    assert search_recall(crops, blind) == pytest.approx(3 / 5)
+    cells = SiftLnbnn(exact=0, probes=2)
+    assert 0.3 < search_recall(crops, cells.nearest) < search_recall(crops, replace(cells, probes=20).nearest)

@@ -27,7 +27,7 @@ from pelage.common.progress import track
 from pelage.matching.local.affine_verification import Rules, verify
 from pelage.matching.local.hessian_affine import AffineFeatures, read_affine_features
 from pelage.matching.local.inverted_index import approximate_search
-from pelage.matching.local.lnbnn import SCORES, Matches, build_index, match, nearest_rows
+from pelage.matching.local.lnbnn import SCORES, Index, Matches, Nearest, build_index, match, nearest_rows
 from pelage.matching.local.ranking import Scores, leading
 from pelage.matching.matches import placed
 
@@ -120,7 +120,7 @@ class HotSpotter:
     ) -> Scores:
         """Score every gallery crop for every query (see `pelage.matching.local.ranking.Score`)."""
         index = build_index(gallery)
-        nearest = nearest_rows if self.search == "exact" else approximate_search(index, self.probes)
+        nearest = self.nearest(index)
         alone = self.aggregate == "csum"
         name = np.arange(len(gallery)) if alone else np.unique(identity.astype(str), return_inverse=True)[1]
         rules = Rules(
@@ -161,6 +161,10 @@ class HotSpotter:
         for _ in track(parallel_map(score_query, range(len(queries))), "match", len(queries)):
             pass
         return Scores(score, verified, agreed)
+
+    def nearest(self, index: Index) -> Nearest:
+        """Return the search of a gallery's keypoints."""
+        return nearest_rows if self.search == "exact" else approximate_search(index, self.probes)
 
 
 class DogSift(HotSpotter):

@@ -10,6 +10,7 @@ dataclass: its fields are the parameters, with their defaults, and
 are all that it has to do; whether it scores all pairs or a shortlist is its own affair. `detail` are a few words for
 the leaderboard; it may have `presets` (values of fields by name), `choices` (the values that a field may have) and
 `pairwise` (a score depends on the two crops alone, whoever else is in the gallery: no pair is compared twice).
+One that searches the keypoints of a gallery at once has `nearest(index)`, the search, whose recall is told.
 Flanks, protocols and the table of rankings are the same for all kinds (`pelage.matching.local.ranking.rank`).
 """
 
