@@ -112,7 +112,7 @@ def own_cluster(count: int) -> Iterator[LocalCluster]:
     from distributed import LocalCluster
 
     with dask.config.set({"distributed.scheduler.no-workers-timeout": f"{LOST_S} s"}):
-        own = LocalCluster(count, threads_per_worker=1, memory_limit=0, dashboard_address=":0")
+        own = LocalCluster(n_workers=count, threads_per_worker=1, memory_limit=0, dashboard_address=":0")
     try:
         yield own
     finally:
