@@ -9,8 +9,7 @@ are left out then ask as a survey does: against one another and against what was
 
 * `validation`: what `fuse` has, validation photos against training photos;
 * `one fold`: the left-out individuals of another fold, what a single training more would give;
-* `outside`: those of all other folds;
-* `both`: `validation` and `outside`
+* `outside`: those of all other folds
 
 are judged on individuals outside training (those of the fold) and on validation photos of learnt ones. Nobody is judged
 by curves that were fitted on photos of the same individual, and those of `outside` come from other networks. Told are
@@ -28,10 +27,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from edge_start import learn
 from threadpoolctl import threadpool_limits
 
 from pelage.common.files import write_json
+from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.tables import UNKNOWN, crop_file
 from pelage.evaluation.intervals import SIGNED, leave_out
@@ -44,12 +43,17 @@ from pelage.matching.local.matchers import read_matcher
 from pelage.matching.local.ranking import compared_once, rank
 from pelage.matching.rankings import drop_opposite, rank_pairs
 from pelage.matching.search.cosine import read_rules, search
+from pelage.model.backbone import read_weights, weights_file
+from pelage.model.compute import prepare
 from pelage.model.crops import present, read_crops
+from pelage.model.embedder import Embedder
 from pelage.model.embeddings import embed_images
 from pelage.split.protocols import ProtocolSet, read_split
+from pelage.training.dataset import training_data
+from pelage.training.loop import train
 from pelage.training.variant import Variant, for_each_seed, read_variant
 
-SOURCES = ("validation", "one fold", "outside", "both")
+SOURCES = ("validation", "one fold", "outside")
 LEARNT, OUTSIDE = "validation", "outside"
 CONFIDENCE = 0.95
 
@@ -78,25 +82,32 @@ def fold_sets(rows: pd.DataFrame, left: np.ndarray, fold: int) -> dict[str, Prot
     }
 
 
-def by_network(variant: Variant, sets: Mapping[str, ProtocolSet], rows: pd.DataFrame, data: Path, params: Any) -> Any:
-    """Train without a fold, and return the rankings of its sets."""
-    network, device, _ = learn(variant, next(iter(sets.values())), data, params)
-    views = data / "views" / variant.view / variant.part
+def by_network(
+    variant: Variant, sets: Mapping[str, ProtocolSet], rows: pd.DataFrame, data: Path, params: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Train on the gallery of the first set, and return the rankings of all."""
+    device = prepare(params["compute"]["device"], params["compute"]["threads"])
+    views, masks = (Packs(data / kind / variant.part, data) for kind in (f"views/{variant.view}", "masks"))
+    learnt, _ = training_data(variant, next(iter(sets.values())), views, masks)
+    weights = weights_file(variant.model)
+    tensors = None if weights is None else read_weights(weights, variant.model["rename"])
+    network = Embedder(variant.model, variant.channels)
+    network.load_state_dict(train(variant, learnt, tensors, device, params["embed"]["batch"], None).state)
     ids = present(rows["crop_id"], views)
     images, _ = read_crops(ids, views, variant.channels, variant.model["width"], variant.model["height"])
-    points = embed_images(network, images, params["embed"]["batch"], device)
+    points = embed_images(network.to(device), images, params["embed"]["batch"], device)
     table = pd.DataFrame({"crop_id": list(ids), "embedding": list(points)})
     return search(table, sets, replace(read_rules(params), depth=len(rows)))
 
 
-def by_matcher(name: str, sets: Mapping[str, ProtocolSet], data: Path, params: Any) -> pd.DataFrame:
+def by_matcher(name: str, sets: Mapping[str, ProtocolSet], data: Path, params: Mapping[str, Any]) -> pd.DataFrame:
     """Return a matcher's rankings of all sets."""
     matcher = read_matcher(params, name)
-    crops = data / "views" / "crop" / matcher.part
+    crops, masks = (Packs(data / kind / matcher.part, data) for kind in ("views/crop", "masks"))
     asked = {crop for chosen in sets.values() for rows in (chosen.queries, chosen.gallery) for crop in rows["crop_id"]}
-    names = sorted(crop for crop in asked if (crops / crop_file(crop)).exists())
+    names = sorted(crop for crop in asked if crop_file(crop) in crops)
     files = [crop_file(crop) for crop in names]
-    found = matcher.method.features(crops, data / "masks" / matcher.part, files)
+    found = matcher.method.features(crops, masks, files)
     score = compared_once(matcher.method.score) if matcher.pairwise else matcher.method.score
     return rank(dict(zip(names, found, strict=True)), sets, params["search"]["depth"], matcher.same_side, score)[0]
 
@@ -126,12 +137,12 @@ class Pairs:
         own = (table["kind"] == LEARNT) & (table["fold"] == fold) & (table["left"] != barred)
         others = (table["kind"] == OUTSIDE) & (table["fold"] != barred)
         one = others & (table["fold"] == (barred + 1) % self.folds)
-        chosen = table[{LEARNT: own, "one fold": one, OUTSIDE: others, "both": own | others}[name]]
+        chosen = table[{LEARNT: own, "one fold": one, OUTSIDE: others}[name]]
         return chosen.assign(query=chosen["protocol"] + " " + chosen["query"])
 
     def fitted(self, name: str, fold: int, barred: int, rule: str, settings: Mapping[str, Any]) -> Fusion:
         """Fit one of `COMBINED`, or a method alone, to a source as the stage `fuse` does, once."""
-        key = (name, fold if name in (LEARNT, "both") else None, barred, rule)
+        key = (name, fold if name == LEARNT else None, barred, rule)
         if key not in self._fitted:
             source = self.source(name, fold, barred, settings["shortlist"])
             methods, rule = (self.methods, rule) if rule in COMBINED else ([rule], POOL)

@@ -107,7 +107,8 @@ def written(described: Described, params: Described) -> Iterator[Path]:
 def with_folders(described: Described, lock: Described) -> None:
     """Let stages depend on folders of images in the place of their tables of hashes, and say so in their lock."""
     outs = {out["path"]: out for stage in lock["stages"].values() for out in stage["outs"]}
-    folders = {str(hashes_of(Path(path))): path for path in outs if str(hashes_of(Path(path))) in outs}
+    made = {str(hashes_of(Path(path))): path for path in outs if path.startswith("data/")}
+    folders = {table: path for table, path in made.items() if table in outs}
     for name, template in described["stages"].items():
         stage = template.get("do", template)
         deps = []

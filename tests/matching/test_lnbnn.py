@@ -13,6 +13,7 @@ from pelage.matching.local.features import LocalFeatures
 from pelage.matching.local.lnbnn import SCORES, build_index, lnbnn, match, nearest_rows
 from pelage.matching.local.ranking import rank, score_by_side
 from pelage.matching.local.sift_lnbnn import SiftLnbnn, score_gallery
+from pelage.matching.rankings import PAIR
 from pelage.split.protocols import ProtocolSet
 
 SETTINGS = {"neighbours": 4, "shortlist": 10, "min_inliers": 4}
@@ -187,7 +188,8 @@ A, B, C = (sorted(name for name in CROPS if name[0] == encounter) for encounter 
 
 
 def ranked(sets, features=CROPS, depth=100, same_side=True):
-    return rank(features, sets, depth, same_side, METHOD.score)[:2]
+    table, summary, _ = rank(features, sets, depth, same_side, METHOD.score)
+    return table.astype(dict.fromkeys(PAIR, str)), summary
 
 
 def test_own_photo_and_own_encounter_are_no_candidates():
@@ -219,7 +221,7 @@ def test_a_query_of_two_protocols_is_scored_once(monkeypatch):
 
     monkeypatch.setattr(sift_lnbnn, "score_gallery", counting)
     table, summary = ranked({"closed": protocol(A[:2], C), "open": protocol(A, C)})
-    assert asked == [2, 2]
+    assert asked == [4]
     alone, _ = ranked({"open": protocol(A, C)})
     pd.testing.assert_frame_equal(table[table["protocol"] == "open"].reset_index(drop=True), alone)
     assert summary["open"]["queries"] == 4

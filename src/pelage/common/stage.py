@@ -33,11 +33,11 @@ def run_stage(main: Callable[[], None]) -> None:
 
 
 def _tell_cost() -> None:
-    """Print what this stage took; as a stage of DVC, note it, too."""
+    """Print and note what a stage of DVC took; a script that somebody tries by hand says only what it has to say."""
     name = os.environ.get("DVC_STAGE")
-    cost = cost_of(name or Path(sys.argv[0]).stem)
-    print(cost.sentence())
     if name is not None:
+        cost = cost_of(name)
+        print(cost.sentence())
         note(cost)
 
 

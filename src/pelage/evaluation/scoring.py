@@ -69,6 +69,8 @@ def score_protocol(
       `identity_balanced_map_at_r` and `balanced_accuracy` (of top-1): means over individuals of their means.
     * `flank_top1`, `flank_map`, `flank_map_at_r`: the same where only the same flank is a right answer and the other
       one is junk (see `masks`), over the `queries_with_flank_match`.
+    * `ranked`: share of the right photos whose rank is told. The others count as missed: a method compares a shortlist,
+      or a fusion of a large gallery has them on none of its methods' lists (see `matching.rankings`).
     * `ceiling_same_flank`: share with an answer that shows the same flank, or may do so (a side is unknown).
     * `queries_encounter_free`, `top1_encounter_free`, `ceiling_same_flank_encounter_free`: queries that no photo of
       their own encounter may answer.
@@ -103,6 +105,8 @@ def score_protocol(
         "gallery": len(gallery),
         "gallery_identities": gallery["identity"].nunique(),
     }
+    total = question.totals[IDENTITY].sum()
+    scores["ranked"] = _mean([len(judged.hits[IDENTITY].rank) / total for judged in answers if total])
     scores |= {key: _mean(values[counted[key]]) for key, values in per_query.items()}
     for key, name in (
         ("identity_balanced_map", "map"),

@@ -159,14 +159,14 @@ def rank(
         for protocol, chosen in of_gallery.items():
             queries = chosen.queries["crop_id"]
             tables[protocol] = _of_queries(ranked, protocol, queries)
-            first = inliers.reindex(queries).to_numpy()
+            first = inliers.reindex(queries).dropna()
             matches[protocol] = [
                 (protocol, query, candidate, found)
                 for query in queries
                 for candidate, found in told.get(query, {}).items()
             ]
             summary[protocol] = {
-                "queries": len(first),
+                "queries": len(queries),
                 "verified": round(float((first > 0).mean()), 4) if len(first) else None,
                 "inliers": round(float(first.mean()), 4) if len(first) else None,
             }

@@ -16,10 +16,16 @@ from pelage.common.packs import Packs
 from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
 from pelage.matching.local.features import LocalFeatures, read_local_features
-from pelage.matching.local.lnbnn import build_index, match
+from pelage.matching.local.inverted_index import approximate_search
+from pelage.matching.local.lnbnn import Index, Nearest, build_index, match
 from pelage.matching.local.ranking import Scores, leading
 from pelage.matching.local.verification import inliers
 from pelage.matching.matches import placed
+
+EXACT = 2_000_000
+"""Keypoints of a gallery up to which all are compared: those of 5,000 crops or more."""
+
+PROBES = 16
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,8 @@ class SiftLnbnn:
         neighbours: Matches of a keypoint; the next nearest one normalises them.
         shortlist: Candidates that are verified.
         min_inliers: Matches that have to agree on one placement.
+        exact: Keypoints of a gallery up to which all are compared; of more, those in a few cells of an inverted file.
+        probes: Cells that are looked at for a keypoint.
     """
 
     side: int = 400
@@ -43,6 +51,8 @@ class SiftLnbnn:
     neighbours: int = 4
     shortlist: int = 40
     min_inliers: int = 4
+    exact: int = EXACT
+    probes: int = PROBES
 
     detail: ClassVar = "RootSIFT, LNBNN, spatial verification"
 
@@ -55,7 +65,12 @@ class SiftLnbnn:
         self, queries: Sequence[LocalFeatures], gallery: Sequence[LocalFeatures], permitted: np.ndarray, _: np.ndarray
     ) -> Scores:
         """Score every gallery crop for every query (see `pelage.matching.local.ranking.Score`)."""
-        return score_gallery(queries, gallery, permitted, self.neighbours, self.shortlist, self.min_inliers)
+        rules = self.neighbours, self.shortlist, self.min_inliers, self.exact, self.probes
+        return score_gallery(queries, gallery, permitted, *rules)
+
+    def nearest(self, index: Index) -> Nearest:
+        """Return the search of a gallery's keypoints."""
+        return approximate_search(index, self.probes, self.exact)
 
 
 def score_gallery(
@@ -65,6 +80,8 @@ def score_gallery(
     neighbours: int,
     shortlist: int,
     min_inliers: int,
+    exact: int = EXACT,
+    probes: int = PROBES,
 ) -> Scores:
     """Score every gallery crop for every query: by the matches that agree on one placement, or else by all of them.
 
@@ -75,15 +92,17 @@ def score_gallery(
         neighbours: Matches of a keypoint.
         shortlist: Candidates with the highest sums of match scores, which are verified.
         min_inliers: Matches that have to agree on one placement.
+        exact, probes: As in `SiftLnbnn`.
     """
     index = build_index(gallery)
+    nearest = approximate_search(index, probes, exact)
     score = np.zeros(permitted.shape)
     verified = np.zeros(permitted.shape, int)
     agreed = {}
 
     def score_query(place: int) -> None:
         query = queries[place]
-        matches = match(index, query, permitted[place], neighbours)
+        matches = match(index, query, permitted[place], neighbours, nearest=nearest)
         worth = 1000 / max(len(query), 1) * matches.score
         total = np.bincount(matches.crop, worth, minlength=len(gallery))
         score[place] = total / (1 + total)
