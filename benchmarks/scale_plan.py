@@ -1,16 +1,18 @@
 """What would 10^5 to 10^8 photos cost, and what breaks first? Writes the tables of `docs/scale.md`.
 
-    PYTHONPATH=src python benchmarks/scale_plan.py
+    PYTHONPATH=src python benchmarks/scale_plan.py [--memo .pelage/memo]
 
 Nothing is run: unit costs are those that other benchmarks have measured (`benchmarks/results/`), sizes those of the
-demo's outputs (`dvc.lock`), and what no measurement tells is an assumption, listed in the page. Costs grow with photos
-as the code's loops do: with N, or with N squared.
+demo's outputs (`dvc.lock`) and of results in its memo (counted in the folder that is given, else kept from before), and
+what no measurement tells is an assumption, listed in the page. Costs grow with photos as the code's loops do: with N,
+or with N squared.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,8 +88,8 @@ def stored_a_crop(lock: dict, crops: int, *begins: str) -> float:
     return sum(out["size"] for out in outs if out["path"].startswith(begins)) / crops
 
 
-def stages() -> list[Stage]:
-    """Return the stages, with unit costs as they are measured now."""
+def stages(memo: Mapping[str, float]) -> list[Stage]:
+    """Return the stages, with unit costs as they are measured now; `memo` are the bytes of a result, by its kind."""
     params, lock = read_params(), read_yaml(Path("dvc.lock"))
     crops = sum(measured_crops(part) for part in params["parts"])
     inventory, tables = measured("inventory"), measured("tables")
@@ -96,7 +98,7 @@ def stages() -> list[Stage]:
     detection = sum(looking[part] for part in ("read", "network", "saliency", "proposals"))
     few, many = measured("detect_memory")["runs"]
     remembered = (many["peak_gib"] - few["peak_gib"]) / (many["photos"] - few["photos"])
-    spread = measured("workers")["cpu_seconds_a_crop"]
+    cutting = measured("preprocess")["cpu_seconds_a_photo"]["ours"]
     training, embedding, matching = measured("training"), measured("embedding"), measured("matching")
     search, glue, repro = measured("search"), measured("lightglue"), measured("repro")
     dim, depth = params["model"]["dim"], params["search"]["depth"]
@@ -108,7 +110,6 @@ def stages() -> list[Stage]:
     shortlist = 80  # candidates of a query: `local_shortlist` and `global_shortlist`
     pair = glue["adaptive_batched_half_give_up_cpu_seconds_per_pair"]
     alone = matching["sift_lnbnn_cpu_seconds_per_query"] / matching["gallery"]
-    memo = measured_memo()
 
     def searched(photos: float) -> float:
         count = CROPS * photos
@@ -148,16 +149,11 @@ def stages() -> list[Stage]:
             "sightings written camera by camera",
         ),
         Stage(
-            "background: masks", True,
-            lambda n: CROPS * n * spread["masks"], none, lambda n: CROPS * n * memo["background"],
-            "workers.json", "",
-        ),
-        Stage(
-            "crop, background, edges: views", False,
-            lambda n: CROPS * n * spread["views"], none,
-            lambda n: CROPS * n * stored_a_crop(lock, crops, "data/views/", "data/masks/"),
-            "workers.json; bytes from dvc.lock", "views made when they are read, from crop and mask; crops cut by the "
-            "workers that have the photo open",
+            "crop, background, edges", False,
+            lambda n: CROPS * n * cutting, none,
+            lambda n: CROPS * n * (memo["background"] + stored_a_crop(lock, crops, "data/views/", "data/masks/")),
+            "preprocess.json, as if no map showed an outline already; bytes from dvc.lock",
+            "masks by workers, which they do where the time goes; views made when they are read, from crop and mask",
         ),
         Stage(
             "train: a network, a seed", False,
@@ -213,9 +209,10 @@ def measured_crops(part: str) -> int:
     return json.loads(Path(f"metrics/background_{part}.json").read_text(encoding="utf-8"))["crops"]
 
 
-def measured_memo() -> dict[str, float]:
-    """Return the bytes of a result in the memo, by its kind, as `benchmarks/workers.py` counted them."""
-    return measured("workers")["memo_bytes_a_result"]
+def bytes_a_result(memo: Path) -> dict[str, int]:
+    """Return the mean bytes of a result in a memo, by its kind."""
+    found = {kind.name: [file.stat().st_size for file in kind.rglob("*") if file.is_file()] for kind in memo.iterdir()}
+    return {kind: round(sum(sizes) / len(sizes)) for kind, sizes in sorted(found.items()) if sizes}
 
 
 def number(value: float) -> str:
@@ -234,7 +231,11 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def main() -> None:
-    planned = stages()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--memo", type=Path, help="folder of the demo's memo")
+    asked = parser.parse_args()
+    memo = bytes_a_result(asked.memo) if asked.memo else measured("scale_plan")["memo_bytes_a_result"]
+    planned = stages(memo)
     heads = [f"10^{len(str(size)) - 1}" for size in SIZES]
     hours = [[stage.name, *(number(stage.seconds(n) / 3600) for n in SIZES), stage.source] for stage in planned]
     totals = [sum(stage.seconds(n) for stage in planned) / 3600 for n in SIZES]
@@ -274,7 +275,7 @@ def main() -> None:
         }
         for stage in planned
     }
-    write_json(TABLES, result)
+    write_json(TABLES, {"memo_bytes_a_result": memo, "stages": result})
 
 
 def assumptions() -> str:

@@ -4,13 +4,11 @@
 
 FOLDER and the weights are read, never written. All photos are given to a cluster of one worker process and to one of
 two, each with an empty memo, by the functions of the stages detect and background. The clock runs while workers work;
-before, a cluster has looked at two other photos, so that what it imports does not count. Then the functions that the
-stages call themselves recall all of it, and the bytes of both memos and the tables are compared.
+before, a cluster has looked at two other photos, so that what it imports does not count. The bytes of both memos, from
+which the stages then take all they write, have to be the same.
 
 The ratio of seconds means something on a machine that does nothing else. Beside it stands that of CPU seconds, of one
-worker over the busier one of two: what two free cores would give. At the end one process makes what stays with the
-stage, and the keypoints of the crops: what that takes a crop, and how many bytes a result has in the memo, are unit
-costs of `scale_plan.py`.
+worker over the busier one of two: what two free cores would give.
 """
 
 from __future__ import annotations
@@ -19,7 +17,6 @@ import argparse
 import os
 import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +28,14 @@ from pelage.common.errors import PelageError
 from pelage.common.files import cache_root, sha256_file, write_json
 from pelage.common.images import read_image
 from pelage.common.packs import Packs, packed_folder
-from pelage.common.parallel import cores, in_task
+from pelage.common.parallel import cores
 from pelage.common.params import read_params
 from pelage.common.workers import own_cluster, workers
-from pelage.matching.local.matchers import read_matcher
-from pelage.preprocess.background import crop_places, load_segmenter, opacities_ahead, remove_backgrounds
-from pelage.preprocess.clean import look_at_photos, looks_memo
+from pelage.preprocess.background import crop_places, opacities_ahead
 from pelage.preprocess.crop import crop_photos
 from pelage.preprocess.detect import Settings, animal_tables, detect, detect_ahead, read_settings
 from pelage.preprocess.detectors.embedded import NETWORK_LEAST
 from pelage.preprocess.detectors.onnx_network import OnnxDetector
-from pelage.preprocess.edges import draw_edges
 from pelage.preprocess.saliency import Saliency
 from pelage.preprocess.shared_bands import BAND_COLUMNS, SharedBands
 
@@ -113,38 +107,12 @@ def worked(survey: Survey, count: int, root: Path) -> dict[str, Any]:
         clock("masks", opacities_ahead, crops, *given)
     print(count, seconds, used, flush=True)
     memo = {path.relative_to(root): path.read_bytes() for path in cache_root().rglob("*") if path.is_file()}
-    return {"seconds": seconds, "cpu_seconds": used, "memo": memo, "crops": (crops, places)}
+    return {"seconds": seconds, "cpu_seconds": used, "memo": memo, "crops": len(crops.names())}
 
 
 def cpu_seconds() -> float:
     """Return the CPU seconds of this process so far."""
     return time.process_time()
-
-
-def at_the_stage(survey: Survey, crops: Packs, places: dict, data: Path) -> dict[str, float]:
-    """Do what the stage does itself, on one core, all being remembered; return CPU seconds a crop."""
-    in_task.set(True)
-    params, taken, start = survey.params, {}, time.process_time()
-    survey.crops(survey.photos[WARMING:], data)
-    with ExitStack() as folders:
-        names = ("masks", "nobg", "crop_edge", "nobg_edge")
-        masks, views, *edges = (folders.enter_context(packed_folder(data / name, data)) for name in names)
-        segmenter = load_segmenter("u2netp", survey.u2netp)
-        remove_backgrounds(crops, masks, views, segmenter, params["background"], places=places, photos=survey.folder)
-        draw_edges(crops, crops, crops, *edges, params["edges"] | {"method": "canny"}, Path())
-    taken["views"] = (time.process_time() - start) / len(crops.names())
-    read_matcher(params, "sift_lnbnn").method.features(crops, Packs(data / "masks", data), crops.names())
-    look_at_photos(survey.photos, survey.folder, looks_memo())
-    return taken
-
-
-def bytes_a_result() -> dict[str, int]:
-    """Return the mean bytes of a result in the memo, by its kind."""
-    sizes: dict[str, list[int]] = {}
-    for path in cache_root().joinpath("memo").rglob("*"):
-        if path.is_file():
-            sizes.setdefault(path.relative_to(cache_root()).parts[1], []).append(path.stat().st_size)
-    return {kind: round(sum(found) / len(found)) for kind, found in sorted(sizes.items())}
 
 
 def main() -> None:
@@ -159,16 +127,13 @@ def main() -> None:
         root = Path(temporary)
         one, two = (worked(survey, count, root / str(count)) for count in (1, 2))
         assert one["memo"] == two["memo"], "two workers have found something else than one"
-        stage = at_the_stage(survey, *two["crops"], root / "stage")
-        memo_bytes = bytes_a_result()
     alone, shared = (sum(found["seconds"].values()) for found in (one, two))
     cpu_alone = sum(sum(used) for used in one["cpu_seconds"].values())
     busier = sum(max(used) for used in two["cpu_seconds"].values())
     both = sum(sum(used) for used in two["cpu_seconds"].values())
-    crops = len(two["crops"][0].names())
     result = {
         "photos": len(survey.photos) - WARMING,
-        "crops": crops,
+        "crops": two["crops"],
         "cores": cores(),
         "load_before": round(os.getloadavg()[2], 1),
         "seconds_of_one": {what: round(value, 1) for what, value in one["seconds"].items()},
@@ -177,11 +142,6 @@ def main() -> None:
         "cpu_seconds_of_one": round(cpu_alone, 1),
         "cpu_seconds_of_two": round(both, 1),
         "ratio_of_cpu": round(cpu_alone / busier, 3),
-        "cpu_seconds_a_crop": {
-            "masks": round(sum(one["cpu_seconds"]["masks"]) / crops, 4),
-            **{what: round(value, 4) for what, value in stage.items()},
-        },
-        "memo_bytes_a_result": memo_bytes,
     }
     write_json(arguments.out, result)
     print(result)

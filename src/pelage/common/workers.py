@@ -46,7 +46,8 @@ PATIENCE_S = 10
 """Seconds in which a scheduler has to answer."""
 
 LOST_S = 120
-"""Seconds without any worker after which a cluster of this machine is given up; elsewhere new ones may still come."""
+"""Seconds after which a cluster of this machine gives up a lost worker, or itself if it has none. Elsewhere new ones
+may still come."""
 
 Ahead = Callable[..., None]
 """`ahead(work, rows, told, pack=..., most=...)`, see `workers`."""
@@ -111,13 +112,15 @@ def own_cluster(count: int) -> Iterator[LocalCluster]:
     import dask
     from distributed import LocalCluster
 
-    with dask.config.set({"distributed.scheduler.no-workers-timeout": f"{LOST_S} s"}):
-        own = LocalCluster(count, threads_per_worker=1, memory_limit=0, dashboard_address=":0")
-    try:
-        yield own
-    finally:
-        with suppress(TimeoutError):  # the work is done; workers that are slow to end do so with this process
-            own.close()
+    # a worker that was killed is begun anew, which may take a busy machine more than dask's 15 s
+    lost = dict.fromkeys(("scheduler.no-workers-timeout", "deploy.lost-worker-timeout"), f"{LOST_S} s")
+    with dask.config.set({f"distributed.{key}": seconds for key, seconds in lost.items()}):
+        own = LocalCluster(n_workers=count, threads_per_worker=1, memory_limit=0, dashboard_address=":0")
+        try:
+            yield own
+        finally:
+            with suppress(TimeoutError):  # the work is done; workers that are slow to end do so with this process
+                own.close()
 
 
 def result_of(future: Future) -> Any:
