@@ -18,7 +18,13 @@ from pelage.common.files import cache_root
 from pelage.common.memo import LOOKED_UP
 from pelage.common.progress import DONE
 
-STARTED = time.perf_counter()
+
+def _used() -> float:
+    """Return the seconds of all cores that this process and its children have had so far."""
+    return sum(os.times()[:4])
+
+
+STARTED, USED = time.perf_counter(), _used()
 
 COLUMNS = ["stage", "seconds", "cores", "GiB", "done", "a second", "recalled"]
 
@@ -73,7 +79,7 @@ class Cost:
 def cost_of(stage: str) -> Cost:
     """Return what the process has taken so far for `stage`."""
     done = {what: count for what, count in DONE.items() if count}
-    seconds, used = round(time.perf_counter() - STARTED, 1), round(sum(os.times()[:4]), 1)
+    seconds, used = round(time.perf_counter() - STARTED, 1), round(_used() - USED, 1)
     return Cost(stage, seconds, used, round(peak_gib(), 3), done, LOOKED_UP[True], sum(LOOKED_UP.values()))
 
 
