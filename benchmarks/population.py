@@ -70,7 +70,7 @@ def page(run: Run, journal: Path) -> Iterator[Asker]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    app = build_app(desk, Pictures(run.data / "views", run.part, run.hashes), port, TOKEN)
+    app = build_app(desk, Pictures(run.data, run.part, run.hashes), port, TOKEN)
     process = multiprocessing.get_context("fork").Process(
         target=uvicorn.run, args=(app,), kwargs={"port": port, "log_level": "warning"}, daemon=True
     )

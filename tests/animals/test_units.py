@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from pelage.animals.units import GALLERY, NAMED, REHEARSAL, SURVEY, animals_seen, units_of
+from pelage.animals.units import GALLERY, NAMED, PRACTICE, REHEARSAL, SURVEY, animals_seen, units_of
 from pelage.catalogue.clocks import CLOCK_COLUMNS
 
 NONE = pd.DataFrame(columns=CLOCK_COLUMNS).astype({"offset_s": float, "drift_s_per_day": float, "visits": int})
@@ -115,6 +115,21 @@ def test_rehearsal_does_not_look_at_names():
     assert units.table[["unit", "scope"]].values.tolist() == [["E2|left", "named"], ["E1|left", "rehearsal"]]
     hidden = [(*row[:2], "L9" if row[4] == "test" else row[2], *row[3:]) for row in rows]
     assert units_of(seen_of(*hidden), GALLERY, REHEARSAL).table["unit"].equals(units.table["unit"])
+
+
+def test_what_is_asked_is_not_in_the_gallery_and_an_encounter_on_both_sides_proves_nothing():
+    seen = seen_of(
+        ("p1", "0", "L01", "left", "train", "A", 0), ("p2", "0", "L01", "left", "val", "A", 5),
+        ("p3", "0", "L02", "left", "val", "A", 0, "E2"), ("p4", "0", "L01", "right", "test", "B", 3),
+    )  # fmt: skip
+    seen["gallery"] = seen["subset"] != "test"  # as in a published split, whose test photos are asked of val as well
+    practice, rehearsal = (units_of(seen, GALLERY, scope) for scope in (PRACTICE, REHEARSAL))
+    assert practice.table[["scope", "unit"]].values.tolist() == [
+        ["named", "E1|left"], ["practice", "E1 (asked)|left"], ["practice", "E2|left"],
+    ]  # fmt: skip
+    assert practice.crops["crop_id"].tolist() == ["p1#0", "p2#0", "p3#0"] and practice.links.empty
+    assert rehearsal.table["unit"].tolist() == ["E1|left", "E2|left", "E1 (asked)|right"]
+    assert rehearsal.links.empty, "both flanks at one moment, but one of them would tell the other's name"
 
 
 def test_named_animals_count_even_where_no_crop_shows_them():

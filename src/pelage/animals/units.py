@@ -25,6 +25,9 @@ MOMENT_S = 10.0
 """Seconds between two photos of a paired station that show one animal from both sides. Other animals of a group follow
 one another more slowly, and then a photo of the encounter shows two of them sooner or later."""
 
+TORN = " (asked)"
+"""Ends the name of the part of an encounter whose crops are asked, where others of it are in the gallery."""
+
 FLANK = "flank"
 UNIT_COLUMNS = [
     "unit", "scope", "encounter", "side", "identity", "photos", "best_crop", "station", "camera", "date", "flags",
@@ -109,16 +112,27 @@ def units_of(seen: pd.DataFrame, *scopes: str) -> Units:
     * named: all animals that the source names, also those of whom no crop may be compared: they were there.
     * practice, rehearsal: the crops of `val`, of `test`, as if nobody had named them; `identity` is the truth.
     * survey: all that nobody has named. An encounter without a crop that may be compared is a unit without crops.
-    * gallery: the named ones whose crops are in the gallery; their scope is named.
+    * gallery: the named ones whose crops are in the gallery and not asked in another scope; their scope is named. Where
+      a published split has crops of an encounter on both sides, it is two encounters, for nobody may know that.
 
     Args:
         seen: As `animals_seen` returns it.
         scopes: Some of the five.
     """
+    if GALLERY in scopes:
+        seen = _gallery_apart(seen, [subset for subset, scope in SCOPE_OF.items() if scope in scopes])
     rows = pd.concat([_rows_of(seen, scope) for scope in scopes], ignore_index=True)
     able = rows[(rows["crop_id"] != "") & (rows["subset"] != "none") & (rows["subset"] != "")]
     crops = able[CROP_COLUMNS].sort_values(["scope", "unit", "crop_id"], ignore_index=True)
     return Units(_unit_table(rows, able), crops, _known_links(rows))
+
+
+def _gallery_apart(seen: pd.DataFrame, subsets: list[str]) -> pd.DataFrame:
+    """Return animals of which those of `subsets` are not in the gallery, nor in an encounter with one that is."""
+    asked = seen["subset"].isin(subsets)
+    gallery = seen["gallery"] & ~asked
+    torn = asked & seen["encounter"].isin(seen.loc[gallery, "encounter"])
+    return seen.assign(gallery=gallery, encounter=seen["encounter"].where(~torn, seen["encounter"] + TORN))
 
 
 def _rows_of(seen: pd.DataFrame, scope: str) -> pd.DataFrame:
