@@ -223,7 +223,7 @@ def test_what_is_missing_is_told(faults, params):
         ([("background.min_cover", 0.99)], "background.min_cover is 0.99; it must be at most background.max_cover"),
         ([("edges.low", 200)], "edges.low is 200; it must be at most edges.high (160)"),
         ([("search.rerank", 100)], "search.rerank_depth is 100; it must be more than search.rerank and"),
-        ([("search.aggregate", "mean"), ("search.neighbours", 3000)], "search.neighbours is 3000; only 2000 candid"),
+        ([("search.aggregate", "mean"), ("search.neighbours", 3000)], "search.neighbours is 3000; only 200 candid"),
         ([("loss.name", "triplet"), ("loss.miner", "easy")], "loss.miner is 'easy', but easy triplets keep"),
         ([("loss.plus", "triplet")], "loss.plus is 'triplet'; it must be none or fields of a second loss"),
         ([("loss.plus", {"name": "tripled"})], "loss.plus.name is 'tripled'; it must be one of contrastive"),
