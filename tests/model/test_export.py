@@ -241,7 +241,10 @@ print(len(chunks), chunks)
 
 def project(folder: Path) -> Path:
     params = read_params(ROOT / "params.yaml")
-    params = {"compute": {"device": "cpu", "threads": 1}, "embed": {**params["embed"], **SETTINGS, "chunk": 1}}
+    params = {
+        "compute": {"device": "cpu", "threads": 1, "backend": "local", "scheduler": ""},
+        "embed": {**params["embed"], **SETTINGS, "chunk": 1},
+    }
     crops(folder / "data")
     with open(folder / "params.yaml", "w") as file:
         YAML().dump(params, file)

@@ -6,16 +6,14 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
 from typing import TypeVar
 
 import cv2
 
+from pelage.common.progress import in_task
+
 T = TypeVar("T")
 R = TypeVar("R")
-
-in_task: ContextVar[bool] = ContextVar("in_task", default=False)
-"""Whether this is the task of a worker (`workers`), which does as many at once as it has cores: each has one."""
 
 
 def cores() -> int:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from typing import TypeVar
 
 from tqdm import tqdm
 
-from pelage.common.parallel import in_task
-
 T = TypeVar("T")
 
+in_task: ContextVar[bool] = ContextVar("in_task", default=False)
+"""Whether this is the task of a worker (`workers`), which does as many at once as it has cores: each has one."""
 
 DONE: Counter[str] = Counter()
 """Items of this process's loops so far, by description."""

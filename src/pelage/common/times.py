@@ -11,12 +11,14 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from pelage.common.files import cache_root
 from pelage.common.memo import LOOKED_UP
 from pelage.common.progress import DONE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def _used() -> float:
@@ -89,8 +91,14 @@ def peak_gib() -> float:
         import resource
     except ImportError:
         return 0.0
-    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return most / (2**30 if sys.platform == "darwin" else 2**20)
+    unit = 2**30 if sys.platform == "darwin" else 2**20
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return max(children, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
+    # on Linux getrusage counts what the process was forked from, too
+    told = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
+    return max(children, int(told["VmHWM"].split()[0]) / unit)
 
 
 def note(cost: Cost) -> None:
@@ -116,6 +124,8 @@ def last_costs() -> list[Cost]:
 
 def cost_table() -> pd.DataFrame:
     """Return `last_costs` as a table of text, `COLUMNS`, and a last row with the seconds of all together."""
+    import pandas as pd  # slow to import, and every stage imports this module
+
     costs = last_costs()
     rows = [cost.row() for cost in costs]
     together = {"stage": "all together", "seconds": f"{sum(cost.seconds for cost in costs):.1f}"}

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from pelage.common.errors import PelageError
 from pelage.common.files import cache_root
-from pelage.common.parallel import cores, in_task
+from pelage.common.parallel import cores
 from pelage.common.params import choose
-from pelage.common.progress import track
+from pelage.common.progress import in_task, track
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster

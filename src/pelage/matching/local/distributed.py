@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pelage.common.parallel import in_task
 from pelage.common.params import choose
-from pelage.common.progress import track
+from pelage.common.progress import in_task, track
 from pelage.common.workers import BACKENDS, RETRIES, connect, result_of
 from pelage.matching.local.ranking import Score, Scores
 
