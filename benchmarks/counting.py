@@ -92,7 +92,7 @@ def count_one(kind: str, d: float, seed: int) -> dict:
     """Return what one simulated survey is counted as."""
     seen, places, animal = survey(kind, seed)
     graph = links(animal, d, seed)
-    labels, drawn = cluster(graph, seed), draw_partitions(graph, DRAWS, seed)
+    labels, drawn = cluster(graph), draw_partitions(graph, DRAWS, seed)
     units = pd.DataFrame({"unit": graph.names, "scope": "survey", "side": "left", "answer": "new", "camera": ""})
     units["encounter"], units["individual"] = units["unit"], [f"i{label}" for label in labels]
     units["station"] = [f"S{number:02d}" for number in seen["station"]]

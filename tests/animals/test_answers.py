@@ -8,7 +8,6 @@ from pelage.animals.answers import chances, new_names, weakest_links
 from pelage.animals.clustering import cluster, draw_partitions
 from pelage.animals.graph import Graph
 from pelage.animals.links import Nodes
-from pelage.animals.merging import cluster_and_merge
 
 
 def graph_of(links, count, animal=None):
@@ -75,32 +74,3 @@ def test_the_weakest_link_lies_on_the_strongest_way_to_the_name():
         "candidate": ["z", "a", "z", "a"],
     })  # fmt: skip
     assert weakest_links(graph, np.zeros(4, int), links, nodes).tolist() == ["", "a ~ z", "b ~ a", "d ~ a"]
-
-
-def star(count):
-    """One unit that looks like the first of `count` others, and unlike the rest, which are one animal."""
-    inner = [(a, b, 4.0) for b in range(count) for a in range(b)]
-    return graph_of(inner + [(0, count, 3.0)] + [(a, count, -2.0) for a in range(1, count)], count + 1)
-
-
-def test_clusters_that_are_one_animal_as_wholes_are_merged():
-    graph = star(5)
-    assert cluster(graph).tolist() == [0, 0, 0, 0, 0, 1]  # 3 - 4 * 2 speaks against it
-    said = pd.DataFrame({"first": [0], "second": [1], "log_odds": [2.5]})
-    merged, labels = cluster_and_merge(graph, 1, lambda labels: said[: labels.max()])
-    assert labels.tolist() == [0] * 6
-    assert merged.weight[10:].sum() == pytest.approx(2.5)  # what is said of the whole, once
-    assert merged.weight[:10].tolist() == [4.0] * 10
-
-
-def test_clusters_that_must_not_be_together_are_not_merged():
-    graph = star(3)
-    barred = Graph(graph.names, graph.first, graph.second, np.r_[graph.weight[:-1], -np.inf])
-    said = pd.DataFrame({"first": [0], "second": [1], "log_odds": [9.0]})
-    assert cluster_and_merge(barred, 1, lambda _: said)[1].tolist() == [0, 0, 0, 1]
-
-
-def test_two_names_are_never_merged():
-    graph = graph_of([(0, 2, 2.0)], 3, animal=[0, 1, -1])
-    said = pd.DataFrame({"first": [0], "second": [1], "log_odds": [9.0]})
-    assert cluster_and_merge(graph, 1, lambda _: said)[1].tolist() == [0, 1, 0]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
 import uuid
 from pathlib import Path
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 from survey_run import make_run, read_lines
 
-from pelage.animals.journal import append, new_entry
+from pelage.animals.journal import append, new_entry, read_journal
+from pelage.animals.naming import hear_people
+from pelage.animals.rehearsal import survey_metrics
 from pelage.review.app import build_app
 from pelage.review.desk import Desk
 from pelage.review.pictures import Pictures
@@ -110,6 +114,62 @@ def test_an_answer_changes_the_clusters_at_once_and_as_the_pipeline_does(folder,
     anew = Reader(folder, run).state()
     clusters = [sorted(map(sorted, state["members"].values())) for state in (reader.state(), anew)]
     assert clusters[0] == clusters[1], "a restart shows the same"
+    named = run.name(hear_people(read_journal(reader.desk.path), run.units, run.clean))
+    assert as_sets(reader.desk.state) == as_sets_of(named)
+    assert reader.state()["progress"]["individuals"] == survey_metrics(named)["individuals"]
+
+
+def as_sets(state):
+    return {frozenset(units) for units in state.members.values()}
+
+
+def as_sets_of(named):
+    label = dict(zip(named.graph.names, named.best, strict=True))
+    members = {}
+    for unit, node in named.nodes.member.items():
+        members.setdefault(label[node], set()).add(unit)
+    return {frozenset(units) for units in members.values()}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_page_and_the_pipeline_find_the_same_animals_whatever_is_answered(tmp_path, monkeypatch, seed):
+    make_run(tmp_path, seed=seed, pictures=False, known=10, new=4, visits=4, practised=8, missed=0.3)
+    monkeypatch.chdir(tmp_path)
+    run, rng = Run.read(Path("data")), np.random.default_rng(seed)
+    desk = Desk(run, tmp_path / "review/journal.jsonl")
+    shown = [unit for unit in run.units.table["unit"] if unit in run.of_unit]
+    for number in range(30):
+        state = desk.look()
+        asked = state.questions()
+        pair = (asked[0].unit, asked[0].other) if asked and number % 3 else rng.choice(shown, 2, replace=False)
+        sides = ([photo.crop for photo in run.of_unit[unit]] for unit in pair)
+        verb = str(rng.choice(["same", "different", "cannot_tell"]))
+        fields = dict(zip(("crops", "other_crops"), sides, strict=True))
+        desk.decide({"id": f"{number}", "reviewer": str(rng.choice(["Ana", "Ben"])), "verb": verb, **fields})
+    state = desk.settle()
+    named = run.name(hear_people(read_journal(desk.path), run.units, run.clean))
+    assert as_sets(state) == as_sets_of(named)
+    assert state.individuals == survey_metrics(named)["individuals"]
+
+
+def test_what_photos_deny_is_asked_of_others_first(folder, run):
+    reader = Reader(folder, run)
+    state = reader.desk.state
+    pair = next(
+        (a, b)
+        for a, b in itertools.combinations(sorted(run.of_unit), 2)
+        if state.name_of[a] != state.name_of[b]
+        and {a, b} & run.named
+        and {a, b} - run.named
+        and state.question(a, b).probability == 0.5
+    )
+    reader.answer({"unit": pair[0], "other": pair[1]}, "same")
+    state = reader.desk.settle()
+    assert state.name_of[pair[0]] != state.name_of[pair[1]], "photos weigh more than one voice"
+    first = state.questions("Ben")[0]
+    assert first.disputed and {first.unit, first.other} == set(pair)
+    assert "people said otherwise" in reader.client.get("/?reviewer=Ben").text
+    assert not any(one.disputed for one in state.questions("Ana") + state.questions())
 
 
 def test_undoing_all_restores_the_first_state(folder, run):

@@ -33,12 +33,11 @@ FAINT = -4.6
 """Log-odds, those of 1 %: links below it do not connect what the baselines look at together."""
 
 
-def cluster(graph: Graph, seed: int = 0) -> np.ndarray:
+def cluster(graph: Graph) -> np.ndarray:
     """Cluster units into animals: maximise `objective`, as far as local search finds it.
 
     Args:
         graph: N units.
-        seed: Of nothing as yet; the search draws nothing.
 
     Returns:
         `(N,)` int labels, 0, 1, ... in order of their first member.

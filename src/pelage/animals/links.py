@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -24,10 +25,13 @@ from pelage.animals.evidence import (
     side_pairs,
 )
 from pelage.animals.graph import Contradiction, Graph, comparable
+from pelage.animals.merging import links_of_wholes
 from pelage.animals.units import NAMED, Units
 from pelage.catalogue.clocks import seconds_of
 
-MUST, CANNOT, EVIDENCE, DECISION = "must", "cannot", "evidence", "decision"
+MUST, CANNOT, EVIDENCE, WHOLE, DECISION = "must", "cannot", "evidence", "whole", "decision"
+"""Kinds of links. A `whole` says what two clusters with all their photos say more than the links of their units."""
+
 LINK_COLUMNS = ["unit", "other", "log_odds", "pairs", "query", "candidate", "kind", "filters"]
 COMPARED = "own encounter and opposite flanks left out"
 PEOPLE = "people: "
@@ -175,25 +179,47 @@ def telling_pairs(first: np.ndarray, second: np.ndarray, odds: np.ndarray) -> np
     return (odds > FAINT) | (part[first] == part[second])
 
 
+def whole_links(
+    units: Units,
+    nodes: Nodes,
+    links: pd.DataFrame,
+    photo_pairs: pd.DataFrame,
+    evidence: Evidence,
+    shares: Shares,
+    absent: float,
+) -> pd.DataFrame:
+    """Return what clusters of units say as wholes and not as encounters (`merging`), as rows of `LINK_COLUMNS`.
+
+    Args:
+        units, nodes, evidence, shares: As in `evidence_links`.
+        links: All others but people's: what these say changes clusters and not what photos say.
+        photo_pairs: `query, candidate, score`.
+        absent: See `Graph`.
+    """
+    graph, _ = graph_of(units, nodes, links, absent)
+    more = links_of_wholes(graph, partial(evidence_of_clusters, graph, nodes, photo_pairs, evidence, shares, links))
+    ends = (pd.Series(graph.names[more[end].to_numpy(int)], dtype=object) for end in ("first", "second"))
+    return _links(*ends, more["log_odds"].to_numpy(float), kind=WHOLE, filters=COMPARED)
+
+
 def evidence_of_clusters(
-    labels: np.ndarray,
     graph: Graph,
     nodes: Nodes,
     photo_pairs: pd.DataFrame,
     evidence: Evidence,
     shares: Shares,
     links: pd.DataFrame,
+    labels: np.ndarray,
 ) -> pd.DataFrame:
-    """Return what photos and people say of pairs of clusters, `first`, `second`, `log_odds`, each pair once.
+    """Return what photos say of pairs of clusters, `first`, `second`, `log_odds`, each pair once.
 
     Args:
-        labels: `(N,)` cluster of each node of the graph.
         graph: As `graph_of` returns it.
         nodes, evidence, shares: As in `evidence_links`.
         photo_pairs: `query, candidate, score`.
-        links: Of the nodes: what people decided, and in how many ways clusters look alike. A cluster is not another one
-            for a single pair of encounters that look alike among many that do not (`LEAST_ALIKE`): that is how a
-            mistake of a matcher looks.
+        links: Of the units: in how many ways clusters look alike. A cluster is not another one for a single pair of
+            encounters that look alike among many that do not (`LEAST_ALIKE`): that is how a mistake of a matcher looks.
+        labels: `(N,)` cluster of each node of the graph.
     """
     label = dict(zip(graph.names, map(int, labels), strict=True))
     of_unit = {unit: label[member] for unit, member in nodes.member.items()}
@@ -205,15 +231,9 @@ def evidence_of_clusters(
     size = np.zeros((int(labels.max(initial=-1)) + 1, 4), int)
     np.add.at(size, labels, graph.sizes())
     telling &= ~_mistaken(pairs, links, of_unit, size)
-    one, two = (pairs.loc[telling, end].astype(int) for end in ("first", "second"))
-    photos = pd.DataFrame({"one": one, "two": two, "log_odds": odds[telling]})
-    decided = links[links["kind"] == DECISION]
-    people = pd.DataFrame({
-        "one": decided["unit"].map(of_unit), "two": decided["other"].map(of_unit), "log_odds": decided["log_odds"]
-    })  # fmt: skip
-    said = pd.concat([photos, people[people["one"] != people["two"]]])
-    said = said.assign(first=said[["one", "two"]].min(axis=1), second=said[["one", "two"]].max(axis=1))
-    return said.groupby(["first", "second"], as_index=False)["log_odds"].sum()
+    ends = pairs.loc[telling, ["first", "second"]].astype(int).to_numpy()
+    said = {"first": ends.min(1), "second": ends.max(1), "log_odds": odds[telling]}
+    return pd.DataFrame(said).sort_values(["first", "second"], ignore_index=True)
 
 
 def _mistaken(pairs: pd.DataFrame, links: pd.DataFrame, of_unit: Mapping[str, int], size: np.ndarray) -> np.ndarray:
@@ -373,7 +393,8 @@ def _only_people(
     """
     key = pd.Series(np.minimum(one, two) * (max(one.max(initial=0), two.max(initial=0)) + 1) + np.maximum(one, two))
     able = (flank >= 0) & (other_flank >= 0) & (flank + other_flank * (flank != other_flank) != 3)
-    wanted = (links["kind"] == DECISION).to_numpy() & able & ~key.isin(key[(links["kind"] == EVIDENCE).to_numpy()])
+    photos = links["kind"].isin([EVIDENCE, WHOLE]).to_numpy()
+    wanted = (links["kind"] == DECISION).to_numpy() & able & ~key.isin(key[photos])
     wanted &= ~key.where(wanted).duplicated()
     return wanted.to_numpy()
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -25,14 +25,13 @@ from pelage.animals.links import (
     count_asked,
     decision_links,
     evidence_links,
-    evidence_of_clusters,
     far_links,
     graph_of,
     known_links,
     nodes_of,
     shares_of,
+    whole_links,
 )
-from pelage.animals.merging import cluster_and_merge
 from pelage.animals.questions import QUESTION_COLUMNS as ASKED_COLUMNS
 from pelage.animals.questions import next_questions
 from pelage.animals.units import NAMED, Units
@@ -65,6 +64,12 @@ class Named:
     draws: np.ndarray
     answers: pd.DataFrame
     told: list[str]
+
+    @property
+    def individuals(self) -> int:
+        """How many animals there are in the best clustering."""
+        label = dict(zip(self.graph.names, self.best.tolist(), strict=True))
+        return count_individuals({unit: label[node] for unit, node in self.nodes.member.items()}, self.units)
 
     def asked_only(self) -> Named:
         """Return the same with tables of units that nobody named alone, and `identity` among the answers."""
@@ -126,6 +131,12 @@ class Named:
     def partitions(self) -> pd.DataFrame:
         """Return the draws as a table, see `partitions_table`."""
         return partitions_table(self.graph, self.draws, self.units, self.nodes)
+
+
+def count_individuals(cluster_of: Mapping[str, Hashable], units: Units) -> int:
+    """Return how many clusters of units are animals: they have a name, or a photo that can be compared."""
+    named = units.table.loc[units.table["scope"] == NAMED, "unit"]
+    return len({cluster_of[unit] for unit in {*named, *units.crops["unit"]} & cluster_of.keys()})
 
 
 @dataclass(frozen=True)
@@ -213,16 +224,15 @@ def name_animals(
     if speed_m_per_s is not None:
         links = pd.concat([links, far_links(units, nodes, links, places, speed_m_per_s)])
     links = links.reset_index(drop=True)
+    if evidence is not None:
+        wholes = whole_links(units, nodes, links, photo_pairs, evidence, shares, absent)
+        links = pd.concat([links, wholes], ignore_index=True)
     told: list[str] = []
     if people is not None:
         links = pd.concat([links, decision_links(people.decisions, nodes, links)], ignore_index=True)
         links, told = without_contradictions(units, nodes, links)
     graph, sides = graph_of(units, nodes, links, absent)
-    if evidence is None:
-        best = cluster(graph, seed)
-    else:
-        about = {"graph": graph, "nodes": nodes, "photo_pairs": photo_pairs, "evidence": evidence, "shares": shares}
-        graph, best = cluster_and_merge(graph, seed, partial(evidence_of_clusters, **about, links=links))
+    best = cluster(graph)
     drawn = draw_partitions(graph, draws, seed)
     said = (people.decisions, people.reviewers) if people else ()
     answers = answer(units, nodes, links, graph, best, drawn, probability, evidence, compared, *said)

@@ -12,7 +12,7 @@ from pelage.animals.answers import CANNOT_TELL, KNOWN, NEW, PELAGE
 from pelage.animals.clustering import average_linkage, hdbscan_labels, threshold_components
 from pelage.animals.evidence import FEATURES, Evidence
 from pelage.animals.graph import Graph, contract
-from pelage.animals.links import graph_of
+from pelage.animals.links import WHOLE, graph_of
 from pelage.animals.naming import Named, compare
 from pelage.animals.simulated_review import review
 from pelage.animals.units import NAMED
@@ -66,12 +66,14 @@ def survey_metrics(survey: Named) -> dict[str, int]:
         "known_animals": asked.loc[asked["answer"] == KNOWN, "individual"].nunique(),
         "new_animals": new.nunique(),
         "by_people": int((asked["decided_by"] != PELAGE).sum()),
+        "individuals": survey.individuals,
     }
 
 
 def compared_clusterings(rehearsal: Named) -> list[dict[str, Any]]:
     """Return how ways of clustering agree with the truth on the same probabilities, a row each."""
-    graph, node = contracted(graph_of(rehearsal.units, rehearsal.nodes, rehearsal.links)[0])
+    links = rehearsal.links[rehearsal.links["kind"] != WHOLE]  # which is part of our own way
+    graph, node = contracted(graph_of(rehearsal.units, rehearsal.nodes, links)[0])
     ways = {OWN: rehearsal.best} | {name: cut(graph)[node] for name, cut in BASELINES.items()}
     return [{"clustering": name, **rounded(asdict(compare(rehearsal, labels)))} for name, labels in ways.items()]
 

@@ -446,6 +446,7 @@ class Page:
             )
         said = "Now taken for one animal" if question.together else "Now taken for two animals"
         why = f"{said}; your answer may change that." if listed else f"{said}."
+        why = f"{said}, but people said otherwise: what do you say?" if question.disputed else why
         words = ", ".join(f"{name}={value}" for name, value in filters.items() if value)
         return {
             "question": "One animal, or two?",

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from scipy.special import expit
 
 from pelage.animals.journal import Entry, Journal, append, new_entry, read_journal
 from pelage.animals.links import Nodes, answered_pairs
-from pelage.animals.naming import hear_people
+from pelage.animals.naming import count_individuals, hear_people
 from pelage.animals.questions import Inquiry, Rest
 from pelage.common.errors import PelageError
 from pelage.common.params import nearest
@@ -37,7 +37,10 @@ ANSWERS = {"same": True, "different": False, "cannot_tell": None, "skip": None}
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: are two units one animal? `query` and `candidate` are their crops that look most alike."""
+    """What is asked: are two units one animal? `query` and `candidate` are their crops that look most alike.
+
+    `disputed`: people said, and photos deny it.
+    """
 
     unit: str
     other: str
@@ -46,14 +49,20 @@ class Question:
     probability: float
     delta: float
     together: bool
+    disputed: bool = False
 
 
 class State:
-    """The clusters after some entries of the journal.
+    """The clusters after some entries of the journal, the same as the stage `individuals` finds with these.
 
     Args:
         run: What the pipeline left.
         journal: The entries.
+
+    Attributes:
+        members: Units by name of their animal.
+        name_of: The other way round.
+        individuals: How many animals there are, as `Named.individuals` counts them.
     """
 
     def __init__(self, run: Run, journal: Journal) -> None:
@@ -63,10 +72,10 @@ class State:
         self.decisions, self.nodes, self.graph = people.decisions, named.nodes, named.graph
         self.told = [*people.told, *named.told]
         self._place = {str(name): i for i, name in enumerate(self.graph.names)}
-        answered = answered_pairs(self.decisions, self.nodes)
+        self.answered = answered_pairs(self.decisions, self.nodes)
         places = {
             (self._place[a], self._place[b]): value
-            for (a, b), value in sorted(answered.items())
+            for (a, b), value in sorted(self.answered.items())
             if a in self._place and b in self._place
         }
         self.inquiry = Inquiry(self.graph, places)
@@ -122,21 +131,31 @@ class State:
             taken.add(names[label])
         self.members = {names[label]: units for label, units in members.items()}
         self.name_of = {unit: name for name, units in self.members.items() for unit in units}
-
-    @property
-    def individuals(self) -> int:
-        """Return how many animals there are: those that have a name, or a photo that can be compared."""
-        seen = self.run.named | self.run.of_unit.keys()
-        return sum(any(unit in seen for unit in units) for units in self.members.values())
+        self.individuals = count_individuals(self.name_of, self.run.units)
 
     def questions(self, reviewer: str = "") -> list[Question]:
-        """Return what is worth asking, the most open first, but for what `reviewer` has seen."""
-        asked = []
+        """Return what is worth asking, the most open first, but for what `reviewer` has seen.
+
+        What others said and photos deny comes before all, where it is asked for a reviewer.
+        """
+        asked = [
+            replace(self.question(*pair), disputed=True)
+            for pair in self.disputed()
+            if reviewer and reviewer not in self.seen.get(pair, ())
+        ]
         for one in self.open_questions():
             pair = str(self.graph.names[one.unit]), str(self.graph.names[one.other])
             if not reviewer or reviewer not in self.seen.get(self._pair(*pair), ()):
                 asked.append(self.question(*pair, one.delta))
         return asked
+
+    def disputed(self) -> list[tuple[str, str]]:
+        """Return pairs of which people said what the clusters deny: photos weigh more than their voices."""
+        return sorted(
+            (a, b)
+            for (a, b), value in self.answered.items()
+            if value and (value > 0) != (self.name_of[a] == self.name_of[b])
+        )
 
     def question(self, a: str, b: str, delta: float = 0.0) -> Question:
         """Return the question about two units, or about all that must be together with them."""
@@ -196,7 +215,9 @@ class State:
         """Take in an answer about a pair."""
         if entry.verb != "skip":
             with self._inquiring:
-                self.inquiry.answer(self._place[pair[0]], self._place[pair[1]], ANSWERS[entry.verb])
+                same = ANSWERS[entry.verb]
+                self.inquiry.answer(self._place[pair[0]], self._place[pair[1]], same)
+                self.answered[pair] = 0.0 if same is None else self.inquiry.voice * (1 if same else -1)
                 self.name_clusters()
 
     def open_questions(self) -> list[Any]:
