@@ -57,7 +57,7 @@ def main() -> None:
     rankings, matches = {}, {}
     for name, method in METHODS.items():
         features = dict(zip(rows["crop_id"], method.features(crops, masks, files), strict=True))
-        rankings[name], _, matches[name] = rank(features, {PROTOCOL: question.rules}, len(rows), False, method.score)
+        rankings[name], _, matches[name], _ = rank(features, {PROTOCOL: question.rules}, len(rows), False, method.score)
     pairs = join_scores(rankings)
     pairs["score"] = reciprocal_rank(pairs, list(METHODS))
     rankings["fused"] = rank_pairs(pairs, len(rows))

@@ -58,7 +58,7 @@ def main() -> None:
         device = prepare(params["compute"]["device"], threads=1)
         tools = matching_tools(wanted, {*beyond["query"], *beyond["candidate"]}, crops, masks, weights, device)
         scoring = {"score": wanted["score"], "confidence": wanted["confidence"], "depth": len(beyond)}
-        further, _ = rematch(beyond, **tools, **scoring)
+        further, *_ = rematch(beyond, **tools, **scoring)
         rematched = pd.concat([table.astype(dict.fromkeys(PAIR, str)) for table in (rematched, further)])
 
     def scored(rankings: pd.DataFrame) -> dict[str, float]:

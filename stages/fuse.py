@@ -29,6 +29,7 @@ from pelage.matching.fusion import (
     read_own,
     read_rankings,
 )
+from pelage.matching.placement import read_placements
 from pelage.split.protocols import protocol_sets, read_split
 
 AUTO = "auto"
@@ -47,7 +48,7 @@ def main() -> None:
     split = read_split(Path("data/split.csv"))
     rows, validation = split.set_index("crop_id"), protocol_sets(split, part)["validation"]
     rankings = read_own(methods), read_rankings(methods, one_sided, rows["orientation"])
-    settings = rows["identity"], wanted["shortlist"], wanted["calibration"], wanted["photos"]
+    settings = rows["identity"], wanted["shortlist"], wanted["calibration"], wanted["photos"], read_placements(methods)
     learnt_from = [{name: of_validation(table) for name, table in tables.items()} for tables in rankings]
     found = candidates(*learnt_from, *settings)
 

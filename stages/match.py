@@ -1,4 +1,4 @@
-"""Match MATCHER: crops, masks, data/split.csv -> data/rankings/ and data/matches/MATCHER.parquet, numbers.
+"""Match MATCHER: crops, masks, data/split.csv -> data/{rankings,matches,placements}/MATCHER.parquet, numbers.
 
 Crops whose masks fell back (data/rejected/background_PART.csv) are counted.
 """
@@ -46,11 +46,14 @@ def main() -> None:
     with scored_by(matcher.method.score, params["compute"]["backend"], params["compute"]["scheduler"]) as score:
         score = compared_once(score) if matcher.pairwise else score
         most = params["search"]
-        rankings, summary, matches = rank(features, sets, most["depth"], matcher.same_side, score, most["whole"])
+        rankings, summary, matches, placement = rank(
+            features, sets, most["depth"], matcher.same_side, score, most["whole"]
+        )
 
     counts = np.array([len(found) for found in features.values()])
     write_parquet(Path(f"data/rankings/{matcher.name}.parquet"), rankings)
     write_parquet(Path(f"data/matches/{matcher.name}.parquet"), matches)
+    write_parquet(Path(f"data/placements/{matcher.name}.parquet"), placement)
     metrics = {
         "crops": len(counts),
         "crops_without_mask": without_mask,

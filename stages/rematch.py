@@ -1,4 +1,4 @@
-"""Rematch REMATCHER: shortlists, crops, masks -> data/rankings/ and data/matches/REMATCHER.parquet, numbers."""
+"""Rematch REMATCHER: shortlists, crops, masks -> data/{rankings,matches,placements}/REMATCHER.parquet, numbers."""
 
 import sys
 import time
@@ -55,11 +55,12 @@ def main() -> None:
         match_ahead(ahead, unique_pairs(pairs, tools["features"]), place)
     start = time.perf_counter()
     scoring = {"score": wanted["score"], "confidence": wanted["confidence"], "depth": params["search"]["depth"]}
-    rankings, matches = rematch(pairs, **tools, **scoring)
+    rankings, matches, placement = rematch(pairs, **tools, **scoring)
     seconds = time.perf_counter() - start
 
     write_parquet(Path(f"data/rankings/{name}.parquet"), rankings)
     write_parquet(Path(f"data/matches/{name}.parquet"), matches)
+    write_parquet(Path(f"data/placements/{name}.parquet"), placement)
     unique = len(pairs[["query", "candidate"]].drop_duplicates())
     first = rankings[rankings["rank"] == 1].groupby("protocol", sort=False)["score"].mean()
     counts = [len(found) for found in tools["features"].values()]

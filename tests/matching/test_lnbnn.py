@@ -16,6 +16,8 @@ from pelage.matching.local.lnbnn import SCORES, build_index, lnbnn, match, neare
 from pelage.matching.local.ranking import rank, score_by_side
 from pelage.matching.local.search_recall import search_recall
 from pelage.matching.local.sift_lnbnn import SiftLnbnn, score_gallery
+from pelage.matching.matches import TOLD
+from pelage.matching.placement import LEAST
 from pelage.matching.rankings import PAIR
 from pelage.split.protocols import ProtocolSet
 
@@ -191,7 +193,7 @@ A, B, C = (sorted(name for name in CROPS if name[0] == encounter) for encounter 
 
 
 def ranked(sets, features=CROPS, depth=100, same_side=True):
-    table, summary, _ = rank(features, sets, depth, same_side, METHOD.score)
+    table, summary, *_ = rank(features, sets, depth, same_side, METHOD.score)
     return table.astype(dict.fromkeys(PAIR, str)), summary
 
 
@@ -244,12 +246,15 @@ def test_crops_without_a_file_take_no_part_and_blank_ones_rank_last():
 
 
 def test_matches_of_the_first_candidates_add_up_to_their_scores():
-    table, summary, matches = rank(CROPS, {"open": protocol(A, B + C)}, 100, True, METHOD.score)
+    table, summary, matches, placement = rank(CROPS, {"open": protocol(A, B + C)}, 100, True, METHOD.score)
     told = matches.groupby(["query", "candidate"], sort=False)["score"].agg(["sum", "size"])
     first = table[table["rank"] == 1].set_index(["query", "candidate"])["score"]
     np.testing.assert_allclose(1 + told["sum"].loc[first.index], first, rtol=1e-5)
     assert told["size"].loc[first.index].mean() == pytest.approx(summary["open"]["inliers"])
     assert matches.groupby("query")["candidate"].nunique().max() <= 3
+    enough = told.index[told["size"] >= LEAST]
+    assert set(enough) <= set(placement[["query", "candidate"]].itertuples(index=False, name=None))
+    assert placement.groupby("query", observed=True).size().max() <= TOLD
     for row in matches.iloc[::7].itertuples():
         for name, place in (
             (row.query, (row.query_x, row.query_y)),

@@ -93,7 +93,8 @@ def test_bits_are_compared_as_opencv_does(bytes_):
     assert 0 < expected < 40 and passed(features(query), features(candidate), 0.85) == expected
 
 
-def test_no_pair_is_compared_twice_and_nothing_else_changes():
+def test_no_pair_is_compared_twice_and_nothing_else_changes(monkeypatch):
+    monkeypatch.setattr("pelage.matching.local.ranking.TOLD", 3)
     rng = np.random.default_rng(3)
     crops = {f"{who}{number}#0": seen for who, coat in zip("abcd", coats(rng), strict=True) for number, seen in coat}
     table = pd.DataFrame({"crop_id": list(crops)}).assign(image_id=lambda rows: rows["crop_id"], orientation="left")

@@ -65,7 +65,7 @@ def test_pairs_are_matched_once_and_ranked_by_sure_matches(monkeypatch, tmp_path
     )
     crops = {"q": features(5), "a": features(2), "b": features(3)}
     memo = Memo("glue", 1, {}, tmp_path)
-    table, matches = rematch(pairs, crops, None, score, 0.5, EFFORT, depth=9, memo=memo, workers=2)
+    table, matches, placement = rematch(pairs, crops, None, score, 0.5, EFFORT, depth=9, memo=memo, workers=2)
     assert asked == [(5, 2), (5, 3)]
     assert table[["protocol", "candidate", "rank"]].to_numpy().tolist() == [
         ["closed", "b", 1], ["closed", "a", 2], ["open", "a", 1],
@@ -75,6 +75,8 @@ def test_pairs_are_matched_once_and_ranked_by_sure_matches(monkeypatch, tmp_path
     told = matches.groupby(["protocol", "query", "candidate"], sort=False).size().to_dict()
     count = {"matches": (3, 2), "inliers": (2, 1)}[score]
     assert told == {("closed", "q", "b"): count[0], ("closed", "q", "a"): count[1], ("open", "q", "a"): count[1]}
+    of_three = [("closed", "q", "b")] if score == "matches" else []
+    assert placement[["protocol", "query", "candidate"]].apply(tuple, axis=1).tolist() == of_three
 
 
 def test_no_pairs_give_an_empty_table(tmp_path):
@@ -105,7 +107,7 @@ def test_a_killed_rematch_goes_on_with_the_block_where_it_ended(monkeypatch, tmp
         found = np.arange(5)
         return [PairMatches(found, found, candidate.xy[:, 0] / 2 + 0.5) for candidate in candidates]
 
-    def run(folder: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def run(folder: str) -> tuple[pd.DataFrame, ...]:
         memo = Memo("glue", 1, {}, tmp_path / folder)
         return rematch(pairs, crops, None, "matches", 0.5, EFFORT, 9, memo, workers=1)
 

@@ -6,9 +6,10 @@ their log-odds are added up, each with a weight that is learnt from validation p
 Genest and Zidek, Statistical Science 1986): a method that says nothing new gets none. An individual with several photos
 may be judged by the best of them together; what comes out is calibrated once more, which changes no order.
 
-A fusion may lose against the best of its methods. So that method alone, the pool, the same sum learnt query by query
-(`fit_listwise`) and WildFusion's own mean are candidates, each asked validation queries with what it learnt from other
-individuals (`candidates`); `choice` leaves the best method only for what is better by more than chance.
+A fusion may lose against the best of its methods. So that method alone, the pool, the pool with where matches lie on
+the crops (`placement`), the same sum learnt query by query (`fit_listwise`) and WildFusion's own mean are candidates,
+each asked validation queries with what it learnt from other individuals (`candidates`); `choice` leaves the best method
+only for what is better by more than chance.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from pelage.common.tables import UNKNOWN, read_parquet
 from pelage.matching.calibration import Curve, fit_curve, folds_by
+from pelage.matching.placement import FEATURES, placed_beside, placements
 from pelage.matching.rankings import (
     PAIR,
     categories,
@@ -54,12 +56,13 @@ PULL = 1e-3
 OWN_SHARE = 0.002
 """Share of a single method's own score in its probability."""
 
-POOL, LISTWISE, MEAN = "pool", "listwise", "mean"
-COMBINED = (POOL, LISTWISE, MEAN)
-"""Rules by which several methods rank together: the pool of log-odds, the same sum with weights that put the right
-candidates of a query before its wrong ones, and WildFusion's mean of isotonic curves."""
+POOL, PLACED, LISTWISE, MEAN = "pool", "placed", "listwise", "mean"
+COMBINED = (POOL, PLACED, LISTWISE, MEAN)
+"""Rules by which several methods rank together: the pool of log-odds, the same with where matches lie on the crops, the
+sum with weights that put the right candidates of a query before its wrong ones, and WildFusion's mean of isotonic
+curves."""
 
-DOUBTS = {POOL: DOUBT, LISTWISE: LITTLE_DOUBT}
+DOUBTS = {POOL: DOUBT, PLACED: DOUBT, LISTWISE: LITTLE_DOUBT}
 
 BLOCK = 2**19
 """Rows of rankings that are joined at a time."""
@@ -82,6 +85,7 @@ class Fusion:
         photos: Best photos of an individual whose probabilities are added up, see `add_up_photos`.
         absent: By method, change of the log-odds where it did not score the pair: that a pair came on no shortlist of
             its says something, too.
+        place: By column of `placements`, change of the log-odds for one more, and the value that changes nothing.
         rule: One of `COMBINED`; `MEAN` takes the mean of the probabilities in the place of the pool, a missing one
             counting 0 (WildFusion).
     """
@@ -93,14 +97,15 @@ class Fusion:
     outer: Curve
     photos: int = 1
     absent: Mapping[str, float] = field(default_factory=dict)
+    place: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     rule: str = POOL
 
     def evidence(self, scores: pd.DataFrame) -> np.ndarray:
         """Return the pooled probabilities, photos added up, `(P,)`, by which pairs are ranked.
 
         Args:
-            scores: P pairs, one column a method; with several `photos` also `protocol`, `query` and the candidate's
-                `identity`, and all pairs of a query.
+            scores: P pairs, one column a method, and those of `place`; with several `photos` also `protocol`, `query`
+                and the candidate's `identity`, and all pairs of a query.
         """
         if self.rule == MEAN:
             pooled = mean_probability(self.curves, scores)
@@ -108,7 +113,10 @@ class Fusion:
             odds = log_odds(self.curves, scores, self.base_rate, DOUBTS[self.rule])
             total = odds @ np.array([self.weights[method] for method in self.curves]) + self.intercept
             missing = scores[list(self.curves)].isna().to_numpy(float)
-            pooled = expit(total + missing @ np.array([self.absent.get(method, 0.0) for method in self.curves]))
+            total = total + missing @ np.array([self.absent.get(method, 0.0) for method in self.curves])
+            for name, (weight, usual) in self.place.items():
+                total = total + weight * np.nan_to_num(scores[name].to_numpy(float) - usual)
+            pooled = expit(total)
         return pooled if self.photos == 1 else add_up_photos(pooled, scores, self.photos)
 
     def probability(self, scores: pd.DataFrame) -> np.ndarray:
@@ -245,7 +253,8 @@ def fit_fusion(
     """Fit the curve of each method on the pairs that it scored, then their weights, and the outer curve, on all.
 
     Args:
-        scores: P pairs, one column a method, NaN where it has no score; for `LISTWISE` also `query`.
+        scores: P pairs, one column a method, NaN where it has no score; for `LISTWISE` also `query`, for `PLACED` also
+            the columns of `placements`.
         same: `(P,)` bool, the pair shows the same animal.
         weight: `(P,)` what each pair counts.
         methods: Columns of `scores`.
@@ -261,17 +270,26 @@ def fit_fusion(
         seen = scores[method].notna().to_numpy()
         curves[method] = fit_curve(scores[method].to_numpy()[seen], same[seen], weight[seen], kind)
     base_rate = float(np.average(same, weights=weight))
-    given, absent, intercept = np.full(len(curves), 1 / len(curves)), np.zeros(len(curves)), float(logit(base_rate))
+    count, intercept = len(curves), float(logit(base_rate))
+    weights, place = np.repeat([1 / count, 0.0], [count, count]), {}
     if rule != MEAN:
         missing = scores[list(methods)].isna().to_numpy(float)
         known = np.c_[log_odds(curves, scores, base_rate, DOUBTS[rule]), missing]
         if rule == LISTWISE:
-            weights = fit_listwise(known, same, scores["query"].to_numpy(), free=len(curves))
+            weights = fit_listwise(known, same, scores["query"].to_numpy(), free=count)
+        elif rule == PLACED:
+            names = [f"{method}:{feature}" for method in methods for feature in FEATURES]
+            lie = scores[[name for name in names if name in scores and scores[name].nunique() > 1]]
+            usual, spread = lie.mean(), lie.std()
+            more = ((lie - usual) / spread).fillna(0.0)
+            weights, intercept = fit_pool(np.c_[known, more], same, weight, free=count + lie.shape[1])
+            slopes = zip(lie.columns, weights[2 * count :] / spread, usual, strict=True)
+            place = {name: (float(slope), float(middle)) for name, slope, middle in slopes}
         else:
-            weights, intercept = fit_pool(known, same, weight, free=len(curves))
-        given, absent = np.split(weights, 2)
-    told = [dict(zip(methods, map(float, values), strict=True)) for values in (given, absent)]
-    inner = Fusion(curves, told[0], intercept, base_rate, np.asarray, photos, told[1], rule)
+            weights, intercept = fit_pool(known, same, weight, free=count)
+    told = weights[: 2 * count].reshape(2, -1).tolist()
+    given, absent = (dict(zip(methods, values, strict=True)) for values in told)
+    inner = Fusion(curves, given, intercept, base_rate, np.asarray, photos, absent, place, rule)
     return replace(inner, outer=fit_curve(inner.evidence(scores), same, weight, "logistic"))
 
 
@@ -304,6 +322,7 @@ def fuse(
     kind: str,
     photos: int,
     rule: str = POOL,
+    placement: pd.DataFrame | None = None,
 ) -> Fused:
     """Fuse methods: learn on the first candidates of validation queries, then score all pairs, in blocks of queries.
 
@@ -315,10 +334,12 @@ def fuse(
         identity: Individual by crop id.
         shortlist: First candidates of each method and validation query that are learnt from.
         kind, photos, rule: As in `fit_fusion`.
+        placement: As `placements` returns it, where the rule wants it.
     """
+    placement = placements({}) if placement is None or rule != PLACED else placement
     methods, identity = list(rankings), dict(identity)
     of_validation = {method: table[table["protocol"] == "validation"] for method, table in rankings.items()}
-    blocks = (_named(pairs, identity) for pairs in join_blocks(of_validation))
+    blocks = (placed_beside(_named(pairs, identity), placement) for pairs in join_blocks(of_validation))
     learnt = pd.concat([pairs[_learnt(pairs, shortlist)] for pairs in blocks], ignore_index=True)
     asked, same = by_identity(learnt, identity)
     with threadpool_limits(1):  # a few numbers are fitted: threads would wait for one another
@@ -340,7 +361,7 @@ def fuse(
 
     tables, known = [], []
     for pairs in join_blocks(rankings):
-        pairs = scored(_named(pairs, identity))
+        pairs = scored(placed_beside(_named(pairs, identity), placement))
         known.append(pairs[_learnt(pairs, shortlist)])
         tables.append(rank_pairs(pairs, len(pairs), by=methods[0] if len(methods) == 1 else "score"))
     known = pd.concat(known, ignore_index=True)
@@ -381,16 +402,17 @@ def candidates(
     shortlist: int,
     kind: str,
     photos: int,
+    placement: pd.DataFrame | None = None,
 ) -> dict[str, Fused]:
     """Return what may become the fused ranking, by name: each method alone, then `COMBINED`.
 
     Args:
         own: Tables of `rankings_table`, by method, as each ranks by itself.
         rankings: The same as they are fused, see `read_rankings`.
-        identity, shortlist, kind, photos: As in `fuse`.
+        identity, shortlist, kind, photos, placement: As in `fuse`.
     """
     rules = (*own, *COMBINED)
-    return {rule: fuse_by(rule, own, rankings, identity, shortlist, kind, photos) for rule in rules}
+    return {rule: fuse_by(rule, own, rankings, identity, shortlist, kind, photos, placement) for rule in rules}
 
 
 def fuse_by(
@@ -401,11 +423,12 @@ def fuse_by(
     shortlist: int,
     kind: str,
     photos: int,
+    placement: pd.DataFrame | None = None,
 ) -> Fused:
     """Return what one rule makes of the methods: the name of one of them, or one of `COMBINED`; the rest as above."""
     if rule in own:
         return fuse({rule: own[rule]}, identity, shortlist, kind, 1)
-    return fuse(rankings, identity, shortlist, "pchip" if rule == MEAN else kind, photos, rule)
+    return fuse(rankings, identity, shortlist, "pchip" if rule == MEAN else kind, photos, rule, placement)
 
 
 def learn_fusion(

@@ -11,6 +11,9 @@ import pandas as pd
 EXPLAINED = 3
 """First candidates of a query whose matches are told."""
 
+TOLD = 20
+"""First candidates of a query of which is told where their matches lie (`placement`)."""
+
 MATCH_COLUMNS = ["query_x", "query_y", "candidate_x", "candidate_y", "score"]
 
 

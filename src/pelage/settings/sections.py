@@ -525,7 +525,7 @@ class Fusion(Section):
     methods: worded(
         Annotated[list[str], Field(min_length=2), AfterValidator(different)], "a list of two or more methods, each once"
     )
-    rule: one_of("auto", "pool", "listwise", "mean")
+    rule: one_of("auto", "pool", "placed", "listwise", "mean")
     calibration: one_of("logistic", "isotonic", "pchip")
     shortlist: COUNT
     photos: COUNT

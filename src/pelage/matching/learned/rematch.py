@@ -36,6 +36,7 @@ from pelage.matching.learned.lightglue import (
     match_pairs,
 )
 from pelage.matching.matches import EXPLAINED, matches_table, placed
+from pelage.matching.placement import lie, placement_table
 from pelage.matching.rankings import PAIR, drop_opposite, join_rankings, rank_pairs
 from pelage.model.compute import prepare
 
@@ -83,7 +84,7 @@ def rematch(
     depth: int,
     memo: Memo,
     workers: int,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Score pairs by LightGlue and rank them.
 
     A pair that several protocols ask for is matched once.
@@ -99,11 +100,13 @@ def rematch(
         memo, workers: As in `match_all`.
 
     Returns:
-        The table of `rankings_table`, and that of `matches_table` for the first candidates of each query.
+        The table of `rankings_table`, that of `matches_table` for the first candidates of each query, and that of
+        `placement_table` for all of its candidates.
     """
     choose(score, ("matches", "inliers"), "score of a rematcher")
     unique = unique_pairs(pairs, features)
     scores: list[float] = []
+    places: dict[tuple[str, str], np.ndarray | None] = {}
     sure: dict[str, list[tuple[float, str, np.ndarray]]] = {}
     found_all = match_all(unique, features, network, effort, memo, workers)
     for pair, found in zip(unique.itertuples(), found_all, strict=True):
@@ -113,13 +116,16 @@ def rematch(
         scores.append(count_matches(found, confidence))
         found = found.only(found.confidence > confidence)
         ends = placed(query, candidate, found.query, found.candidate, found.confidence)
+        places[pair.query, pair.candidate] = lie(ends)
         best = sorted([*sure.get(pair.query, ()), (-scores[-1], pair.candidate, ends)], key=lambda entry: entry[:2])
         sure[pair.query] = best[:KEPT]
     scored = pairs.merge(unique.assign(score=scores), on=["query", "candidate"])
     rankings = join_rankings([rank_pairs(scored, depth)])
     kept = {(query, candidate): ends for query, best in sure.items() for _, candidate, ends in best}
     first = rankings.loc[rankings["rank"] <= EXPLAINED, PAIR].itertuples(index=False, name=None)
-    return rankings, matches_table([(*pair, kept[pair[1:]]) for pair in first if len(kept.get(pair[1:], ()))])
+    matches = matches_table([(*pair, kept[pair[1:]]) for pair in first if len(kept.get(pair[1:], ()))])
+    asked = scored[PAIR].itertuples(index=False, name=None)
+    return rankings, matches, placement_table((*pair, places[pair[1:]]) for pair in asked)
 
 
 def unique_pairs(pairs: pd.DataFrame, features: Mapping[str, LearnedFeatures]) -> pd.DataFrame:

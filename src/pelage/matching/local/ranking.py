@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pelage.matching.matches import EXPLAINED, matches_table
+from pelage.matching.matches import EXPLAINED, TOLD, matches_table
+from pelage.matching.placement import lie, placement_table
 from pelage.matching.rankings import join_rankings, kept, rankings_table
 from pelage.split.protocols import OPPOSITE, ProtocolSet
 
@@ -33,7 +34,7 @@ class Scores:
             two queries can be compared. A kind that verifies nothing scores in [0, 1).
         verified: `(Q, G)` int, matches that agree; 0 where not verified.
         agreed: By places of query and candidate, what `placed` returns of the matches that agree, for the first
-            `EXPLAINED` candidates of a query as far as they are verified. Empty of a kind that does not tell.
+            `TOLD` candidates of a query as far as they are verified. Empty of a kind that does not tell.
     """
 
     score: np.ndarray
@@ -48,8 +49,8 @@ the nearest keypoints), and whom the gallery crops show `(G,)`, as `ProtocolSet.
 
 
 def leading(score: np.ndarray, agreed: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
-    """Return those of `agreed` (by candidate) that are among the first `EXPLAINED` by their `score`, `(G,)`."""
-    best = np.argsort(-score, kind="stable")[:EXPLAINED]
+    """Return those of `agreed` (by candidate) that are among the first `TOLD` by their `score`, `(G,)`."""
+    best = np.argsort(-score, kind="stable")[:TOLD]
     return {int(crop): agreed[crop] for crop in best if crop in agreed}
 
 
@@ -80,7 +81,7 @@ def compared_once(score: Score) -> Score:
             row[:, places[new]] = np.array(values)[:, new]
 
         first = np.zeros(permitted.shape, bool)
-        np.put_along_axis(first, np.argsort(-total, axis=1, kind="stable")[:, :EXPLAINED], True, axis=1)
+        np.put_along_axis(first, np.argsort(-total, axis=1, kind="stable")[:, :TOLD], True, axis=1)
         agreed = {**found.agreed, **score(queries, gallery, first & old, identity).agreed}
         return Scores(total, verified.astype(int), {pair: ends for pair, ends in agreed.items() if first[pair]})
 
@@ -128,7 +129,7 @@ def rank(
     same_side: bool,
     score: Score,
     whole: int = 0,
-) -> tuple[pd.DataFrame, dict[str, dict], pd.DataFrame]:
+) -> tuple[pd.DataFrame, dict[str, dict], pd.DataFrame, pd.DataFrame]:
     """Rank the gallery of each protocol for each of its queries, in blocks of queries.
 
     A query that several protocols ask of the same gallery is scored once.
@@ -144,7 +145,7 @@ def rank(
     Returns:
         The table of `rankings_table`, and by protocol: number of `queries`, share of them whose first candidate is
         `verified`, and mean `inliers` of the first candidates (0 if not verified; None without queries). Last, the
-        table of `matches_table`.
+        tables of `matches_table` and of `placement_table`.
     """
     alike: dict[tuple, dict[str, ProtocolSet]] = {}
     for protocol, chosen in sets.items():
@@ -153,41 +154,43 @@ def rank(
         asked = (chosen.same_encounter, chosen.own_individual, chosen.named, *gallery["crop_id"])
         alike.setdefault(asked, {})[protocol] = replace(chosen, queries=queries, gallery=gallery)
 
-    tables, summary, matches = {}, {}, {}
+    tables, summary, matches, where = {}, {}, {}, {}
     for of_gallery in alike.values():
-        ranked, inliers, told = _rank_gallery(features, list(of_gallery.values()), depth, same_side, score, whole)
+        asked = list(of_gallery.values())
+        ranked, inliers, told, places = _rank_gallery(features, asked, depth, same_side, score, whole)
         for protocol, chosen in of_gallery.items():
             queries = chosen.queries["crop_id"]
             tables[protocol] = _of_queries(ranked, protocol, queries)
             first = inliers.reindex(queries).dropna()
-            matches[protocol] = [
-                (protocol, query, candidate, found)
-                for query in queries
-                for candidate, found in told.get(query, {}).items()
-            ]
+            for made, found in ((matches, told), (where, places)):
+                made[protocol] = [
+                    (protocol, query, *pair) for query in queries for pair in found.get(query, {}).items()
+                ]
             summary[protocol] = {
                 "queries": len(queries),
                 "verified": round(float((first > 0).mean()), 4) if len(first) else None,
                 "inliers": round(float(first.mean()), 4) if len(first) else None,
             }
     tables, summary = join_rankings([tables[name] for name in sets]), {name: summary[name] for name in sets}
-    return tables, summary, matches_table([found for name in sets for found in matches[name]])
+    told = (make([found for name in sets for found in of[name]]) for make, of in
+            ((matches_table, matches), (placement_table, where)))  # fmt: skip
+    return tables, summary, *told
 
 
 def _rank_gallery(
     features: Mapping[str, Any], sets: Sequence[ProtocolSet], depth: int, same_side: bool, score: Score, whole: int
-) -> tuple[pd.DataFrame, pd.Series, dict[str, dict[str, np.ndarray]]]:
+) -> tuple[pd.DataFrame, pd.Series, dict[str, dict[str, np.ndarray]], dict[str, dict[str, np.ndarray]]]:
     """Rank one gallery for all that is asked of it by protocols that differ in nothing but their queries.
 
     Returns:
-        Rankings of no protocol; by query, the matches of the first candidate that agree; and by query and candidate,
-        what `placed` returned.
+        Rankings of no protocol; by query, the matches of the first candidate that agree; by query and candidate, what
+        `placed` returned of the first `EXPLAINED`, and where the matches of the first `TOLD` lie.
     """
     queries = pd.concat([chosen.queries for chosen in sets]).drop_duplicates("crop_id")
     chosen = sets[0]
     names = pd.Index(chosen.gallery["crop_id"], dtype=str)
     gallery, identity = [features[name] for name in names], chosen.names
-    tables, inliers, told = [], [np.zeros(0)], {}
+    tables, inliers, told, where = [], [np.zeros(0)], {}, {}
     size = max(CELLS // max(len(names), 1), 1)
     for start in range(0, len(queries), size):
         rows = queries.iloc[start : start + size]
@@ -202,10 +205,15 @@ def _rank_gallery(
         tables.append(rankings_table("", rows["crop_id"], names, scores.score, permitted, most, relevant))
         first = scores.score.argmax(axis=1) if len(names) else np.zeros(0, int)
         inliers.append(scores.verified[np.arange(len(first)), first] if len(names) else np.zeros(0))
-        for (place, crop), found in sorted(scores.agreed.items()):
-            told.setdefault(rows["crop_id"].iloc[place], {})[names[crop]] = found
+        asked = rows["crop_id"].tolist()
+        best = sorted(scores.agreed, key=lambda pair: (pair[0], -scores.score[pair], pair[1]))
+        for place, crop in best:
+            found, candidate = scores.agreed[place, crop], names[crop]
+            where.setdefault(asked[place], {})[candidate] = lie(found)
+            if len(own := told.setdefault(asked[place], {})) < EXPLAINED:
+                own[candidate] = found
     asked = queries["crop_id"] if len(names) else queries["crop_id"].iloc[:0]
-    return join_rankings(tables), pd.Series(np.concatenate(inliers), index=asked), told
+    return join_rankings(tables), pd.Series(np.concatenate(inliers), index=asked), told, where
 
 
 def _of_queries(ranked: pd.DataFrame, protocol: str, queries: pd.Series) -> pd.DataFrame:

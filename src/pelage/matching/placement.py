@@ -1,0 +1,87 @@
+"""Placement: where on the two crops the matches of a pair lie.
+
+The coat of an animal is one compact place in the middle of both crops. A log that both crops show, or a neighbour of
+the herd at the edge of one, is not, and what chance makes similar is scattered over all. How much each of this says of
+each method's matches is learnt in the fusion (rule `placed`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pelage.common.tables import read_parquet
+from pelage.matching.rankings import PAIR
+
+FEATURES = ["scatter_x", "scatter_y", "aside", "shift"]
+"""Of a pair's matches, in shares of a crop's width and height: how far they are scattered across and down (standard
+deviation, of both crops the smaller one); and, as squares, since what is a little off says nothing, how far their
+middle is from that of the crop, across (of both the greater one), and how far from that on the other crop."""
+
+LEAST = 3
+"""Matches from which on their scatter says something."""
+
+
+def lie(matches: np.ndarray) -> np.ndarray | None:
+    """Return `FEATURES` of a pair, `(4,)`, each match counting by its score; None of fewer than `LEAST`.
+
+    Args:
+        matches: `(M, 5)`, as `placed` returns them.
+    """
+    if len(matches) < LEAST:
+        return None
+    weight = np.maximum(matches[:, 4].astype(float), 1e-9)
+    weight /= weight.sum()
+    middle = weight @ matches[:, :4]
+    scatter = np.sqrt(weight @ (matches[:, :4] - middle) ** 2)
+    aside = max((middle[0] - 0.5) ** 2, (middle[2] - 0.5) ** 2)
+    shift = (middle[0] - middle[2]) ** 2 + (middle[1] - middle[3]) ** 2
+    return np.array([min(scatter[0], scatter[2]), min(scatter[1], scatter[3]), aside, shift])
+
+
+def placement_table(found: Iterable[tuple[str, str, str, np.ndarray | None]]) -> pd.DataFrame:
+    """Return `PAIR` and `FEATURES` (float32), a row a pair.
+
+    Args:
+        found: Protocol, query, candidate, and what `lie` returns of their matches; nothing is told of None.
+    """
+    told = [pair for pair in found if pair[3] is not None]
+    values = np.array([pair[3] for pair in told], np.float32).reshape(-1, len(FEATURES))
+    names = {column: pd.Categorical([pair[place] for pair in told]) for place, column in enumerate(PAIR)}
+    return pd.DataFrame(names).join(pd.DataFrame(values, columns=FEATURES))
+
+
+def placements(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Lay what methods tell side by side: `PAIR`, and a column `METHOD:FEATURE` each, NaN where one tells nothing.
+
+    Args:
+        tables: By method, as `placement_table` returns them.
+    """
+    found = [
+        table.astype(dict.fromkeys(PAIR, str)).set_index(PAIR).add_prefix(f"{method}:")
+        for method, table in tables.items()
+    ]
+    return pd.concat(found, axis=1).sort_index().reset_index() if found else pd.DataFrame(columns=PAIR)
+
+
+def read_placements(methods: Sequence[str]) -> pd.DataFrame:
+    """Return `placements` of those of some methods that tell them."""
+    paths = {method: Path(f"data/placements/{method}.parquet") for method in methods}
+    return placements({method: read_parquet(path, categories=PAIR) for method, path in paths.items() if path.exists()})
+
+
+def placed_beside(pairs: pd.DataFrame, placement: pd.DataFrame) -> pd.DataFrame:
+    """Return pairs, `PAIR` of categories, with the columns of `placement`, NaN where it tells nothing."""
+    keys, known = [0, 0], np.ones(len(placement), bool)
+    for column in PAIR:
+        names = pairs[column].cat.categories
+        codes = pairs[column].cat.codes.to_numpy(np.int64), names.get_indexer(placement[column])
+        keys = [key * max(len(names), 1) + own for key, own in zip(keys, codes, strict=True)]
+        known &= codes[1] >= 0
+    told = placement.drop(columns=PAIR)[known]
+    at = pd.Index(keys[1][known], dtype=np.int64).get_indexer(keys[0])
+    values = np.vstack([told.to_numpy(float), np.full((1, told.shape[1]), np.nan)])[at]
+    return pairs.assign(**dict(zip(told.columns, values.T, strict=True)))

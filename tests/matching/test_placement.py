@@ -1,0 +1,96 @@
+"""Where matches lie: hand-made pairs, and a fusion that learns to leave what does not lie on an animal."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pelage.matching.fusion import PLACED, POOL, fuse
+from pelage.matching.placement import FEATURES, LEAST, lie, placed_beside, placement_table, placements
+
+ON_BODY = np.array([[0.4, 0.5, 0.4, 0.5, 1.0], [0.5, 0.5, 0.5, 0.5, 1.0], [0.6, 0.5, 0.6, 0.5, 1.0]])
+
+
+def moved(matches, query=(0.0, 0.0), candidate=(0.0, 0.0)):
+    return matches + np.array([*query, *candidate, 0.0])
+
+
+def test_features_by_hand():
+    scatter = np.sqrt(2 * 0.1**2 / 3)
+    assert lie(ON_BODY) == pytest.approx([scatter, 0, 0, 0])
+    assert lie(moved(ON_BODY, query=(0.3, 0))) == pytest.approx([scatter, 0, 0.09, 0.09])
+    assert lie(moved(ON_BODY, candidate=(-0.3, 0.4))) == pytest.approx([scatter, 0, 0.09, 0.25])
+    assert lie(moved(ON_BODY, query=(0.2, 0), candidate=(0.2, 0))) == pytest.approx([scatter, 0, 0.04, 0])
+
+
+def test_a_match_counts_by_its_score():
+    far = np.array([[0.9, 0.9, 0.1, 0.1, 1e-6]])
+    assert lie(np.vstack([ON_BODY, far])) == pytest.approx(lie(ON_BODY), abs=1e-3)
+
+
+@pytest.mark.parametrize("swap", [[2, 3, 0, 1, 4]])
+def test_it_is_the_same_which_of_the_two_asks_and_however_matches_are_ordered(swap):
+    matches = np.random.default_rng(1).random((20, 5))
+    assert lie(matches[:, swap]) == pytest.approx(lie(matches))
+    assert lie(matches[::-1]) == pytest.approx(lie(matches))
+
+
+def test_few_matches_tell_nothing():
+    assert lie(ON_BODY[: LEAST - 1]) is None
+    assert len(placement_table([("open", "a", "b", None)])) == 0
+    assert list(placement_table([]).columns) == ["protocol", "query", "candidate", *FEATURES]
+
+
+def test_methods_stand_side_by_side_and_beside_pairs():
+    tables = {
+        "one": placement_table([("open", "a", "b", lie(ON_BODY)), ("open", "a", "z", lie(ON_BODY))]),
+        "two": placement_table([("open", "a", "c", lie(ON_BODY)), ("other", "a", "b", lie(ON_BODY))]),
+    }
+    told = placements(tables)
+    assert len(told) == 4 and len(told.columns) == 3 + 2 * len(FEATURES)
+    pairs = pd.DataFrame({"protocol": ["open"] * 3, "query": ["a"] * 3, "candidate": ["c", "d", "b"]})
+    beside = placed_beside(pairs.astype("category"), told)
+    assert beside["one:scatter_x"].notna().tolist() == [False, False, True]
+    assert beside["two:scatter_x"].notna().tolist() == [True, False, False]
+    assert placed_beside(pairs.astype("category"), placements({})).columns.tolist() == pairs.columns.tolist()
+
+
+def herd(seed, individuals=24):
+    """Rankings of a matcher that neighbours at the edge of crops take in as often as not, and where its matches lie."""
+    rng = np.random.default_rng(seed)
+    names = [f"L{number:02d}" for number in range(individuals)]
+    rows, where, identity = [], [], {}
+    for protocol in ("validation", "disjoint"):
+        for number, name in enumerate(names):
+            query = f"{protocol}-{name}-q"
+            identity[query] = name
+            for other in (name, names[(number + 1) % individuals], names[(number + 2) % individuals]):
+                candidate = f"{other}-g"
+                identity[candidate] = other
+                score = rng.normal(3.0 if other == name else 2.6, 1.0)
+                rows.append((protocol, query, candidate, score))
+                aside = (0.0, 0.0) if other == name else (rng.choice([-0.35, 0.35]), 0.0)
+                matches = moved(ON_BODY + rng.normal(0, 0.02, (3, 5)), query=aside)
+                where.append((protocol, query, candidate, lie(matches)))
+    table = pd.DataFrame(rows, columns=["protocol", "query", "candidate", "score"])
+    table["rank"] = table.groupby(["protocol", "query"])["score"].rank(ascending=False).astype(int)
+    return table.astype({"protocol": "category", "query": "category", "candidate": "category"}), where, identity
+
+
+def test_a_fusion_learns_that_an_animal_is_in_the_middle():
+    table, where, identity = herd(1)
+    placement = placements({"matcher": placement_table(where)})
+
+    def right(rule):
+        made = fuse({"matcher": table, "again": table}, identity, 40, "logistic", 1, rule, placement)
+        first = made.rankings[(made.rankings["rank"] == 1) & (made.rankings["protocol"] == "disjoint")]
+        return np.mean([identity[a] == identity[b] for a, b in zip(first["query"], first["candidate"], strict=True)])
+
+    assert right(PLACED) > 0.9 > 0.7 > right(POOL)
+
+
+def test_where_nothing_lies_the_pool_is_what_it_was():
+    table, _, identity = herd(2)
+    made = [fuse({"matcher": table, "b": table}, identity, 40, "logistic", 1, rule) for rule in (POOL, PLACED)]
+    pd.testing.assert_frame_equal(made[0].rankings, made[1].rankings)
