@@ -18,6 +18,7 @@ from pelage.animals.clustering import (
     draw_partitions,
     hdbscan_labels,
     objective,
+    share_of_new,
     threshold_components,
 )
 from pelage.animals.graph import by_first_member, contract
@@ -216,3 +217,38 @@ def test_baselines_find_what_is_plain(baseline):
     pairs = [(0, 1), (0, 2), (1, 2), (3, 4), (3, 5), (4, 5)]
     plain = graph_of([(a, b, 4.0) for a, b in pairs] + [(2, 3, -4.0)], 7)
     assert baseline(plain).tolist() == [0, 0, 0, 1, 1, 1, 2]
+
+
+@pytest.mark.parametrize(("alone", "paired"), [(0, 10), (4, 10), (20, 3)])
+def test_the_share_of_what_stands_alone_tells_how_seldom_a_unit_is_new(alone, paired):
+    # `paired` animals of two units each, and `alone` single ones; nothing else is linked
+    links = [(2 * pair, 2 * pair + 1, 5.0) for pair in range(paired)]
+    count = 2 * paired + alone
+    graph = graph_of(links, count, prior=-3.0, absent=-8.0)
+    share = (alone + 0.5) / (count + 1)
+    assert share_of_new(graph) == pytest.approx(-np.log(count * share / (1 - share)))
+
+
+def test_names_take_part_in_how_likely_it_is_to_meet_one_again():
+    # three units, each of a name of its own; seven names that nobody met
+    links = [(name, 10 + name, 5.0) for name in range(3)]
+    known = np.r_[np.arange(10), [-1] * 3]
+    graph = graph_of(links, 13, prior=-3.0, absent=-8.0, animal=known)
+    assert share_of_new(graph) == pytest.approx(-np.log(13 * 0.5 / 3.5))
+
+
+def test_partitions_of_a_closed_population_hold_as_many_animals_as_there_are():
+    found, true = [], []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        animal = (rng.random((30, 10)) < rng.beta(2, 8, 30)[:, None]).nonzero()[0]
+        first, second = np.triu_indices(len(animal), 1)
+        same = animal[first] == animal[second]
+        evidence = rng.normal(np.where(same, 8.0, -8.0), 4.0)
+        prior = float(np.log(same.mean() / (1 - same.mean())))
+        names = np.array([f"u{n:03d}" for n in range(len(animal))])
+        graph = Graph(names, first, second, evidence + prior, prior=prior)
+        graph = replace(graph, joining=share_of_new(graph))
+        found.append(draw_partitions(graph, 4, seed).max(1).mean() + 1)
+        true.append(len(np.unique(animal)))
+    assert np.mean(found) == pytest.approx(np.mean(true), rel=0.03)

@@ -59,5 +59,5 @@ def test_partitions_are_drawn_as_if_pairs_without_a_link_were_written_down(graph
     told, _ = written_down(graph)
     one, two = np.triu_indices(len(graph.names), 1)
     share = [(drawn[:, one] == drawn[:, two]).mean(0) for drawn in (draw_partitions(g, 24, 1) for g in (graph, told))]
-    assert np.abs(share[0] - share[1]).mean() < 0.01
+    assert np.abs(share[0] - share[1]).mean() < 0.02
     assert np.abs(share[0] - share[1]).max() < 0.5

@@ -53,7 +53,7 @@ class Reader:
 def made(tmp_path_factory):
     """Return a run's folder, the true animal of each crop, and the run."""
     folder = tmp_path_factory.mktemp("run")
-    truth = make_run(folder, known=8, new=3, visits=3, practised=8)
+    truth = make_run(folder, known=8, new=3, visits=3, practised=8, alike=2.0, missed=0.2)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         return folder, truth, Run.read(Path("data"))

@@ -7,7 +7,7 @@ Partitions are drawn with the probability that this gives them. Baselines stand 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 
 import numpy as np
@@ -23,7 +23,7 @@ from pelage.animals.local_search import NOTHING, clustered
 
 __all__ = [
     "Contradiction", "Graph", "average_linkage", "cluster", "contract", "draw_partitions", "hdbscan_labels",
-    "objective", "threshold_components",
+    "objective", "share_of_new", "threshold_components",
 ]  # fmt: skip
 
 TIES = (0.0, 1.0, 0.5)
@@ -47,6 +47,25 @@ def cluster(graph: Graph) -> np.ndarray:
     """
     nodes = contract(graph)
     return by_first_member(np.array(clustered(nodes).of, int)[nodes.of_unit])
+
+
+def share_of_new(graph: Graph) -> float:
+    """Return `Graph.joining`: how seldom a unit is of an animal that no other unit shows.
+
+    The chance that one more sighting is of a new animal is the share of sightings that stand alone (Good, Biometrika
+    1953). In Ewens' partitions (1972) it is theta / (N + theta), and two units are together with odds of 1 to theta.
+    They stand alone in clusters that join wherever evidence says so (odds of 1): with the odds of pairs, or once more
+    with what comes of these, those whose photos are poor would stand alone as well, and be taken for new animals
+    (`benchmarks/counting.py`).
+
+    Args:
+        graph: N units, with a prior.
+    """
+    sizes, asked = graph.sizes(), graph.known() < 0
+    labels = cluster(replace(graph, joining=0.0))
+    held = np.bincount(labels, sizes[:, 1])[labels]
+    count, own, alone = sizes[:, 1].sum(), sizes[asked, 1].sum(), (sizes[:, 1] * (held == 1))[asked].sum()
+    return -float(np.log(count * (alone + 0.5) / (own - alone + 0.5)))
 
 
 def draw_partitions(graph: Graph, draws: int, seed: int, sweeps: int = 30) -> np.ndarray:

@@ -88,6 +88,10 @@ class Evidence:
         alike = ((odds > 0).sum() + 1) / (len(odds) + unlisted + 1 / self.alike)
         return float(np.log(alike / self.alike))
 
+    def prior(self, shift: float) -> float:
+        """Return `Graph.prior`: the log-odds of any pair where log-odds differ by `shift` from those of practice."""
+        return float(logit(min(self.alike * np.exp(shift), 0.5)))
+
     def alone_share(self, alone: int, count: int) -> float:
         """Return the probability that what resembles nothing has never been met: not that it was, and is missed.
 

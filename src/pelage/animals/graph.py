@@ -60,6 +60,8 @@ class Graph:
             joins an animal, not once for each of the units that it then is together with: else the larger an animal
             the more evidence its units would need (a partition's prior is that of Ewens, 1972, in which any two are
             together with this probability). None: only weights count.
+        joining: With a prior, the log-odds that one unit joins another one rather than being of an animal of its own,
+            before any evidence: what a unit that joins counts in the place of `prior` (`share_of_new`). None: `prior`.
         absent: Log-odds, the prior included as in weights, of a pair without a link whose units can be compared. None:
             it says nothing.
         flank: `(N,)` int, what `absent` depends on: 1 and 2 are flanks that cannot be compared with each other, 0
@@ -74,6 +76,7 @@ class Graph:
     weight: np.ndarray
     animal: np.ndarray | None = None
     prior: float | None = None
+    joining: float | None = None
     absent: float | None = None
     flank: np.ndarray | None = None
     whole: np.ndarray | None = None
@@ -110,16 +113,20 @@ class Graph:
         expected[fresh] = self.missing() * comparable(*both) + (self.prior or 0.0) * (both[0][1] * both[1][1])
         return weight - expected
 
+    def once(self) -> float | None:
+        """Return what a unit that joins an animal counts, once; None where only weights count."""
+        return self.prior if self.prior is None or self.joining is None else self.joining
+
     def missing(self) -> float:
         """Return what a pair without a link counts beside the prior."""
         return 0.0 if self.absent is None else self.absent - (self.prior or 0.0)
 
     def each_joined(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
         """Return `joined` of pairs of sizes, `(P, 4)` each, as `(P,)`."""
-        added = self.missing() * comparable(one.T, other.T)
-        if self.prior is not None:
+        added, once = self.missing() * comparable(one.T, other.T), self.once()
+        if once is not None:
             a, b = (np.maximum(size[:, 1], 1) for size in (one, other))
-            added = added + self.prior + gammaln(a + b) - gammaln(a) - gammaln(b)
+            added = added + once + gammaln(a + b) - gammaln(a) - gammaln(b)
         return np.where((one[:, 1] > 0) & (other[:, 1] > 0), added, 0.0)
 
 
@@ -132,7 +139,7 @@ class Nodes:
         links: By node, the summed `Graph.evidence` to each linked node.
         named: By node, whether its animal is known; two named nodes are never together.
         size: By node, that of its units together.
-        prior: See `Graph`.
+        prior: See `Graph.once`.
         missing: See `Graph`.
     """
 
@@ -199,7 +206,7 @@ def contract(graph: Graph) -> Nodes:
         links[i][j] = links[j][i] = links[i].get(j, 0.0) + value
     sizes = np.zeros((total, 4), int)
     np.add.at(sizes, node, graph.sizes())
-    return Nodes(node, links, (animal >= 0).tolist(), list(map(tuple, sizes.tolist())), graph.prior, graph.missing())
+    return Nodes(node, links, (animal >= 0).tolist(), list(map(tuple, sizes.tolist())), graph.once(), graph.missing())
 
 
 def _path(tied: coo_array, start: int, end: int) -> list[int]:
@@ -238,9 +245,10 @@ def objective(graph: Graph, labels: np.ndarray) -> float:
     sizes = np.zeros((len(np.unique(labels)), 4))
     np.add.at(sizes, by_first_member(labels), graph.sizes())
     able, one, two = sizes[:, 1:].T
-    if graph.prior is not None:
+    once = graph.once()
+    if once is not None:
         held = able[able > 0]
-        total += float((gammaln(held) + graph.prior * (held - 1)).sum())
+        total += float((gammaln(held) + once * (held - 1)).sum())
     if graph.missing():
         certain = (graph.sizes()[end[together & (weight == np.inf)]].T for end in (graph.first, graph.second))
         total += graph.missing() * float((able * (able - 1) / 2 - one * two).sum() - comparable(*certain).sum())

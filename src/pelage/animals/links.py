@@ -180,23 +180,16 @@ def telling_pairs(first: np.ndarray, second: np.ndarray, odds: np.ndarray) -> np
 
 
 def whole_links(
-    units: Units,
-    nodes: Nodes,
-    links: pd.DataFrame,
-    photo_pairs: pd.DataFrame,
-    evidence: Evidence,
-    shares: Shares,
-    absent: float,
+    graph: Graph, nodes: Nodes, links: pd.DataFrame, photo_pairs: pd.DataFrame, evidence: Evidence, shares: Shares
 ) -> pd.DataFrame:
     """Return what clusters of units say as wholes and not as encounters (`merging`), as rows of `LINK_COLUMNS`.
 
     Args:
-        units, nodes, evidence, shares: As in `evidence_links`.
-        links: All others but people's: what these say changes clusters and not what photos say.
+        graph: As `graph_of` returns it of `links`.
+        nodes, evidence, shares: As in `evidence_links`.
+        links: All but people's: what these say changes clusters and not what photos say.
         photo_pairs: `query, candidate, score`.
-        absent: See `Graph`.
     """
-    graph, _ = graph_of(units, nodes, links, absent)
     more = links_of_wholes(graph, partial(evidence_of_clusters, graph, nodes, photo_pairs, evidence, shares, links))
     ends = (pd.Series(graph.names[more[end].to_numpy(int)], dtype=object) for end in ("first", "second"))
     return _links(*ends, more["log_odds"].to_numpy(float), kind=WHOLE, filters=COMPARED)
@@ -333,13 +326,16 @@ def metres(one: np.ndarray, others: np.ndarray) -> np.ndarray:
     return 2 * EARTH_M * np.arcsin(np.sqrt(half[:, 0] + np.cos(a[0]) * np.cos(b[:, 0]) * half[:, 1]))
 
 
-def graph_of(units: Units, nodes: Nodes, links: pd.DataFrame, absent: float | None = None) -> tuple[Graph, np.ndarray]:
+def graph_of(
+    units: Units, nodes: Nodes, links: pd.DataFrame, absent: float | None = None, prior: float | None = None
+) -> tuple[Graph, np.ndarray]:
     """Return the graph of all units that nobody named and of names, and the side of each of its nodes.
 
     Args:
         units, nodes: Named units, and those of another scope.
         links: Rows of `LINK_COLUMNS`; those of one pair are added up, but one that must or must not hold counts alone.
         absent: See `Graph`. A pair of which only people spoke is one without evidence for all else.
+        prior: See `Graph`.
 
     Returns:
         A graph of the members of `nodes`, and `(N,)` sides, `both` of a name.
@@ -367,7 +363,8 @@ def graph_of(units: Units, nodes: Nodes, links: pd.DataFrame, absent: float | No
     animal = np.where(named, np.cumsum(named) - 1, -1)
     sides = np.array([BOTH if own else side[name] for name, own in zip(names, named, strict=True)], dtype=object)
     first, second, weight = (pairs[column].to_numpy() for column in ("first", "second", "weight"))
-    return Graph(names, first, second, weight.astype(float), animal, None, absent, flank, whole), sides
+    about = {"animal": animal, "prior": prior, "absent": absent, "flank": flank, "whole": whole}
+    return Graph(names, first, second, weight.astype(float), **about), sides
 
 
 def _flanks(nodes: Nodes, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

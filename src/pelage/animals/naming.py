@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from pelage.animals.agreement import Agreement, agree
 from pelage.animals.answers import CANNOT_TELL, CONTRADICTED, answer, partitions_table
-from pelage.animals.clustering import cluster, draw_partitions
+from pelage.animals.clustering import cluster, draw_partitions, share_of_new
 from pelage.animals.decisions import Decisions, fold
 from pelage.animals.evidence import Evidence, learn, side_pairs
 from pelage.animals.graph import Contradiction, Graph, contract
@@ -110,6 +110,7 @@ class Named:
         scope = self.units.table.set_index("unit")["scope"]
         found = found.assign(unit=[pair[0] for pair in pairs], other=[pair[1] for pair in pairs])
         found = found.assign(scope=found["unit"].map(scope), individual=found["other"].map(likeliest))
+        found = found.astype({"probability": float, "delta": float})
         return found.round({"probability": 4, "delta": 4})[QUESTION_COLUMNS]
 
     def _disputed(self) -> pd.DataFrame:
@@ -214,24 +215,27 @@ def name_animals(
         people: What they decided.
     """
     nodes = nodes_of(units, people.decisions.aliases if people else None)
-    links, compared, absent = known_links(units), set(), None
+    links, compared, absent, prior, joining = known_links(units), set(), None, None, None
     if evidence is not None:
         pairs = side_pairs(photo_pairs, nodes.crops)
         shares = shares_of(nodes, pairs, evidence)
-        absent = evidence.least + shares.own
+        absent, prior = evidence.least + shares.own, evidence.prior(shares.own)
         links = pd.concat([links, evidence_links(nodes, pairs, evidence, shares)])
         compared = {*pairs["first"], *pairs["second"]}
     if speed_m_per_s is not None:
         links = pd.concat([links, far_links(units, nodes, links, places, speed_m_per_s)])
     links = links.reset_index(drop=True)
     if evidence is not None:
-        wholes = whole_links(units, nodes, links, photo_pairs, evidence, shares, absent)
-        links = pd.concat([links, wholes], ignore_index=True)
+        graph, _ = graph_of(units, nodes, links, absent, prior)
+        joining = share_of_new(graph)
+        graph = replace(graph, joining=joining)
+        links = pd.concat([links, whole_links(graph, nodes, links, photo_pairs, evidence, shares)], ignore_index=True)
     told: list[str] = []
     if people is not None:
         links = pd.concat([links, decision_links(people.decisions, nodes, links)], ignore_index=True)
         links, told = without_contradictions(units, nodes, links)
-    graph, sides = graph_of(units, nodes, links, absent)
+    graph, sides = graph_of(units, nodes, links, absent, prior)
+    graph = replace(graph, joining=joining)
     best = cluster(graph)
     drawn = draw_partitions(graph, draws, seed)
     said = (people.decisions, people.reviewers) if people else ()
