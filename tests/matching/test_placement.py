@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pelage.matching.fusion import PLACED, POOL, fuse
-from pelage.matching.placement import FEATURES, LEAST, lie, placed_beside, placement_table, placements
+from pelage.matching.placement import FEATURES, LEAST, lie, placed_beside, placement_table
 
 ON_BODY = np.array([[0.4, 0.5, 0.4, 0.5, 1.0], [0.5, 0.5, 0.5, 0.5, 1.0], [0.6, 0.5, 0.6, 0.5, 1.0]])
 
@@ -42,18 +42,19 @@ def test_few_matches_tell_nothing():
     assert list(placement_table([]).columns) == ["protocol", "query", "candidate", *FEATURES]
 
 
-def test_methods_stand_side_by_side_and_beside_pairs():
+def test_what_methods_tell_stands_beside_pairs():
     tables = {
         "one": placement_table([("open", "a", "b", lie(ON_BODY)), ("open", "a", "z", lie(ON_BODY))]),
         "two": placement_table([("open", "a", "c", lie(ON_BODY)), ("other", "a", "b", lie(ON_BODY))]),
+        "none": placement_table([]),
     }
-    told = placements(tables)
-    assert len(told) == 4 and len(told.columns) == 3 + 2 * len(FEATURES)
     pairs = pd.DataFrame({"protocol": ["open"] * 3, "query": ["a"] * 3, "candidate": ["c", "d", "b"]})
-    beside = placed_beside(pairs.astype("category"), told)
+    beside = placed_beside(pairs.astype("category"), tables)
+    assert len(beside) == 3 and len(beside.columns) == 3 + 3 * len(FEATURES)
     assert beside["one:scatter_x"].notna().tolist() == [False, False, True]
     assert beside["two:scatter_x"].notna().tolist() == [True, False, False]
-    assert placed_beside(pairs.astype("category"), placements({})).columns.tolist() == pairs.columns.tolist()
+    assert beside["none:shift"].isna().all()
+    assert beside.loc[2, [f"one:{name}" for name in FEATURES]].tolist() == pytest.approx(lie(ON_BODY))
 
 
 def herd(seed, individuals=24):
@@ -80,7 +81,7 @@ def herd(seed, individuals=24):
 
 def test_a_fusion_learns_that_an_animal_is_in_the_middle():
     table, where, identity = herd(1)
-    placement = placements({"matcher": placement_table(where)})
+    placement = {"matcher": placement_table(where)}
 
     def right(rule):
         made = fuse({"matcher": table, "again": table}, identity, 40, "logistic", 1, rule, placement)

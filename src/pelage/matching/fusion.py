@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from pelage.common.tables import UNKNOWN, read_parquet
 from pelage.matching.calibration import Curve, fit_curve, folds_by
-from pelage.matching.placement import FEATURES, placed_beside, placements
+from pelage.matching.placement import FEATURES, placed_beside
 from pelage.matching.rankings import (
     PAIR,
     categories,
@@ -85,7 +85,7 @@ class Fusion:
         photos: Best photos of an individual whose probabilities are added up, see `add_up_photos`.
         absent: By method, change of the log-odds where it did not score the pair: that a pair came on no shortlist of
             its says something, too.
-        place: By column of `placements`, change of the log-odds for one more, and the value that changes nothing.
+        place: By column of `placed_beside`, change of the log-odds for one more, and the value that changes nothing.
         rule: One of `COMBINED`; `MEAN` takes the mean of the probabilities in the place of the pool, a missing one
             counting 0 (WildFusion).
     """
@@ -254,7 +254,7 @@ def fit_fusion(
 
     Args:
         scores: P pairs, one column a method, NaN where it has no score; for `LISTWISE` also `query`, for `PLACED` also
-            the columns of `placements`.
+            the columns of `placed_beside`.
         same: `(P,)` bool, the pair shows the same animal.
         weight: `(P,)` what each pair counts.
         methods: Columns of `scores`.
@@ -322,7 +322,7 @@ def fuse(
     kind: str,
     photos: int,
     rule: str = POOL,
-    placement: pd.DataFrame | None = None,
+    placement: Mapping[str, pd.DataFrame] | None = None,
 ) -> Fused:
     """Fuse methods: learn on the first candidates of validation queries, then score all pairs, in blocks of queries.
 
@@ -334,12 +334,12 @@ def fuse(
         identity: Individual by crop id.
         shortlist: First candidates of each method and validation query that are learnt from.
         kind, photos, rule: As in `fit_fusion`.
-        placement: As `placements` returns it, where the rule wants it.
+        placement: By method, as `placement_table` returns them; for the rule that wants them.
     """
-    placement = placements({}) if placement is None or rule != PLACED else placement
+    where = placement if placement and rule == PLACED else {}
     methods, identity = list(rankings), dict(identity)
     of_validation = {method: table[table["protocol"] == "validation"] for method, table in rankings.items()}
-    blocks = (placed_beside(_named(pairs, identity), placement) for pairs in join_blocks(of_validation))
+    blocks = (placed_beside(_named(pairs, identity), where) for pairs in join_blocks(of_validation))
     learnt = pd.concat([pairs[_learnt(pairs, shortlist)] for pairs in blocks], ignore_index=True)
     asked, same = by_identity(learnt, identity)
     with threadpool_limits(1):  # a few numbers are fitted: threads would wait for one another
@@ -361,7 +361,7 @@ def fuse(
 
     tables, known = [], []
     for pairs in join_blocks(rankings):
-        pairs = scored(placed_beside(_named(pairs, identity), placement))
+        pairs = scored(placed_beside(_named(pairs, identity), where))
         known.append(pairs[_learnt(pairs, shortlist)])
         tables.append(rank_pairs(pairs, len(pairs), by=methods[0] if len(methods) == 1 else "score"))
     known = pd.concat(known, ignore_index=True)
@@ -402,7 +402,7 @@ def candidates(
     shortlist: int,
     kind: str,
     photos: int,
-    placement: pd.DataFrame | None = None,
+    placement: Mapping[str, pd.DataFrame] | None = None,
 ) -> dict[str, Fused]:
     """Return what may become the fused ranking, by name: each method alone, then `COMBINED`.
 
@@ -423,7 +423,7 @@ def fuse_by(
     shortlist: int,
     kind: str,
     photos: int,
-    placement: pd.DataFrame | None = None,
+    placement: Mapping[str, pd.DataFrame] | None = None,
 ) -> Fused:
     """Return what one rule makes of the methods: the name of one of them, or one of `COMBINED`; the rest as above."""
     if rule in own:

@@ -54,34 +54,28 @@ def placement_table(found: Iterable[tuple[str, str, str, np.ndarray | None]]) ->
     return pd.DataFrame(names).join(pd.DataFrame(values, columns=FEATURES))
 
 
-def placements(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Lay what methods tell side by side: `PAIR`, and a column `METHOD:FEATURE` each, NaN where one tells nothing.
+def read_placements(methods: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Return the tables of those of some methods that tell where their matches lie."""
+    paths = {method: Path(f"data/placements/{method}.parquet") for method in methods}
+    return {method: read_parquet(path, categories=PAIR) for method, path in paths.items() if path.exists()}
+
+
+def placed_beside(pairs: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return pairs with a column `METHOD:FEATURE` for each method and feature, NaN where a method tells nothing.
 
     Args:
+        pairs: `PAIR`, of categories.
         tables: By method, as `placement_table` returns them.
     """
-    found = [
-        table.astype(dict.fromkeys(PAIR, str)).set_index(PAIR).add_prefix(f"{method}:")
-        for method, table in tables.items()
-    ]
-    return pd.concat(found, axis=1).sort_index().reset_index() if found else pd.DataFrame(columns=PAIR)
-
-
-def read_placements(methods: Sequence[str]) -> pd.DataFrame:
-    """Return `placements` of those of some methods that tell them."""
-    paths = {method: Path(f"data/placements/{method}.parquet") for method in methods}
-    return placements({method: read_parquet(path, categories=PAIR) for method, path in paths.items() if path.exists()})
-
-
-def placed_beside(pairs: pd.DataFrame, placement: pd.DataFrame) -> pd.DataFrame:
-    """Return pairs, `PAIR` of categories, with the columns of `placement`, NaN where it tells nothing."""
-    keys, known = [0, 0], np.ones(len(placement), bool)
-    for column in PAIR:
-        names = pairs[column].cat.categories
-        codes = pairs[column].cat.codes.to_numpy(np.int64), names.get_indexer(placement[column])
-        keys = [key * max(len(names), 1) + own for key, own in zip(keys, codes, strict=True)]
-        known &= codes[1] >= 0
-    told = placement.drop(columns=PAIR)[known]
-    at = pd.Index(keys[1][known], dtype=np.int64).get_indexer(keys[0])
-    values = np.vstack([told.to_numpy(float), np.full((1, told.shape[1]), np.nan)])[at]
-    return pairs.assign(**dict(zip(told.columns, values.T, strict=True)))
+    for method, table in tables.items():
+        own, known = np.zeros(len(pairs), np.int64), np.ones(len(table), bool)
+        told = np.zeros(len(table), np.int64)
+        for column in PAIR:
+            names = pairs[column].cat.categories
+            codes = names.get_indexer(table[column].cat.categories)[table[column].cat.codes]
+            own = own * max(len(names), 1) + pairs[column].cat.codes.to_numpy(np.int64)
+            told, known = told * max(len(names), 1) + codes, known & (codes >= 0)
+        at = pd.Index(told[known]).get_indexer(own)
+        values = np.vstack([table.loc[known, FEATURES].to_numpy(float), np.full((1, len(FEATURES)), np.nan)])[at]
+        pairs = pairs.assign(**{f"{method}:{name}": values[:, place] for place, name in enumerate(FEATURES)})
+    return pairs
