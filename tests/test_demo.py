@@ -25,6 +25,7 @@ TINY = {
     "mlp__rates": [0.001],
     "mlp__batches": [32],
     "pairs__rounds": 20,
+    "insight__steps": 10,
     "fusion__methods": ["sift_lnbnn", "cosface"],
     "variants": {
         "cosface": {"part": "flank", "view": "crop_edge", "loss": {"name": "cosface"}, "train": {"seeds": [1, 2]}},
