@@ -63,7 +63,7 @@ def share_of_new(graph: Graph) -> float:
     """
     sizes, asked = graph.sizes(), graph.known() < 0
     labels = cluster(replace(graph, joining=0.0))
-    held = np.bincount(labels, sizes[:, 1])[labels]
+    held = graph.held(labels)[labels, 1]
     count, own, alone = sizes[:, 1].sum(), sizes[asked, 1].sum(), (sizes[:, 1] * (held == 1))[asked].sum()
     return -float(np.log(count * (alone + 0.5) / (own - alone + 0.5)))
 

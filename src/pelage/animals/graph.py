@@ -99,6 +99,12 @@ class Graph:
         told = np.stack([flank >= 0, flank == 1, flank == 2], 1) & counts[:, None]
         return np.hstack([np.ones((len(flank), 1), int), told]).astype(int)
 
+    def held(self, labels: np.ndarray) -> np.ndarray:
+        """Return the summed sizes of the units of each of K clusters, `(K, 4)` int; labels `(N,)` are 0 to K - 1."""
+        total = np.zeros((int(labels.max(initial=-1)) + 1, 4), int)
+        np.add.at(total, labels, self.sizes())
+        return total
+
     def evidence(self) -> np.ndarray:
         """Return what links count beside what their pairs would count without a link and for the prior, `(E,)`."""
         weight, sizes = np.asarray(self.weight, float), self.sizes()
@@ -204,9 +210,8 @@ def contract(graph: Graph) -> Nodes:
     order = order[apart[order]]
     for i, j, value in zip(a[order].tolist(), b[order].tolist(), graph.evidence()[order].tolist(), strict=True):
         links[i][j] = links[j][i] = links[i].get(j, 0.0) + value
-    sizes = np.zeros((total, 4), int)
-    np.add.at(sizes, node, graph.sizes())
-    return Nodes(node, links, (animal >= 0).tolist(), list(map(tuple, sizes.tolist())), graph.once(), graph.missing())
+    sizes = list(map(tuple, graph.held(node).tolist()))
+    return Nodes(node, links, (animal >= 0).tolist(), sizes, graph.once(), graph.missing())
 
 
 def _path(tied: coo_array, start: int, end: int) -> list[int]:
@@ -242,9 +247,7 @@ def objective(graph: Graph, labels: np.ndarray) -> float:
     if any(len(np.unique(side)) < len(side) for side in pairs.T):
         return -np.inf
     total = float(graph.evidence()[together & (weight < np.inf)].sum())
-    sizes = np.zeros((len(np.unique(labels)), 4))
-    np.add.at(sizes, by_first_member(labels), graph.sizes())
-    able, one, two = sizes[:, 1:].T
+    able, one, two = graph.held(by_first_member(labels))[:, 1:].T
     once = graph.once()
     if once is not None:
         held = able[able > 0]

@@ -221,9 +221,7 @@ def evidence_of_clusters(
     name = pairs["first"].isin(named) | pairs["second"].isin(named)
     odds = np.minimum(evidence.log_odds(pairs) + np.where(name, shares.name, shares.own), evidence.most)
     telling = telling_pairs(pairs["first"].cat.codes, pairs["second"].cat.codes, odds)
-    size = np.zeros((int(labels.max(initial=-1)) + 1, 4), int)
-    np.add.at(size, labels, graph.sizes())
-    telling &= ~_mistaken(pairs, links, of_unit, size)
+    telling &= ~_mistaken(pairs, links, of_unit, graph.held(labels))
     ends = pairs.loc[telling, ["first", "second"]].astype(int).to_numpy()
     said = {"first": ends.min(1), "second": ends.max(1), "log_odds": odds[telling]}
     return pd.DataFrame(said).sort_values(["first", "second"], ignore_index=True)

@@ -80,9 +80,7 @@ def _shared_out(graph: Graph, labels: np.ndarray, said: pd.DataFrame) -> pd.Data
         labels: `(N,)` their clusters.
         said: `first`, `second`, `log_odds` of clusters.
     """
-    speakers, sizes = graph.speakers(), graph.sizes()
-    whole = np.zeros((int(labels.max(initial=-1)) + 1, 4), int)
-    np.add.at(whole, labels, sizes)
+    speakers, sizes, whole = graph.speakers(), graph.sizes(), graph.held(labels)
     able = np.flatnonzero(sizes[:, 1] > 0)
     members = [able[labels[able] == cluster] for cluster in range(len(whole))]
     one, two = (speakers[np.asarray(end, int)] for end in (graph.first, graph.second))
