@@ -4,9 +4,9 @@
 
 Both ways match the same pairs of the same keypoints with the same network. Pair by pair is how kornia's `LightGlue` is
 called, with its own early stopping and pruning (`adaptive`) or with neither (`full`); batches are also matched in half
-precision. The ways take turns within one run; what counts are the ratios, on a machine that does nothing else (seconds
-of CPU, of all threads together, depend less on that). `agreement` is the share of matches above the confidence that
-both ways find.
+precision, and with kornia's layers as they are (`kornia_layers`). The ways take turns within one run; what counts are
+the ratios, on a machine that does nothing else (seconds of CPU, of all threads together, depend less on that).
+`agreement` is the share of matches above the confidence that both ways find.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from __future__ import annotations
 import argparse
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
 
 from pelage.common.files import write_json
 from pelage.common.images import read_image, to_rgb
+from pelage.matching.learned import lightglue
 from pelage.matching.learned.features import SPARE, LearnedFeatures, extract, load_detector
 from pelage.matching.learned.lightglue import Effort, PairMatches, load_lightglue, match_pairs, rounded_count
 from pelage.matching.learned.rematchers import DEFAULTS
@@ -54,6 +58,21 @@ def one_by_one(network: torch.nn.Module, pairs: list[tuple[LearnedFeatures, Lear
             places = found["matches"][0].cpu().numpy()
             results.append(PairMatches(places[:, 0], places[:, 1], found["scores"][0].cpu().numpy()))
     return results
+
+
+@contextmanager
+def kornia_layers() -> Iterator[None]:
+    """Have `match_pairs` run kornia's layers under autocast instead of its own."""
+
+    def prepare(network: torch.nn.Module, dtype: torch.dtype) -> list[Callable]:
+        def run(layer: torch.nn.Module, points: tuple, encodings: tuple) -> tuple:
+            with torch.autocast(points[0].device.type, dtype, enabled=dtype != torch.float32):
+                return tuple(side.float() for side in layer(*points, *encodings))
+
+        return [partial(run, layer) for layer in network.transformers]
+
+    with patch.object(lightglue, "prepare_layers", prepare):
+        yield
 
 
 def agreement(first: list[PairMatches], second: list[PairMatches]) -> float:
@@ -103,14 +122,20 @@ def main() -> None:
     def batched(adaptive: bool, half: bool, give_up: int = 0) -> list[PairMatches]:
         return match_pairs(network, *sides, Effort(arguments.batch, adaptive, give_up, half))
 
+    def by_kornia(**effort: bool) -> list[PairMatches]:
+        with kornia_layers():
+            return batched(**effort)
+
     ways = {
         "adaptive_one_by_one": lambda: one_by_one(network, pairs),
         "adaptive_batched": lambda: batched(adaptive=True, half=False),
         "adaptive_batched_half": lambda: batched(adaptive=True, half=True),
         "adaptive_batched_half_give_up": lambda: batched(adaptive=True, half=True, give_up=DEFAULTS["give_up"]),
+        "adaptive_batched_half_kornia_layers": lambda: by_kornia(adaptive=True, half=True),
         "full_one_by_one": lambda: one_by_one(full, pairs),
         "full_batched": lambda: batched(adaptive=False, half=False),
         "full_batched_half": lambda: batched(adaptive=False, half=True),
+        "full_batched_half_kornia_layers": lambda: by_kornia(adaptive=False, half=True),
     }
     found, seconds = {}, {way: [] for way in ways}
     for _ in range(arguments.rounds):

@@ -16,7 +16,7 @@ from torch import Tensor
 from pelage.common.errors import PelageError
 from pelage.common.progress import track
 from pelage.common.seeds import generator
-from pelage.matching.learned.lightglue import first_points, next_points, rounded_count
+from pelage.matching.learned.lightglue import first_points, rounded_count
 from pelage.training.checkpoint import Checkpoint
 from pelage.training.schedule import cosine
 from pelage.tuning.correspondences import UNKNOWN
@@ -140,7 +140,9 @@ def loss_of(network: LightGlue, pairs: Sequence[LearntPair], half: bool) -> Tens
     points, encodings = zip(*map(partial(first_points, network), sides, counts), strict=True)
     layers = []
     for layer in range(len(network.transformers)):
-        points = next_points(network, layer, points, encodings, torch.bfloat16 if half else None)
+        with torch.autocast(points[0].device.type, torch.bfloat16, enabled=half):
+            points = network.transformers[layer](*points, *encodings)
+        points = tuple(side.float() for side in points)  # what stays between layers
         layers.append(points)
     device = points[0].device
     query = _known([pair.truth.query for pair in pairs], *counts)

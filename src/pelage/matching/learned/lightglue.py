@@ -1,9 +1,10 @@
 """LightGlue (Lindenberger et al., ICCV 2023): which keypoints of two crops are the same, and how surely, in batches.
 
-The network's layers are kornia's, the weights those of the authors. kornia matches pairs one by one as soon as points
-are pruned, because pairs keep different numbers of them. Here pairs are batched by their numbers of keypoints, and
-after each layer a batch falls apart into pairs that are done and smaller batches of pairs that kept about as many:
-nothing is padded, and what a pair finds does not depend on its neighbours in the batch.
+The network is kornia's, the weights those of the authors; its layers are made ready for inference (`layers`). kornia
+matches pairs one by one as soon as points are pruned, because pairs keep different numbers of them. Here pairs are
+batched by their numbers of keypoints, and after each layer a batch falls apart into pairs that are done and smaller
+batches of pairs that kept about as many: nothing is padded, and what a pair finds does not depend on its neighbours in
+the batch.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ import torch
 from torch import Tensor
 
 from pelage.matching.learned.features import LearnedFeatures, load_state, read_state
+from pelage.matching.learned.layers import Layer, prepare_layers
 
 if TYPE_CHECKING:
     from kornia.feature import LightGlue
 
-VERSION = 2
+VERSION = 3
 """Raised whenever `match_pairs` finds something else."""
 
 WEIGHTS = {kind: f"{kind}_lightglue.safetensors" for kind in ("aliked", "disk", "superpoint")}
@@ -156,12 +158,14 @@ def match_pairs(
         counts = rounded_count(len(query)), rounded_count(len(candidate))
         if all(counts):
             groups[counts].append(place)
+    half = torch.float16 if next(network.parameters()).is_cuda else torch.bfloat16
+    layers = prepare_layers(network, half if effort.half else torch.float32)
     with torch.inference_mode():
         for counts in sorted(groups):
             for start in range(0, len(groups[counts]), effort.batch):
                 places = groups[counts][start : start + effort.batch]
                 sides = ([queries[i] for i in places], [candidates[i] for i in places])
-                for place, found in _run(network, _start(network, places, sides, counts), 0, effort):
+                for place, found in _run(network, layers, _start(network, places, sides, counts), 0, effort):
                     results[place] = found
     return results
 
@@ -191,32 +195,13 @@ def first_points(network: LightGlue, side: Sequence[LearnedFeatures], count: int
     return points, network.posenc(torch.from_numpy(np.stack(where).astype(np.float32)).to(device))
 
 
-def next_points(
-    network: LightGlue,
-    layer: int,
-    points: tuple[Tensor, Tensor],
-    encodings: tuple[Tensor, Tensor],
-    half: torch.dtype | None,
-) -> tuple[Tensor, Tensor]:
-    """Return the points of both crops after `layer`, float32.
-
-    Args:
-        network: As `load_lightglue` returns it.
-        layer: From 0.
-        points, encodings: What comes into it, as `first_points` returns both for one crop.
-        half: Type in which matrices are multiplied, None for float32.
-    """
-    with torch.autocast(points[0].device.type, half, enabled=half is not None):
-        query, candidate = network.transformers[layer](*points, *encodings)
-    return query.float(), candidate.float()
-
-
-def _run(network: LightGlue, batch: _Batch, layer: int, effort: Effort) -> Iterator[tuple[int, PairMatches]]:
+def _run(
+    network: LightGlue, layers: Sequence[Layer], batch: _Batch, layer: int, effort: Effort
+) -> Iterator[tuple[int, PairMatches]]:
     """Yield the matches of each pair of `batch`, from `layer` on."""
-    half = torch.float16 if batch.pairs.is_cuda else torch.bfloat16
-    points = next_points(network, layer, batch.points, batch.encodings, half if effort.half else None)
+    points = layers[layer](batch.points, batch.encodings)
     batch = replace(batch, points=points)
-    if layer == len(network.transformers) - 1:
+    if layer == len(layers) - 1:
         yield from _finish(network, batch, layer)
         return
     done = torch.zeros(len(batch.pairs), dtype=torch.bool, device=batch.pairs.device)
@@ -231,7 +216,7 @@ def _run(network: LightGlue, batch: _Batch, layer: int, effort: Effort) -> Itera
     yield from _finish(network, _chosen(batch, done), layer)
     if not effort.adaptive:
         if not done.all():
-            yield from _run(network, _chosen(batch, ~done), layer + 1, effort)
+            yield from _run(network, layers, _chosen(batch, ~done), layer + 1, effort)
         return
     orders, sizes = [], []
     for side, confidence in zip(points, confidences, strict=True):
@@ -243,7 +228,7 @@ def _run(network: LightGlue, batch: _Batch, layer: int, effort: Effort) -> Itera
     for size in torch.unique(sizes[~done], dim=0).tolist():
         alike = ~done & (sizes == torch.tensor(size, device=sizes.device)).all(dim=1)
         orders_alike = [order[alike] for order in orders]
-        yield from _run(network, _pruned(_chosen(batch, alike), orders_alike, size), layer + 1, effort)
+        yield from _run(network, layers, _pruned(_chosen(batch, alike), orders_alike, size), layer + 1, effort)
 
 
 def _sizes(kept: Tensor) -> Tensor:
