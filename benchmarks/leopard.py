@@ -32,7 +32,7 @@ from pelage.report.sheets import explained_sheet
 from pelage.split.protocols import ProtocolSet, read_split
 
 METHODS = {
-    "hotspotter_wbia": HotSpotter(),
+    "hotspotter_wbia": HotSpotter(**HotSpotter.presets["wbia"]),
     "hotspotter_fast": HotSpotter(**HotSpotter.presets["fast"]),
     "sift_lnbnn": SiftLnbnn(),
 }

@@ -9,7 +9,7 @@ right one; the plain way has as many keypoints as HotSpotter's preset `fast`. Ke
 beforehand; what that takes is told apart. The ways take turns within one run; what counts are the ratios, on a machine
 that does nothing else (seconds of CPU, of all threads together, depend less on that). Also told: what one spatial
 verification of 300 matches takes, and how the exact search and the inverted file stand against faiss's exact search
-and, where `pyflann-ibeis` is installed, against WBIA's random trees (8 trees, 1024 checks).
+and, where `pyflann-ibeis` is installed, against WBIA's random trees (8 trees, 800 checks).
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def searches(queries: list[AffineFeatures], gallery: list[AffineFeatures]) -> di
     else:
         flann = pyflann_ibeis.FLANN()
         flann.build_index(index.descriptors, algorithm="kdtree", trees=8, random_seed=42, cores=1)
-        ways["random_trees"] = lambda: flann.nn_index(wanted, 5, checks=1024, cores=1)[0]
+        ways["random_trees"] = lambda: flann.nn_index(wanted, 5, checks=800, cores=1)[0]
     told, exact = {"search_rows": len(rows), "search_keypoints_per_query": round(len(wanted) / len(queries), 1)}, None
     nearest_rows(index, wanted[:1], permitted, 5)  # lays the rows out
     for way, search in ways.items():

@@ -50,7 +50,7 @@ def main() -> None:
     reviews = reviewed(rehearsal, wanted["seed"])
     metrics = metrics_of(rehearsal, survey, calibration(rehearsal, asked[REHEARSAL], evidence), reviews)
     write_json(Path("metrics/individuals.json"), metrics | {"names": names})
-    write_json(Path("data/numbers/individuals.json"), all_numbers(evidence, rehearsal, reviews))
+    write_json(Path("data/numbers/individuals.json"), all_numbers(evidence, rehearsal, survey, reviews))
     for scope, numbers in (metrics | {"names": names}).items():
         print(f"individuals: {scope} " + ", ".join(f"{name} {value}" for name, value in numbers.items()))
 

@@ -116,6 +116,7 @@ def answers_of(
         deployments=deployments,
         estimates=estimates,
         rehearsal=REHEARSAL if len(mine) else {},
+        grouped=rows["individual"].nunique(),
         count=count or {},
         headline=headline,
         caveats=CAVEATS,

@@ -37,16 +37,21 @@ def html_of(seen):
 
 
 def test_who_was_seen_is_told_in_words():
-    told = sentence(SEEN, animals_seen(SEEN))
+    seen = animals_seen(SEEN)
+    told = sentence(SEEN, seen, len(seen))
     assert told == (
         "3 animals were seen at 2 stations between 2025-03-01 and 2025-05-01; 1 of them is new. Without a name were 4 "
         "sightings (one flank in one encounter): 2 of named animals, 1 of new ones, 1 that nobody can tell yet."
     )
     named = SEEN[SEEN["answer"] == "named"]
-    assert sentence(named, animals_seen(named)).endswith(
+    assert sentence(SEEN, seen, 5) == (
+        told + " The likeliest grouping, those that nobody is sure of among them, is 5 animals, and the review begins "
+        "with it; the count allows for mistakes and for animals that no photo shows."
+    )
+    assert sentence(named, animals_seen(named), 2).endswith(
         "All photos in use have names, so there was nothing to decide."
     )
-    assert sentence(SEEN.head(0), animals_seen(SEEN.head(0))) == "No animal has been identified."
+    assert sentence(SEEN.head(0), animals_seen(SEEN.head(0)), 0) == "No animal has been identified."
 
 
 def test_the_count_stands_with_its_interval():

@@ -140,10 +140,14 @@ def metrics_of(
     return {"rehearsal": rounded(rehearsal_metrics(rehearsal) | worth) | people, "survey": survey_metrics(survey)}
 
 
-def all_numbers(evidence: Evidence | None, rehearsal: Named, reviews: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what else is told."""
+def all_numbers(
+    evidence: Evidence | None, rehearsal: Named, survey: Named, reviews: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return what else is told: the evidence and the priors of both graphs, and what ways and reviews bring."""
+    graphs = {"rehearsal": rehearsal.graph, "survey": survey.graph}
+    priors = {scope: rounded({"pair": one.prior, "joining": one.joining}) for scope, one in graphs.items()}
     rows = {"clusterings": compared_clusterings(rehearsal), "reviews": reviews}
-    return {"evidence": told_evidence(evidence), **rows}
+    return {"evidence": told_evidence(evidence), "priors": priors, **rows}
 
 
 def rounded(numbers: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class Answers:
         deployments: Rows of `data/deployments.csv`.
         estimates: Rows of `data/estimates.csv`.
         rehearsal: `rehearsal` of the metrics of the stage individuals.
+        grouped: Animals of the likeliest grouping, those that are not sure among them.
         count: Metrics of the stage count.
         headline: What the stage count says in one sentence.
         caveats: What a reader of that has to know.
@@ -72,6 +73,7 @@ class Answers:
     deployments: pd.DataFrame
     estimates: pd.DataFrame
     rehearsal: Mapping[str, Any]
+    grouped: int
     count: Mapping[str, Any]
     headline: str
     caveats: Sequence[str]
@@ -103,7 +105,7 @@ def first_screen(answers: Answers, addresses: Mapping[str, str], load: Load) -> 
     pictures = thumbnails(pictured, load)
     rows = animal_rows(individuals, seen, addresses)
     return {
-        "sentence": sentence(individuals, seen),
+        "sentence": sentence(individuals, seen, answers.grouped),
         "numbers": {
             "animals": f"{len(seen):,}",
             "new": f"{int((seen['answer'] == NEW).sum()):,}",
@@ -136,8 +138,8 @@ def interval(count: Mapping[str, Any]) -> str:
     return f"{n:.0f}" + ("" if low is None or high is None else f" [{low:.0f} to {high:.0f}]")
 
 
-def sentence(individuals: pd.DataFrame, seen: pd.DataFrame) -> str:
-    """Say who was seen where and when in two sentences."""
+def sentence(individuals: pd.DataFrame, seen: pd.DataFrame, grouped: int) -> str:
+    """Say who was seen where and when, and why the review and the count have other numbers of animals."""
     if seen.empty:
         return "No animal has been identified."
     dates = individuals.loc[individuals["date"] != "", "date"]
@@ -154,7 +156,13 @@ def sentence(individuals: pd.DataFrame, seen: pd.DataFrame) -> str:
     words = {KNOWN: "of named animals", NEW: "of new ones", CANNOT_TELL: "that nobody can tell yet"}
     said = [f"{answered[answer]:,} {text}" for answer, text in words.items() if answered.get(answer)]
     sightings = counted(len(asked), "sighting")
-    return f"{told} Without a name were {sightings} (one flank in one encounter): {', '.join(said)}."
+    told += f" Without a name were {sightings} (one flank in one encounter): {', '.join(said)}."
+    if grouped == len(seen):
+        return told
+    return (
+        f"{told} The likeliest grouping, those that nobody is sure of among them, is {counted(grouped, 'animal')}, and "
+        "the review begins with it; the count allows for mistakes and for animals that no photo shows."
+    )
 
 
 def animal_rows(individuals: pd.DataFrame, seen: pd.DataFrame, addresses: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -144,6 +144,7 @@ def read_answers(metrics: Mapping[str, Mapping[str, Any]]) -> animals_page.Answe
         deployments=read_table(Path("data/deployments.csv")),
         estimates=read_table(Path("data/estimates.csv"), animals_page.ESTIMATES),
         rehearsal=metrics["individuals"].get("rehearsal") or {},
+        grouped=metrics["individuals"]["survey"]["individuals"],
         count=metrics["count"],
         **read_metrics(Path("data/numbers/count.json")),
     )
