@@ -5,8 +5,10 @@
     python benchmarks/leopard.py --pictures FOLDER2
 
 Every flank that the run cropped asks all others that are not of its own encounter; both flanks compete, for with so few
-individuals a side alone would give the answer away. HotSpotter, sift_lnbnn, and their reciprocal rank fusion: there are
-too few individuals to fit probabilities on. Nothing is trained. `--pictures` draws the matches of all queries.
+individuals a side alone would give the answer away. HotSpotter, sift_lnbnn, ALIKED with LightGlue (where `--weights`
+names the folder that the stage match_weights made), and their reciprocal rank fusion: there are too few individuals to
+fit probabilities on. Nothing is trained. `--pictures` draws the matches of all queries, and those that are answered
+wrong once more.
 """
 
 from __future__ import annotations
@@ -24,10 +26,13 @@ from pelage.evaluation.intervals import leave_out
 from pelage.evaluation.judging import ask, judge
 from pelage.evaluation.scoring import query_rates
 from pelage.matching.fusion import join_scores, reciprocal_rank
+from pelage.matching.learned.rematch import matching_tools, rematch
+from pelage.matching.learned.rematchers import DEFAULTS
 from pelage.matching.local.hotspotter import HotSpotter
 from pelage.matching.local.ranking import rank
 from pelage.matching.local.sift_lnbnn import SiftLnbnn
 from pelage.matching.rankings import rank_pairs
+from pelage.model.compute import prepare
 from pelage.report.sheets import explained_sheet
 from pelage.split.protocols import ProtocolSet, read_split
 
@@ -43,6 +48,7 @@ A_SHEET = 6
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--weights", type=Path, help="of ALIKED and LightGlue")
     parser.add_argument("--pictures", type=Path, help="existing folder for pictures of all matches")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/leopard.json"))
     arguments = parser.parse_args()
@@ -58,8 +64,16 @@ def main() -> None:
     for name, method in METHODS.items():
         features = dict(zip(rows["crop_id"], method.features(crops, masks, files), strict=True))
         rankings[name], _, matches[name], _ = rank(features, {PROTOCOL: question.rules}, len(rows), False, method.score)
+    if arguments.weights:
+        asked = rankings["sift_lnbnn"][["protocol", "query", "candidate"]].astype(str)
+        device = prepare("cpu", threads=1)
+        place = {"wanted": DEFAULTS, "crops": crops, "masks": masks, "weights": arguments.weights, "device": device}
+        tools = matching_tools(**place, crop_ids=rows["crop_id"])
+        rankings["aliked_lightglue"], matches["aliked_lightglue"], _ = rematch(
+            asked, **tools, score=DEFAULTS["score"], confidence=DEFAULTS["confidence"], depth=len(rows)
+        )
     pairs = join_scores(rankings)
-    pairs["score"] = reciprocal_rank(pairs, list(METHODS))
+    pairs["score"] = reciprocal_rank(pairs, list(rankings))
     rankings["fused"] = rank_pairs(pairs, len(rows))
 
     able = question.answerable
@@ -76,11 +90,17 @@ def main() -> None:
             "queries": int(able.sum()),
             "encounters": int(rows["encounter"].nunique()),
             "individuals": int(rows["identity"].nunique()),
+            "missed": question.rules.queries["crop_id"][able & (rates["top1"] == 0)].tolist(),
         }
         print(name, result[name])
     write_json(arguments.out, {name: rounded(values) for name, values in result.items()})
     if arguments.pictures:
-        draw(arguments.pictures, crops, rankings["hotspotter_wbia"], matches["hotspotter_wbia"], rows)
+        for name in matches:
+            ranking, missed = rankings[name], result[name]["missed"]
+            draw(arguments.pictures, crops, ranking, matches[name], rows, name)
+            draw(
+                arguments.pictures, crops, ranking[ranking["query"].isin(missed)], matches[name], rows, f"{name}-missed"
+            )
 
 
 def rounded(values: dict) -> dict:
@@ -88,14 +108,15 @@ def rounded(values: dict) -> dict:
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}
 
 
-def draw(folder: Path, crops: Packs, ranking: pd.DataFrame, matches: pd.DataFrame, rows: pd.DataFrame) -> None:
+def draw(
+    folder: Path, crops: Packs, ranking: pd.DataFrame, matches: pd.DataFrame, rows: pd.DataFrame, name: str
+) -> None:
     """Write sheets of all queries beside their first candidates, `A_SHEET` queries each."""
     queries = list(ranking["query"].drop_duplicates())
     for sheet, start in enumerate(range(0, len(queries), A_SHEET), 1):
         own = ranking[ranking["query"].isin(queries[start : start + A_SHEET])]
         png = explained_sheet(crops, own, matches, ranking.head(0), rows, 0, seed=1)
-        write_bytes(folder / f"matches-{sheet:02d}.png", png)
-    print(f"{len(queries)} queries drawn on {sheet} sheets in {folder}")
+        write_bytes(folder / f"{name}-{sheet:02d}.png", png)
 
 
 if __name__ == "__main__":

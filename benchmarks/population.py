@@ -33,7 +33,7 @@ from pelage.animals.agreement import agree
 from pelage.animals.journal import Journal, read_journal
 from pelage.animals.naming import Named, hear_people
 from pelage.animals.simulated_review import review
-from pelage.animals.units import GALLERY, SEEN, animals_seen, units_of
+from pelage.animals.units import GALLERY, SEEN, animals_seen, of_one_animal, units_of
 from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.tables import UNKNOWN, read_parquet, read_table
@@ -51,7 +51,8 @@ def hidden(data: Path) -> tuple[Run, dict[str, str]]:
     """Return a run in which the rehearsal is the survey, and the true animal of each unit."""
     run = Run.read(data)
     tables = {name: read_table(data / f"{name}.csv", **told) for name, told in SEEN.items()}
-    units = units_of(animals_seen(tables, read_split(data / "split.csv"), run.part), GALLERY, REHEARSAL)
+    seen = animals_seen(tables, read_split(data / "split.csv"), run.part, of_one_animal(read_params()))
+    units = units_of(seen, GALLERY, REHEARSAL)
     truth = dict(zip(units.table["unit"], units.table["identity"], strict=True))
     asked = units.table["scope"] == REHEARSAL
     table = units.table.assign(

@@ -21,7 +21,7 @@ from pelage.evaluation.judging import Judged, Question, ask, judge
 from pelage.evaluation.masks import FLANK
 from pelage.evaluation.scoring import cmc_table, query_rates, roc_table, score_method, seed_scores
 from pelage.evaluation.verdicts import CHOSEN_BY, VERDICT_COLUMNS, champion, compare_all
-from pelage.matching.rankings import BASELINE, CONTROLS, FUSED, ranking_files
+from pelage.matching.rankings import BASELINE, CONTROLS, FUSED, SIGHTINGS, ranking_files
 from pelage.split.protocols import protocol_sets, read_split
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     parts |= dict.fromkeys(("mlp", "random_mlp"), params["mlp"]["part"])
     parts |= {"orb_sift_brisk_lightgbm": params["pairs"]["part"]}
     parts |= dict.fromkeys(("random", "majority"), params["naive"]["part"])
-    parts[FUSED] = parts[params["fusion"]["methods"][0]]
+    parts |= dict.fromkeys((FUSED, SIGHTINGS), parts[params["fusion"]["methods"][0]])
     split = read_split(Path("data/split.csv"))
     questions = {
         part: {name: ask(name, rules) for name, rules in protocol_sets(split, part).items()}
@@ -63,7 +63,7 @@ def main() -> None:
     write_json(Path("data/seeds.json"), seeds)
     champions, verdicts = {}, []
     for part, asked in questions.items():
-        named = [method for method, of in parts.items() if of == part and method not in CONTROLS]
+        named = [method for method, of in parts.items() if of == part and method not in (*CONTROLS, SIGHTINGS)]
         found = {method: results[method][0]["validation"][CHOSEN_BY] for method in named}
         best = champion(found)
         champions[part] = {"method": best, f"validation_{CHOSEN_BY}": found.get(best)}

@@ -1,4 +1,4 @@
-"""Fuse: data/rankings of some methods, the split -> data/fused.parquet, data/numbers/, plots/reliability.csv."""
+"""Fuse: data/rankings of some methods, the split, who was seen -> data/{fused,sightings}.parquet, numbers."""
 
 from pathlib import Path
 
@@ -6,10 +6,11 @@ import _path  # noqa: F401
 import numpy as np
 import pandas as pd
 
+from pelage.animals.units import SEEN, animals_seen, of_one_animal, sightings
 from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
-from pelage.common.tables import write_parquet, write_table
+from pelage.common.tables import read_table, write_parquet, write_table
 from pelage.evaluation.choice import choose_rule
 from pelage.evaluation.judging import ask, judge
 from pelage.evaluation.masks import FLANK
@@ -30,6 +31,7 @@ from pelage.matching.fusion import (
     read_rankings,
 )
 from pelage.matching.placement import read_placements
+from pelage.matching.sightings import ask_together
 from pelage.split.protocols import protocol_sets, read_split
 
 AUTO = "auto"
@@ -40,13 +42,14 @@ def main() -> None:
 
     The probabilities are fitted on the first candidates of validation queries. Where the line between known and new
     lies is told by the stage evaluate, as for any other method. Who is on photos that nobody named is asked of the
-    chosen rule alone.
+    chosen rule alone. Photos that are known to show one animal are asked together, too.
     """
     params = read_params()
     wanted = params["fusion"]
     part, methods, one_sided = read_methods(params)
     split = read_split(Path("data/split.csv"))
-    rows, validation = split.set_index("crop_id"), protocol_sets(split, part)["validation"]
+    rows, sets = split.set_index("crop_id"), protocol_sets(split, part)
+    validation = sets["validation"]
     rankings = read_own(methods), read_rankings(methods, one_sided, rows["orientation"])
     settings = rows["identity"], wanted["shortlist"], wanted["calibration"], wanted["photos"], read_placements(methods)
     learnt_from = [{name: of_validation(table) for name, table in tables.items()} for tables in rankings]
@@ -87,7 +90,14 @@ def main() -> None:
         metrics[f"top1_ece{suffix}"] = expected_calibration_error(table) if len(table) else None
         diagram = table if diagram is None else diagram
 
+    tables = {name: read_table(Path(f"data/{name}.csv"), **columns) for name, columns in SEEN.items()}
+    together = sightings(animals_seen(tables, split, part, of_one_animal(params)))
+    of_sightings = ask_together(
+        fused.rankings, sets, together, rows["orientation"], rows["identity"], fusion is not None
+    )
+
     write_parquet(Path("data/fused.parquet"), fused.rankings)
+    write_parquet(Path("data/sightings.parquet"), of_sightings)
     metrics = {name: round(value, 4) if isinstance(value, float) else value for name, value in metrics.items()}
     write_json(Path("data/numbers/fuse.json"), metrics)
     write_table(Path("plots/reliability.csv"), diagram.round(4))

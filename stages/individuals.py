@@ -10,7 +10,7 @@ from pelage.animals.journal import JOURNAL, read_journal
 from pelage.animals.naming import calibration, hear_people, name_animals, practise
 from pelage.animals.rehearsal import all_numbers, metrics_of, reviewed
 from pelage.animals.suspects import check_names
-from pelage.animals.units import GALLERY, NAMED, PLACE_NUMBERS, SEEN, animals_seen, units_of
+from pelage.animals.units import GALLERY, NAMED, PLACE_NUMBERS, SEEN, animals_seen, of_one_animal, units_of
 from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
@@ -25,7 +25,7 @@ def main() -> None:
     wanted, part = params["individuals"], read_methods(params)[0]
     tables = {name: read_table(Path(f"data/{name}.csv"), **told) for name, told in SEEN.items()}
     places = read_table(Path("data/deployments.csv"), numbers=PLACE_NUMBERS, required=["station", *PLACE_NUMBERS])
-    seen = animals_seen(tables, read_split(Path("data/split.csv")), part)
+    seen = animals_seen(tables, read_split(Path("data/split.csv")), part, of_one_animal(params))
     fused = read_parquet(Path("data/fused.parquet"), categories=["protocol", "query", "candidate"])
     asked = {protocol: fused[fused["protocol"] == protocol] for protocol in (PRACTICE, REHEARSAL, SURVEY)}
     calibrated = json.loads(Path("data/numbers/fuse.json").read_text("utf-8"))["calibration"] != RECIPROCAL_RANK

@@ -3,13 +3,23 @@
 import pandas as pd
 import pytest
 
-from pelage.animals.units import GALLERY, NAMED, PRACTICE, REHEARSAL, SURVEY, animals_seen, units_of
+from pelage.animals.units import (
+    GALLERY,
+    NAMED,
+    PRACTICE,
+    REHEARSAL,
+    SURVEY,
+    animals_seen,
+    of_one_animal,
+    sightings,
+    units_of,
+)
 from pelage.catalogue.clocks import CLOCK_COLUMNS
 
 NONE = pd.DataFrame(columns=CLOCK_COLUMNS).astype({"offset_s": float, "drift_s_per_day": float, "visits": int})
 
 
-def seen_of(*rows):
+def seen_of(*rows, one_animal=False):
     """Rows `image_id, animal, identity, side, subset, camera, second[, encounter]`; an empty subset: no crop."""
     made = []
     for image_id, animal, identity, side, subset, camera, second, *encounter in rows:
@@ -25,7 +35,8 @@ def seen_of(*rows):
     crops = table[table["subset"] != ""].assign(part="flank", w=200.0, h=100.0, orientation=table["side"])
     crops["crop_id"] = crops["image_id"] + "#" + crops["animal"]
     split = crops.assign(subset=crops["subset"].replace("shared", "none"), gallery=crops["subset"] == "train")
-    return animals_seen({"clean": clean, "clocks": NONE, "animals": animals, "detections": crops}, split, "flank")
+    tables = {"clean": clean, "clocks": NONE, "animals": animals, "detections": crops}
+    return animals_seen(tables, split, "flank", one_animal)
 
 
 def test_photos_of_a_flank_are_one_unit_and_flanks_two():
@@ -47,6 +58,31 @@ def test_flanks_are_one_animal_if_two_cameras_took_it_at_one_moment(second, came
         ("p1", "0", "unknown", "left", SURVEY, "A", 0), ("p2", "0", "unknown", "right", SURVEY, camera, second),
     ), SURVEY).links  # fmt: skip
     assert links.values.tolist() == ([["E1|left", "E1|right", "must"]] if proven else [])
+
+
+BOTH = [
+    ("p1", "0", "unknown", "left", SURVEY, "A", 0), ("p2", "0", "unknown", "left", SURVEY, "A", 9),
+    ("p3", "0", "unknown", "right", SURVEY, "A", 30), ("p4", "0", "Ada", "right", "test", "A", 30, "E2"),
+]  # fmt: skip
+
+
+def test_the_source_may_say_that_an_encounter_is_one_animal():
+    assert units_of(seen_of(*BOTH), SURVEY).links.empty
+    links = units_of(seen_of(*BOTH, one_animal=True), SURVEY).links
+    assert links.values.tolist() == [["E1|left", "E1|right", "must"]]
+    entry = {"one_animal": True}
+    for datasets, told in (({"mine": entry}, True), ({"mine": {}}, False)):
+        assert of_one_animal({"ingest": {"dataset": "mine"}, "datasets": datasets}) is told
+
+
+def test_photos_of_a_sighting_show_one_animal():
+    assert sightings(seen_of(*BOTH)) == {"p1#0": "E1|left", "p2#0": "E1|left", "p3#0": "E1|right", "p4#0": "E2"}
+    assert sightings(seen_of(*BOTH, one_animal=True)) == {"p1#0": "E1", "p2#0": "E1", "p3#0": "E1", "p4#0": "E2"}
+    two = ("p3", "1", "unknown", "right", SURVEY, "A", 30)
+    crowd = sightings(seen_of(*BOTH, two, one_animal=True))
+    assert crowd == {"p1#0": "p1#0", "p2#0": "p2#0", "p3#0": "p3#0", "p3#1": "p3#1", "p4#0": "E2"}
+    unclear = seen_of(*BOTH, ("p5", "0", "unknown", "unknown", SURVEY, "A", 4))
+    assert sightings(unclear)["p5#0"] == "p5#0", "nobody knows which flank it goes with"
 
 
 def test_photos_without_a_time_prove_nothing():

@@ -150,7 +150,8 @@ def test_the_stage_takes_files_of_seeds_and_single_files(split, rankings, perfec
         "orb_sift_brisk_lightgbm": rankings(split, 0.2, 5),
     }.items():
         write_parquet(tmp_path / f"data/rankings/{name}.parquet", table)
-    write_parquet(tmp_path / "data/fused.parquet", perfect)
+    for name in ("fused", "sightings"):
+        write_parquet(tmp_path / f"data/{name}.parquet", perfect)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["evaluate.py"])
     runpy.run_path(str(ROOT / "stages/evaluate.py"))["main"]()

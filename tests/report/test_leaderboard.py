@@ -265,6 +265,7 @@ def test_methods_come_from_params_alone():
         "local": ["sift_lnbnn", "b", "disk"],
         "study": ["mlp", "orb_sift_brisk_lightgbm"],
         "fused": ["fused"],
+        "sightings": ["fused_sightings"],
         "control": ["random_mlp", "random", "majority"],
     }
     by_name = {method.name: method for method in methods}

@@ -2,7 +2,8 @@
 
 Photos of one encounter and flank show one animal, unless a photo of the encounter shows several: then each animal of
 each photo is a unit of its own. The two flanks of an encounter are one animal only where that is proven: both cameras
-of the station took the animal at one moment, one from each side, and no photo of the encounter shows another one.
+of the station took the animal at one moment, one from each side, and no photo of the encounter shows another one; or
+where the source says so (`one_animal` of the data set).
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from typing import Any
 
 import pandas as pd
 
 from pelage.catalogue.clocks import CLOCK_COLUMNS, CLOCK_NUMBERS, right_dates, seconds_of
+from pelage.common.params import entry
 from pelage.common.tables import UNKNOWN
 from pelage.split.protocols import OPPOSITE, PRACTICE, REHEARSAL, SURVEY
 
@@ -68,18 +71,26 @@ class Units:
     links: pd.DataFrame
 
 
-def animals_seen(tables: Mapping[str, pd.DataFrame], split: pd.DataFrame, part: str) -> pd.DataFrame:
+def of_one_animal(params: Mapping[str, Any]) -> bool:
+    """Tell whether the data set's encounters are of one animal each (`one_animal` of its entry)."""
+    return bool(entry(params["datasets"], params["ingest"]["dataset"], "datasets").get("one_animal"))
+
+
+def animals_seen(
+    tables: Mapping[str, pd.DataFrame], split: pd.DataFrame, part: str, one_animal: bool = False
+) -> pd.DataFrame:
     """Return one row an animal in a photo, with when, where, and the crop by which it may be compared.
 
     Args:
         tables: Rows of `data/clean.csv`, `clocks.csv`, `animals.csv`, `detections.csv`, by name, read as `SEEN` says.
         split: Rows of `data/split.csv`.
         part: The part that is compared. Only flanks have sides.
+        one_animal: As `of_one_animal` tells.
 
     Returns:
         `image_id, animal, identity, encounter, station, camera, place, date, time` (seconds, by right clocks, or
         missing), `flags, side, crop_id` (empty: no crop of the part), `area` (pixels of the crop), `subset` (empty:
-        none), `gallery`, `shared`, and `crowded`: a photo of its encounter shows several animals.
+        none), `gallery`, `shared`, `crowded`: a photo of its encounter shows several animals, and `one_animal`.
     """
     animals, detections = tables["animals"], tables["detections"]
     photos = tables["clean"].assign(date=right_dates(tables["clean"], tables["clocks"]))
@@ -102,7 +113,8 @@ def animals_seen(tables: Mapping[str, pd.DataFrame], split: pd.DataFrame, part: 
     filled = seen.assign(crop_id=seen["crop_id"].fillna(""), subset=seen["subset"].fillna(""))
     filled["area"], filled["gallery"] = filled["area"].fillna(0), filled["gallery"].eq(True)
     kept = ["image_id", "animal", "identity", "encounter", "station", "camera", "place", "date", "time", "flags"]
-    kept += ["side", "crop_id", "area", "subset", "gallery", "shared", "crowded"]
+    kept += ["side", "crop_id", "area", "subset", "gallery", "shared", "crowded", "one_animal"]
+    filled["one_animal"] = one_animal
     return filled[kept].sort_values(["encounter", "time", "image_id", "animal"], ignore_index=True)
 
 
@@ -191,17 +203,34 @@ def _known_links(rows: pd.DataFrame) -> pd.DataFrame:
     return table.drop_duplicates().sort_values(["unit", "other"], ignore_index=True)
 
 
+def sightings(seen: pd.DataFrame) -> dict[str, str]:
+    """Return, by crop id, what photos that are known to show one animal have in common: an encounter, or a flank in it.
+
+    A photo of an encounter that shows several animals has nothing in common with any other. Names are not looked at.
+
+    Args:
+        seen: As `animals_seen` returns it.
+    """
+    rows = seen[seen["crop_id"] != ""]
+    alone = rows[~rows["crowded"]]
+    one = rows["encounter"].isin(one_animal(alone))
+    flank = rows["encounter"].where(one, rows["encounter"] + "|" + rows["side"])
+    unclear = rows["crowded"] | (~one & (rows["side"] == UNKNOWN))
+    return dict(zip(rows["crop_id"], flank.where(~unclear, rows["crop_id"]), strict=True))
+
+
 def one_animal(seen: pd.DataFrame) -> set[str]:
     """Return the encounters whose photos, each of one animal alone, are known to show the same one.
 
-    So it is unless there are both flanks; then a left and a right one must be of two cameras of one station, and of one
-    moment (`MOMENT_S`). Photos of no flank go with one flank as photos of the same flank go with one another.
+    So it is unless there are both flanks; then the source must say it, or a left and a right one must be of two cameras
+    of one station, and of one moment (`MOMENT_S`). Photos of no flank go with one flank as photos of the same flank go
+    with one another.
 
     Args:
         seen: Rows of `animals_seen`.
     """
     flanks = seen[seen["side"].isin(OPPOSITE)].groupby("encounter")["side"].nunique()
-    both = set(flanks.index[flanks == len(OPPOSITE)])
+    both = set(flanks.index[flanks == len(OPPOSITE)]) - set(seen.loc[seen["one_animal"], "encounter"])
     told = seen[seen["encounter"].isin(both) & (seen["station"] != "") & seen["time"].notna()]
     left, right = (told.loc[told["side"] == side, ["encounter", "station", "camera", "time"]] for side in OPPOSITE)
     met = left.merge(right, on=["encounter", "station"], suffixes=("", "_right"))

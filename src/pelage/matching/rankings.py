@@ -31,7 +31,13 @@ BASELINE = "sift_lnbnn"
 """The method that all others are compared with, query by query."""
 
 FUSED = "fused"
-NAMED = ("mlp", "orb_sift_brisk_lightgbm", "random_mlp", "random", "majority", FUSED)
+SIGHTINGS = "fused_sightings"
+"""The fusion, photos of one sighting asked together: other methods see one photo at a time."""
+
+FILES = {FUSED: "data/fused.parquet", SIGHTINGS: "data/sightings.parquet"}
+"""Rankings that stand beside the folder of all others, which the fusion reads."""
+
+NAMED = ("mlp", "orb_sift_brisk_lightgbm", "random_mlp", "random", "majority", FUSED, SIGHTINGS)
 """Methods that stages name themselves; no entry of the parameters may have such a name."""
 
 CONTROLS = ("random_mlp", "random", "majority")
@@ -39,11 +45,8 @@ CONTROLS = ("random_mlp", "random", "majority")
 
 
 def ranking_files(method: str) -> list[Path]:
-    """Return the files of a method's rankings: one, or one a seed of what is trained, the lowest seed first.
-
-    That of the fusion stands beside the folder of all others, which the fusion reads.
-    """
-    return seed_files(Path("data/fused.parquet" if method == FUSED else f"data/rankings/{method}.parquet"))
+    """Return the files of a method's rankings: one, or one a seed of what is trained, the lowest seed first."""
+    return seed_files(Path(FILES.get(method, f"data/rankings/{method}.parquet")))
 
 
 def kept(gallery: int, depth: int, whole: int) -> int:

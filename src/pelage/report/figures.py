@@ -19,7 +19,9 @@ from pelage.common.tables import UNKNOWN
 from pelage.report.drawing import INK, SOFT, STYLE, canvas, spread, to_png
 from pelage.report.tables import HEADLINE, METRIC_NAMES, Method, blocks, number
 
-KIND_COLOURS = {"network": "#0072b2", "local": "#d55e00", "study": "#6a3d9a", "fused": INK, "control": "#7f7f7f"}
+KIND_COLOURS = {
+    "network": "#0072b2", "local": "#d55e00", "study": "#6a3d9a", "fused": INK, "sightings": INK, "control": "#7f7f7f",
+}  # fmt: skip
 LINE_COLOURS = ["#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#8c510a"]
 SUBSET_COLOURS = {"train": "#0072b2", "val": "#e69f00", "test": "#009e73"}
 HISTORY = {"seed": int, "epoch": int, "loss": float, "val_flank_map": float}
@@ -39,6 +41,7 @@ def line_styles(methods: Sequence[Method]) -> dict[str, dict]:
         ("local", ["-", "--", ":", "-."], 2.6),
         ("study", ["--", ":", "-."], 1.6),
         ("fused", ["-"], 2.6),
+        ("sightings", ["--"], 1.6),
         ("control", ["--", ":", "-."], 1.6),
     ):
         names = [method.name for method in methods if method.kind == kind]

@@ -26,6 +26,9 @@ CHOSEN_BY = (("validation", "flank_map"), ("validation", "map"))
 LEAD = ("closed", "top1")
 """By what fused is compared with the best of its parts, on the same queries."""
 
+APART = ("control", "sightings")
+"""Kinds of methods that cannot be the champion: no skill went into the ones, the others see several photos at once."""
+
 LEAKS = (
     "photos_across_subsets",
     "encounters_across_subsets",
@@ -65,7 +68,7 @@ def headline(
         part that validation prefers.
     """
     part = next((method.part for method in methods if method.name in (FUSED, BASELINE)), None)
-    able = [method for method in methods if method.kind != "control" and part in (None, method.part)]
+    able = [method for method in methods if method.kind not in APART and part in (None, method.part)]
     shown = {method.name: scores[method.name] for method in able}
     net = preferred(shown, [method.name for method in able if method.kind == "network"])
     rows = {"net": net, "sift": BASELINE, "fused": FUSED}

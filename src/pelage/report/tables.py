@@ -21,13 +21,14 @@ from pelage.common.errors import PelageError
 from pelage.common.params import merged
 from pelage.evaluation.verdicts import CHOSEN_BY
 from pelage.matching.local.matchers import read_matcher
-from pelage.matching.rankings import BASELINE, FUSED
+from pelage.matching.rankings import BASELINE, FUSED, SIGHTINGS
 
 KINDS = {
     "network": "network",
     "local": "local features",
     "study": "replication study",
     "fused": "fusion",
+    "sightings": "fusion, by sighting",
     "control": "control",
 }
 
@@ -113,6 +114,7 @@ def list_methods(params: Mapping[str, Any]) -> list[Method]:
         Method("mlp", "study", pixels["part"], pixels["view"], "perceptron in NumPy on grey pixels"),
         Method("orb_sift_brisk_lightgbm", "study", pairs, "crop", "ORB, SIFT and BRISK matches, boosted trees"),
         Method(FUSED, "fused", part, "", f"{' and '.join(fused)}: the best alone, or together"),
+        Method(SIGHTINGS, "sightings", part, "", f"{FUSED}, photos of one sighting asked together"),
         Method("random_mlp", "control", pixels["part"], pixels["view"], "the perceptron untrained"),
         Method("random", "control", naive, "", "a ranking by chance"),
         Method("majority", "control", naive, "", "the most photographed individuals first"),

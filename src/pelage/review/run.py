@@ -16,7 +16,7 @@ from pelage.animals.evidence import Evidence
 from pelage.animals.links import metres
 from pelage.animals.naming import Named, People, name_animals, practise
 from pelage.animals.suspects import SUSPECT_COLUMNS
-from pelage.animals.units import GALLERY, NAMED, PLACE_NUMBERS, SEEN, Units, animals_seen, units_of
+from pelage.animals.units import GALLERY, NAMED, PLACE_NUMBERS, SEEN, Units, animals_seen, of_one_animal, units_of
 from pelage.common.errors import PelageError
 from pelage.common.files import sha256_file
 from pelage.common.packs import Packs
@@ -98,7 +98,7 @@ class Run:
         params = read_params()
         part, methods, _ = read_methods(params)
         tables = {name: read_table(data / f"{name}.csv", **told) for name, told in SEEN.items()}
-        seen = animals_seen(tables, read_split(data / "split.csv"), part)
+        seen = animals_seen(tables, read_split(data / "split.csv"), part, of_one_animal(params))
         units = units_of(seen, NAMED, SURVEY)
         fused = read_parquet(data / "fused.parquet", categories=["protocol", "query", "candidate"])
         calibration = json.loads((data / "numbers/fuse.json").read_text(encoding="utf-8"))["calibration"]

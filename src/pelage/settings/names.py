@@ -9,7 +9,7 @@ from typing import Any
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 RULE = "a name is of letters (a to z, A to Z), digits, _ and -, begins with a letter, and has at most 100 of them"
 
-RESERVED = ("mlp", "orb_sift_brisk_lightgbm", "random_mlp", "random", "majority", "fused")
+RESERVED = ("mlp", "orb_sift_brisk_lightgbm", "random_mlp", "random", "majority", "fused", "fused_sightings")
 """Methods that are not entries of params.yaml; `matching.rankings.NAMED` are the same."""
 
 METHODS = ("variants", "matchers", "rematchers")

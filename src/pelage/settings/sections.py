@@ -178,6 +178,7 @@ class Dataset(Source):
     part: PART | None = None
     parts: ALL_PARTS = Field(default_factory=lambda: list(PARTS))
     curated: YES_OR_NO = False
+    one_animal: YES_OR_NO = False
     split_column: MAYBE_TEXT = None
     published_leaks: YES_OR_NO = False
 
