@@ -192,6 +192,9 @@ def test_the_leader_is_no_control_and_closed_comes_first():
     first = leader(leaderboard(metrics, METHODS))
     assert (first["protocol"], first["method"]) == ("disjoint", "net")
     assert leader(board())["method"] == "net"
+    seen_together = Method("fused_sightings", "sightings", "flank", "", "")
+    found = {"net": {"closed": scores(0.3)}, "fused_sightings": {"closed": scores(0.9)}}
+    assert leader(leaderboard(found, [NET, seen_together]))["method"] == "net"
 
 
 def test_markdown_has_a_table_a_block_and_escapes_bars():

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pelage.matching.rankings import BASELINE, FUSED
-from pelage.report.tables import Method
+from pelage.report.tables import APART, Method
 
 Scores = Mapping[str, Mapping[str, Any]]
 """What `evaluate` says of one method: protocol -> metric -> number, text or None."""
@@ -25,9 +25,6 @@ CHOSEN_BY = (("validation", "flank_map"), ("validation", "map"))
 
 LEAD = ("closed", "top1")
 """By what fused is compared with the best of its parts, on the same queries."""
-
-APART = ("control", "sightings")
-"""Kinds of methods that cannot be the champion: no skill went into the ones, the others see several photos at once."""
 
 LEAKS = (
     "photos_across_subsets",

@@ -32,6 +32,9 @@ KINDS = {
     "control": "control",
 }
 
+APART = ("control", "sightings")
+"""Kinds of methods that are no one's rival: no skill went into the ones, the others see several photos at once."""
+
 PROTOCOLS = {
     "closed": "Which of the known individuals is it?",
     "open": "Is it a known individual at all, and which?",
@@ -180,8 +183,8 @@ def blocks(table: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
 
 
 def leader(table: pd.DataFrame) -> pd.Series:
-    """Return the row whose matches are worth looking at: the first that is no control, closed before disjoint."""
-    able = table[(table["kind"] != "control") & table["place"].notna()]
+    """Return the row whose matches are worth looking at: the first that is a rival, closed before disjoint."""
+    able = table[~table["kind"].isin(APART) & table["place"].notna()]
     for protocol in ("closed", "disjoint", "open"):
         if (able["protocol"] == protocol).any():
             return able[able["protocol"] == protocol].iloc[0]
