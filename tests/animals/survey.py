@@ -58,6 +58,7 @@ def draw(
         "image_id": table["image_id"], "encounter": table["encounter"], "station": table["station"],
         "camera": table["station"] + table["camera"], "place": table["station"],
         "date": table["day"].dt.strftime("%Y-%m-%dT%H:%M:%S"), "flags": "", "sha256": table["image_id"],
+        "rests_on": "time",
     })  # fmt: skip
     animals = pd.DataFrame({
         "image_id": table["image_id"], "animal": "0", "identity": told, "orientation": table["side"], "shared": False,

@@ -19,7 +19,7 @@ from pelage.catalogue.clocks import CLOCK_COLUMNS
 NONE = pd.DataFrame(columns=CLOCK_COLUMNS).astype({"offset_s": float, "drift_s_per_day": float, "visits": int})
 
 
-def seen_of(*rows, one_animal=False):
+def seen_of(*rows, one_animal=False, rests_on="source"):
     """Rows `image_id, animal, identity, side, subset, camera, second[, encounter]`; an empty subset: no crop."""
     made = []
     for image_id, animal, identity, side, subset, camera, second, *encounter in rows:
@@ -29,7 +29,7 @@ def seen_of(*rows, one_animal=False):
     clean = pd.DataFrame({
         "image_id": photos["image_id"], "encounter": photos["enc"], "station": "S1", "camera": photos["camera"],
         "place": "S1", "date": [f"2025-03-01T10:00:{s:02d}" if s >= 0 else "" for s in photos["second"]],
-        "flags": "", "sha256": photos["image_id"],
+        "flags": "", "sha256": photos["image_id"], "rests_on": rests_on,
     })  # fmt: skip
     animals = table.assign(orientation=table["side"], shared=table["subset"] == "shared")
     crops = table[table["subset"] != ""].assign(part="flank", w=200.0, h=100.0, orientation=table["side"])
@@ -70,6 +70,8 @@ def test_the_source_may_say_that_an_encounter_is_one_animal():
     assert units_of(seen_of(*BOTH), SURVEY).links.empty
     links = units_of(seen_of(*BOTH, one_animal=True), SURVEY).links
     assert links.values.tolist() == [["E1|left", "E1|right", "must"]]
+    guessed = units_of(seen_of(*BOTH, one_animal=True, rests_on="time"), SURVEY).links
+    assert guessed.empty, "of encounters that nobody numbered the source says nothing"
     entry = {"one_animal": True}
     for datasets, told in (({"mine": entry}, True), ({"mine": {}}, False)):
         assert of_one_animal({"ingest": {"dataset": "mine"}, "datasets": datasets}) is told

@@ -19,6 +19,9 @@ from pelage.split.protocols import PRACTICE, SPLIT_COLUMNS, SURVEY
 
 WANTED = {"draws": 0, "probability": 0.9, "speed_m_per_s": None, "seed": 1}
 PARAMS = """\
+ingest: {dataset: survey}
+datasets:
+  survey: {source: folder, path: photos}
 fusion:
   methods: [sift_lnbnn]
 matchers:

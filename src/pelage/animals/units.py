@@ -37,7 +37,9 @@ UNIT_COLUMNS = [
 ]  # fmt: skip
 CROP_COLUMNS = ["unit", "scope", "crop_id"]
 SEEN = {
-    "clean": {"required": ["image_id", "encounter", "station", "camera", "place", "date", "flags", "sha256"]},
+    "clean": {
+        "required": ["image_id", "encounter", "station", "camera", "place", "date", "flags", "sha256", "rests_on"],
+    },
     "clocks": {"numbers": CLOCK_NUMBERS, "required": CLOCK_COLUMNS},
     "animals": {
         "numbers": {"shared": bool},
@@ -90,7 +92,8 @@ def animals_seen(
     Returns:
         `image_id, animal, identity, encounter, station, camera, place, date, time` (seconds, by right clocks, or
         missing), `flags, side, crop_id` (empty: no crop of the part), `area` (pixels of the crop), `subset` (empty:
-        none), `gallery`, `shared`, `crowded`: a photo of its encounter shows several animals, and `one_animal`.
+        none), `gallery`, `shared`, `crowded`: a photo of its encounter shows several animals, and `one_animal`: its
+        encounter has its number from a source whose encounters are of one animal each.
     """
     animals, detections = tables["animals"], tables["detections"]
     photos = tables["clean"].assign(date=right_dates(tables["clean"], tables["clocks"]))
@@ -114,7 +117,7 @@ def animals_seen(
     filled["area"], filled["gallery"] = filled["area"].fillna(0), filled["gallery"].eq(True)
     kept = ["image_id", "animal", "identity", "encounter", "station", "camera", "place", "date", "time", "flags"]
     kept += ["side", "crop_id", "area", "subset", "gallery", "shared", "crowded", "one_animal"]
-    filled["one_animal"] = one_animal
+    filled["one_animal"] = one_animal & (filled["rests_on"] == "source")
     return filled[kept].sort_values(["encounter", "time", "image_id", "animal"], ignore_index=True)
 
 
