@@ -73,7 +73,7 @@ def _tuned(params: dict[str, Any], name: str, wanted: dict[str, Any], fetched: P
     with workers(compute) as ahead:
         keypoints_ahead(ahead, every, place)
     tools = matching_tools(**place, crop_ids=every)
-    features, network, effort = (tools[tool] for tool in ("features", "network", "effort"))
+    features, network, effort = tools["features"], tools["network"].network, tools["effort"]
     pairs = learnt_pairs(rows, features, partial(match_all, **tools), settings, wanted["confidence"])
 
     prepare(compute["device"], compute["threads"])

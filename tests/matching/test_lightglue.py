@@ -14,6 +14,7 @@ from pelage.matching.learned.features import LearnedFeatures
 from pelage.matching.learned.lightglue import (
     Effort,
     PairMatches,
+    Ready,
     count_matches,
     magsac_inliers,
     match_pairs,
@@ -132,6 +133,23 @@ def test_pairs_with_few_confident_matches_are_given_up_and_no_other_changes(netw
         shallow = one_layer(network)
         (expected,) = match_pairs(shallow, [query], [candidate], Effort(1, False, 0, False))
         assert found.query.tolist() == expected.query.tolist()
+
+
+def test_a_network_made_ready_finds_the_same_and_keeps_no_more_crops_than_it_may(network, pairs, monkeypatch):
+    looks = []
+    first_points = lightglue.first_points
+    monkeypatch.setattr(lightglue, "first_points", lambda *asked: looks.append(asked) or first_points(*asked))
+    effort = Effort(4, True, 0, half=False)
+    expected = match_pairs(network, *pairs, effort)
+    ready, before = Ready(network, half=False), len(looks)
+    for most, again in ((lightglue.KEPT, 0), (2, 1)):
+        monkeypatch.setattr(lightglue, "KEPT", most)
+        for _ in range(2):
+            for left, right in zip(expected, match_pairs(ready, *pairs, effort), strict=True):
+                assert np.array_equal(left.query, right.query) and np.array_equal(left.confidence, right.confidence)
+        seen = len(looks) - before
+        assert seen == 12 if not again else seen > 12, "twelve crops with keypoints meet one; each looks at itself once"
+        assert len(ready._known) <= most
 
 
 def test_half_precision_finds_about_the_same(network, pairs):

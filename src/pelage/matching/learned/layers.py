@@ -101,17 +101,19 @@ class Layer:
             points: `(B, N, D)` float32 of the queries, `(B, M, D)` of the candidates.
             encodings: Of their positions, `(2, B, 1, N, D / H)`: cosines and sines, each twice.
         """
-        first, second = (self._within(*side) for side in zip(points, encodings, strict=True))
-        return self._between(first, second)
+        first, second = (self.within(*side) for side in zip(points, encodings, strict=True))
+        return self.between(first, second)
 
-    def _within(self, points: Tensor, encoding: Tensor) -> Tensor:
+    def within(self, points: Tensor, encoding: Tensor) -> Tensor:
+        """Return the points `(B, N, D)` of crops that have looked at themselves."""
         typed = points.to(self.own[0].dtype)
         query, key, value = _split(functional.linear(typed, *self.own), 3, self.heads)
         cosine, sine = encoding[..., 0::2].to(typed.dtype)
         query, key = (_turned(side, cosine, sine) for side in (query, key))
         return self.after_own(points, typed, _attention(query, key, value))
 
-    def _between(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    def between(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the points of both crops that have then looked at one another."""
         typed = [side.to(self.other[0].dtype) for side in (first, second)]
         (left, left_value), (right, right_value) = (
             _split(functional.linear(side, *self.other), 2, self.heads) for side in typed

@@ -9,11 +9,11 @@ the batch.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 from pelage.matching.learned.features import LearnedFeatures, load_state, read_state
-from pelage.matching.learned.layers import Layer, prepare_layers
+from pelage.matching.learned.layers import prepare_layers
 
 if TYPE_CHECKING:
     from kornia.feature import LightGlue
 
-VERSION = 3
+VERSION = 4
 """Raised whenever `match_pairs` finds something else."""
 
 WEIGHTS = {kind: f"{kind}_lightglue.safetensors" for kind in ("aliked", "disk", "superpoint")}
@@ -47,6 +47,9 @@ CONFIDENT = 0.5
 
 JUDGED = 1
 """Layer after which that is decided, the second."""
+
+KEPT = 2048
+"""Crops whose points are kept while others are matched: of 512 points, a gigabyte."""
 
 STEPS = 8
 """Numbers of keypoints to the octave. A crop's weakest keypoints are dropped down to the next one, at most an eighth of
@@ -134,8 +137,46 @@ def rounded_count(count: int) -> int:
     return count - count % step
 
 
+class Ready:
+    """A network that is ready to match: its layers, and crops that have looked at themselves.
+
+    A crop's first look at itself is the same whomever it then meets; the last crops' are kept. May be used by threads.
+
+    Args:
+        network: As `load_lightglue` returns it; the device is its own.
+        half: As in `Effort`.
+    """
+
+    def __init__(self, network: LightGlue, half: bool) -> None:
+        device = next(network.parameters()).device
+        typed = torch.float16 if device.type == "cuda" else torch.bfloat16
+        self.network, self.device = network, device
+        self.layers = prepare_layers(network, typed if half else torch.float32)
+        self._known: OrderedDict[int, tuple[LearnedFeatures, Tensor, Tensor]] = OrderedDict()
+        self._lock = Lock()
+
+    def first_look(self, side: Sequence[LearnedFeatures], count: int) -> tuple[Tensor, Tensor]:
+        """Return points `(B, count, D)` after the first look at themselves, and encodings of the positions."""
+        looks = [self._look(features, count) for features in side]
+        points, encodings = zip(*looks, strict=True)
+        return torch.cat(points), torch.cat(encodings, dim=1)
+
+    def _look(self, features: LearnedFeatures, count: int) -> tuple[Tensor, Tensor]:
+        key = id(features)  # kept beside the tensors, so that no other crop can have it
+        with self._lock:
+            known = self._known.pop(key, None)
+        if known is None:
+            points, encoding = first_points(self.network, [features], count)
+            known = features, self.layers[0].within(points, encoding), encoding
+        with self._lock:
+            self._known[key] = known
+            while len(self._known) > KEPT:
+                self._known.popitem(last=False)
+        return known[1:]
+
+
 def match_pairs(
-    network: LightGlue,
+    network: LightGlue | Ready,
     queries: Sequence[LearnedFeatures],
     candidates: Sequence[LearnedFeatures],
     effort: Effort,
@@ -143,7 +184,7 @@ def match_pairs(
     """Match the i-th query with the i-th candidate, for P pairs.
 
     Args:
-        network: As `load_lightglue` returns it; the device is its own.
+        network: As `load_lightglue` returns it, or made ready for this effort; the device is its own.
         queries: Features of P crops; the same object may occur many times.
         candidates: Features of P crops.
         effort: How much work a pair is worth.
@@ -158,25 +199,23 @@ def match_pairs(
         counts = rounded_count(len(query)), rounded_count(len(candidate))
         if all(counts):
             groups[counts].append(place)
-    half = torch.float16 if next(network.parameters()).is_cuda else torch.bfloat16
-    layers = prepare_layers(network, half if effort.half else torch.float32)
     with torch.inference_mode():
+        ready = network if isinstance(network, Ready) else Ready(network, effort.half)
         for counts in sorted(groups):
             for start in range(0, len(groups[counts]), effort.batch):
                 places = groups[counts][start : start + effort.batch]
                 sides = ([queries[i] for i in places], [candidates[i] for i in places])
-                for place, found in _run(network, layers, _start(network, places, sides, counts), 0, effort):
+                for place, found in _run(ready, _start(ready, places, sides, counts), 0, effort):
                     results[place] = found
     return results
 
 
 def _start(
-    network: LightGlue, places: list[int], sides: tuple[list[LearnedFeatures], ...], counts: tuple[int, int]
+    ready: Ready, places: list[int], sides: tuple[list[LearnedFeatures], ...], counts: tuple[int, int]
 ) -> _Batch:
-    device = next(network.parameters()).device
-    points, encodings = zip(*map(partial(first_points, network), sides, counts), strict=True)
-    keypoints = tuple(torch.arange(count, device=device).expand(len(places), -1) for count in counts)
-    return _Batch(torch.tensor(places, device=device), points, encodings, keypoints, sum(counts))
+    points, encodings = zip(*map(ready.first_look, sides, counts), strict=True)
+    keypoints = tuple(torch.arange(count, device=ready.device).expand(len(places), -1) for count in counts)
+    return _Batch(torch.tensor(places, device=ready.device), points, encodings, keypoints, sum(counts))
 
 
 def first_points(network: LightGlue, side: Sequence[LearnedFeatures], count: int) -> tuple[Tensor, Tensor]:
@@ -195,11 +234,10 @@ def first_points(network: LightGlue, side: Sequence[LearnedFeatures], count: int
     return points, network.posenc(torch.from_numpy(np.stack(where).astype(np.float32)).to(device))
 
 
-def _run(
-    network: LightGlue, layers: Sequence[Layer], batch: _Batch, layer: int, effort: Effort
-) -> Iterator[tuple[int, PairMatches]]:
+def _run(ready: Ready, batch: _Batch, layer: int, effort: Effort) -> Iterator[tuple[int, PairMatches]]:
     """Yield the matches of each pair of `batch`, from `layer` on."""
-    points = layers[layer](batch.points, batch.encodings)
+    network, layers = ready.network, ready.layers
+    points = layers[layer](batch.points, batch.encodings) if layer else layers[0].between(*batch.points)
     batch = replace(batch, points=points)
     if layer == len(layers) - 1:
         yield from _finish(network, batch, layer)
@@ -216,7 +254,7 @@ def _run(
     yield from _finish(network, _chosen(batch, done), layer)
     if not effort.adaptive:
         if not done.all():
-            yield from _run(network, layers, _chosen(batch, ~done), layer + 1, effort)
+            yield from _run(ready, _chosen(batch, ~done), layer + 1, effort)
         return
     orders, sizes = [], []
     for side, confidence in zip(points, confidences, strict=True):
@@ -228,7 +266,7 @@ def _run(
     for size in torch.unique(sizes[~done], dim=0).tolist():
         alike = ~done & (sizes == torch.tensor(size, device=sizes.device)).all(dim=1)
         orders_alike = [order[alike] for order in orders]
-        yield from _run(network, layers, _pruned(_chosen(batch, alike), orders_alike, size), layer + 1, effort)
+        yield from _run(ready, _pruned(_chosen(batch, alike), orders_alike, size), layer + 1, effort)
 
 
 def _sizes(kept: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ from pelage.matching.learned.lightglue import (
     WEIGHTS,
     Effort,
     PairMatches,
+    Ready,
     count_matches,
     load_lightglue,
     magsac_inliers,
@@ -77,7 +78,7 @@ def shortlist(rankings: Sequence[pd.DataFrame], depths: Sequence[int], side: Map
 def rematch(
     pairs: pd.DataFrame,
     features: Mapping[str, LearnedFeatures],
-    network: LightGlue,
+    network: LightGlue | Ready,
     score: str,
     confidence: float,
     effort: Effort,
@@ -92,7 +93,7 @@ def rematch(
     Args:
         pairs: As `shortlist` returns it. Pairs with a crop that has no features are left out.
         features: By crop id.
-        network: As `load_lightglue` returns it.
+        network: As in `match_pairs`.
         score: matches (`count_matches`) | inliers (the same, of the matches that MAGSAC keeps).
         confidence: Above which a match counts.
         effort: As in `match_pairs`.
@@ -188,7 +189,7 @@ def matching_tools(
     about = {**asdict(effort), "weights": sha256_file(weights / WEIGHTS[kind]), "device": device.type}
     return {
         "features": read_keypoints(wanted, crop_ids, crops, masks, weights, device),
-        "network": load_lightglue(kind, weights, device),
+        "network": Ready(load_lightglue(kind, weights, device), effort.half),
         "effort": effort,
         "memo": Memo("lightglue", VERSION, about),
         "workers": cores() if device.type == "cpu" else 1,
@@ -198,7 +199,7 @@ def matching_tools(
 def match_all(
     pairs: pd.DataFrame,
     features: Mapping[str, LearnedFeatures],
-    network: LightGlue,
+    network: LightGlue | Ready,
     effort: Effort,
     memo: Memo,
     workers: int,
