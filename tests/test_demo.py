@@ -108,7 +108,8 @@ def test_what_came_out(project):
     asked = set(pd.read_parquet(project.folder / "data/fused.parquet")["protocol"]) - set(PROTOCOLS)
     assert {"practice", "rehearsal"} <= asked <= set(ASKED)
     assert ("survey" in asked) == ((split["subset"] == "survey") & (split["part"] == "flank")).any()
-    others = ("sift_lnbnn", "mlp", "orb_sift_brisk_lightgbm", "fused", "random_mlp", "random", "majority")
+    controls = ("random_mlp", "random", "majority")
+    others = ("sift_lnbnn", "mlp", "orb_sift_brisk_lightgbm", "fused", "fused_sightings", *controls)
     for method in ("cosface", "face", *others):
         metrics = json.loads((project.folder / f"data/eval/{method}.json").read_text())
         assert {"closed", "open", "disjoint"} <= set(metrics)
