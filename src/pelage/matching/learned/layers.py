@@ -1,7 +1,7 @@
 """LightGlue's layers for inference: what kornia's compute, with weights that are made ready once.
 
-Equal up to rounding, in two thirds of the time on a CPU (`benchmarks/lightglue.py`): weights are converted once and not in
-every layer of every batch; output projections are folded into the layer that follows them, scales into those before;
+Equal up to rounding, in two thirds of the time on a CPU (`benchmarks/lightglue.py`): weights are converted once and not
+in every layer of every batch; output projections are folded into the layer that follows them, scales into those before;
 queries, keys and values come out of one product in the order in which they are used; and attention is two batched
 products and a softmax, in both directions from one matrix of similarities where two crops look at one another.
 Training takes kornia's own.
