@@ -49,7 +49,7 @@ JUDGED = 1
 """Layer after which that is decided, the second."""
 
 KEPT = 2048
-"""Crops whose points are kept while others are matched: of 512 points, a gigabyte."""
+"""Crops whose points and encodings are kept while others are matched: of 512 points each, 1.6 GB."""
 
 STEPS = 8
 """Numbers of keypoints to the octave. A crop's weakest keypoints are dropped down to the next one, at most an eighth of
