@@ -8,6 +8,9 @@ loss and optimizer, on the same crops, in batches of the same size, each in a pr
 epoch each; what counts is the ratio, on a machine that does nothing else (seconds of CPU, of all threads and workers
 together, depend less on that). Ours reads all crops once before the first epoch: a share of that time, as large as an
 epoch's share of the whole training, is counted with each epoch.
+
+On a GPU, where an epoch may take less than a second, `--epochs` of them make a turn, and `gpu_busy` is the mean of what
+the driver tells of the time in which a kernel ran (NVML, ten times a second).
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import resource
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -34,7 +38,7 @@ from pelage.common.parallel import cores
 from pelage.common.params import read_params
 from pelage.common.tables import crop_file
 from pelage.losses.registry import create_loss
-from pelage.model.backbone import load_weights, read_weights
+from pelage.model.backbone import load_weights, read_weights, weights_file
 from pelage.model.compute import prepare
 from pelage.model.embedder import CHANNEL_MEAN, CHANNEL_STD, Embedder
 from pelage.split.protocols import protocol_sets, read_split
@@ -82,7 +86,9 @@ def transforms(variant: Variant) -> v2.Transform:
 class Plain:
     """The plain loop."""
 
-    def __init__(self, variant: Variant, data: TrainingData, crops: Packs, weights: dict, device: torch.device) -> None:
+    def __init__(
+        self, variant: Variant, data: TrainingData, crops: Packs, weights: dict | None, device: torch.device
+    ) -> None:
         config = variant.train
         self.device, self.size = device, config["identities_per_batch"] * config["photos_per_identity"]
         files = [crop_file(data.ids[place]) for place in data.train]
@@ -96,7 +102,8 @@ class Plain:
             pin_memory=device.type == "cuda",
         )
         network = Embedder(variant.model, 3)
-        load_weights(network.backbone, weights)
+        if weights is not None:
+            load_weights(network.backbone, weights)
         network.mean.zero_(), network.std.fill_(1)  # torchvision has normalised
         self.network = network.to(device)
         self.loss = create_loss(variant.loss, int(data.labels.max()) + 1, variant.model["dim"]).to(device)
@@ -118,7 +125,7 @@ class Plain:
 class Ours:
     """Our loop, without validation."""
 
-    def __init__(self, variant: Variant, data: TrainingData, weights: dict, device: torch.device) -> None:
+    def __init__(self, variant: Variant, data: TrainingData, weights: dict | None, device: torch.device) -> None:
         config, self.data = variant.train, data
         self.batches = [config[key] for key in ("identities_per_batch", "photos_per_identity", "seed")]
         self.sampler = config["sampler"]
@@ -137,14 +144,39 @@ def spent() -> np.ndarray:
     return np.array([time.perf_counter(), sum(one.ru_utime + one.ru_stime for one in used)])
 
 
-def learn(way: str, folder: Path, name: str, size: tuple[int, int]) -> Iterator[dict]:
-    """Set up one way to train, then yield what each epoch cost a photo."""
+class Busy:
+    """Within it the GPU is asked again and again in how much of the time it worked; `share` is the mean."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.told, self.done = device, [], threading.Event()
+
+    def __enter__(self) -> Busy:
+        self.thread = threading.Thread(target=self._watch)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.done.set()
+        self.thread.join()
+
+    def _watch(self) -> None:
+        while self.device.type == "cuda" and not self.done.wait(0.1):
+            self.told.append(torch.cuda.utilization())
+
+    @property
+    def share(self) -> float | None:
+        return round(float(np.mean(self.told[3:])) / 100, 3) if self.told[3:] else None  # the first tell of before
+
+
+def learn(way: str, folder: Path, name: str, size: tuple[int, int], epochs: int) -> Iterator[dict]:
+    """Set up one way to train, then yield what each turn of some epochs cost a photo."""
     params = read_params()
     device = prepare(params["compute"]["device"], params["compute"]["threads"])
     variant = next(iter(for_each_seed(read_variant(params, name)).values()))
     model = variant.model | dict(zip(("width", "height"), size, strict=True))
     variant = dataclasses.replace(variant, model=model, augment=variant.augment | {"background": 0.0})
-    weights = read_weights(Path(variant.model["weights"]))
+    file = weights_file(variant.model)
+    weights = None if file is None else read_weights(file)
     crops, masks = (Packs(folder / kind / variant.part, folder) for kind in (f"views/{variant.view}", "masks"))
     split = protocol_sets(read_split(folder / "split.csv"), variant.part)["validation"]
     before = spent()
@@ -153,15 +185,16 @@ def learn(way: str, folder: Path, name: str, size: tuple[int, int]) -> Iterator[
     loop = Ours(variant, data, weights, device) if way == "pelage" else Plain(variant, data, crops, weights, device)
     while True:
         before = spent()
-        photos = loop.run_epoch()
-        seconds = (spent() - before + reading) / photos
+        with Busy(device) as busy:
+            photos = sum(loop.run_epoch() for _ in range(epochs))
+        seconds = (spent() - before + epochs * reading) / photos
         memory = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
         if way == "plain":
             memory["largest_worker"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
         if device.type == "cuda":
             memory["gpu"] = torch.cuda.max_memory_allocated() // 2**20
         name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
-        yield {"seconds": seconds, "photos": photos, "device": name, "memory": memory}
+        yield {"seconds": seconds, "photos": photos // epochs, "device": name, "memory": memory, "busy": busy.share}
 
 
 _epochs: Iterator[dict]
@@ -182,15 +215,14 @@ def main() -> None:
     parser.add_argument("--variant", default="adaptive_cosface_crop", help="a variant of three channels")
     parser.add_argument("--size", type=int, nargs=2, help="width and height in place of the variant's")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=1, help="of a turn")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/training.json"))
     arguments = parser.parse_args()
     model = read_variant(read_params(), arguments.variant).model
     size = tuple(arguments.size or (model["width"], model["height"]))
     told: dict[str, list[dict]] = {way: [] for way in WAYS}
-    pools = {
-        way: ProcessPoolExecutor(1, get_context("spawn"), _begin, (way, arguments.data, arguments.variant, size))
-        for way in WAYS
-    }
+    arguments_of_all = arguments.data, arguments.variant, size, arguments.epochs
+    pools = {way: ProcessPoolExecutor(1, get_context("spawn"), _begin, (way, *arguments_of_all)) for way in WAYS}
     for _ in range(arguments.rounds + 1):
         for way, pool in pools.items():
             told[way].append(pool.submit(_epoch).result())
@@ -209,6 +241,7 @@ def main() -> None:
         "cpu_seconds_a_photo": {way: round(spent[1], 5) for way, spent in seconds.items()},
         "ratio": round(ratio[0], 2),
         "ratio_of_cpu": round(ratio[1], 2),
+        "gpu_busy": {way: told[way][-1]["busy"] for way in WAYS},
         "peak_memory_mib": {way: told[way][-1]["memory"] for way in WAYS},
     }
     write_json(arguments.out, result)

@@ -8,15 +8,15 @@ from typing import Any
 import _path  # noqa: F401
 from safetensors.torch import save
 
-from pelage.common.files import cache_root, fresh_folder, sha256_file, write_bytes, write_json
+from pelage.common.files import cache_root, fresh_folder, sha256_bytes, sha256_file, write_bytes, write_json
 from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet
 from pelage.common.workers import workers
 from pelage.matching.learned.features import features_digest
-from pelage.matching.learned.lightglue import WEIGHTS
-from pelage.matching.learned.rematch import keypoints_ahead, match_all, matching_tools, shortlist
+from pelage.matching.learned.lightglue import WEIGHTS, Ready
+from pelage.matching.learned.rematch import keypoints_ahead, match_all, matching_tools, memo_of, shortlist
 from pelage.matching.learned.rematchers import read_rematcher
 from pelage.matching.rankings import ranking_files
 from pelage.model.compute import prepare
@@ -46,7 +46,7 @@ def main() -> None:
     metrics = dict.fromkeys(["pairs", "pairs_of_same_animal", "best_epoch", "top1_before", "mrr_before", "top1", "mrr"])
     if wanted["tuning"]["epochs"]:
         tuned, told = _tuned(params, name, wanted, fetched)
-        if tuned.best_epoch:
+        if told["best_epoch"]:
             files[WEIGHTS[wanted["features"]]] = save(dict(tuned.state))
         metrics |= told
     with fresh_folder(Path("data/tuned_weights") / name) as folder:
@@ -74,23 +74,31 @@ def _tuned(params: dict[str, Any], name: str, wanted: dict[str, Any], fetched: P
         keypoints_ahead(ahead, every, place)
     tools = matching_tools(**place, crop_ids=every)
     features, network, effort = tools["features"], tools["network"].network, tools["effort"]
-    pairs = learnt_pairs(rows, features, partial(match_all, **tools), settings, wanted["confidence"])
 
-    prepare(compute["device"], compute["threads"])
     files = [sha256_file(path) for path in (SPLIT, source, fetched / WEIGHTS[kind])]
     seen = joint_digest(features_digest(features[crop_id]).hex() for crop_id in sorted(features))
     decisive = {field: value for field, value in wanted.items() if field not in REMATCHING}
-    state = fingerprint(decisive, compute["threads"], device.type, files, seen, rooms=ROOMS)
     ask = partial(judge, pairs=asked, features=features, identity=split["identity"], effort=effort)
-    with Checkpoint(cache_root() / "checkpoints" / name / state) as checkpoint:
-        tuned = tune(
-            network, pairs, partial(ask, confidence=wanted["confidence"]), settings, wanted["half"], checkpoint
-        )
-    before, best = tuned.history[0], tuned.history[tuned.best_epoch]
+    ask = partial(ask, confidence=wanted["confidence"])
+    rounds = []
+    for turn in range(settings["rounds"]):
+        own = settings | {"seed": settings["seed"] + turn}
+        prepare(compute["device"], threads=1)
+        if turn:
+            network.load_state_dict(rounds[-1].state)
+            memo = memo_of(sha256_bytes(save(dict(rounds[-1].state))), effort, device)
+            tools |= {"network": Ready(network, effort.half), "memo": memo}
+        pairs = learnt_pairs(rows, features, partial(match_all, **tools), own, wanted["confidence"])
+        prepare(compute["device"], compute["threads"])
+        state = fingerprint(decisive, turn, compute["threads"], device.type, files, seen, rooms=ROOMS)
+        with Checkpoint(cache_root() / "checkpoints" / name / state) as checkpoint:
+            rounds.append(tune(network, pairs, ask, own, wanted["half"], checkpoint))
+    before, last = rounds[0].history[0], rounds[-1]
+    best = last.history[last.best_epoch]
     told = {"pairs": len(pairs), "pairs_of_same_animal": sum(pair.same for pair in pairs)}
-    told |= {"best_epoch": tuned.best_epoch}
+    told |= {"best_epoch": sum(turn.best_epoch for turn in rounds)}
     told |= {f"{key}_before": before.get(key) for key in ("top1", "mrr")}
-    return tuned, told | {key: best.get(key) for key in ("top1", "mrr")}
+    return last, told | {key: best.get(key) for key in ("top1", "mrr")}
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ PARAMS = {
 }
 
 EFFORT = Effort(batch=4, adaptive=True, give_up=0, half=True)
+TWO = dataclasses.replace(EFFORT, batch=2)
 
 
 def ranked(protocol: str, query: str, candidates: str) -> pd.DataFrame:
@@ -109,9 +110,9 @@ def test_a_killed_rematch_goes_on_with_the_block_where_it_ended(monkeypatch, tmp
 
     def run(folder: str) -> tuple[pd.DataFrame, ...]:
         memo = Memo("glue", 1, {}, tmp_path / folder)
-        return rematch(pairs, crops, None, "matches", 0.5, EFFORT, 9, memo, workers=1)
+        return rematch(pairs, crops, None, "matches", 0.5, TWO, 9, memo, workers=1)
 
-    monkeypatch.setattr(module, "PAIRS_AT_ONCE", 2)
+    monkeypatch.setattr(module, "BATCHES_AT_ONCE", 1)
     monkeypatch.setattr(module, "match_pairs", match_pairs)
     whole = run("whole")
     done, last = [], 2
@@ -167,10 +168,10 @@ def test_workers_change_no_digit(monkeypatch, tmp_path):
         for name, count in zip("qabcdef", (40, 40, 48, 40, 56, 32, 48), strict=True)
     }
     pairs = pd.DataFrame({"protocol": "open", "query": "q", "candidate": list("abcdef")})
-    monkeypatch.setattr(module, "PAIRS_AT_ONCE", 2)
+    monkeypatch.setattr(module, "BATCHES_AT_ONCE", 1)
     tables = []
     for workers in (1, 3):
         memo = Memo("glue", workers, {}, tmp_path)
-        tables.append(rematch(pairs, crops, network, "matches", 0.0, EFFORT, 9, memo, workers)[0])
+        tables.append(rematch(pairs, crops, network, "matches", 0.0, TWO, 9, memo, workers)[0])
     assert memo.misses == 3 and tables[0]["score"].nunique() > 1
     assert tables[0].equals(tables[1])

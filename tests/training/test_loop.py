@@ -328,7 +328,8 @@ def test_half_precision_has_nearly_the_gradient_of_single_precision(precision):
         trainer = loop._Trainer(variant(model={"dropout": 0.0}, train={"precision": choice}), striped(), None, CPU, 8)
         assert trainer.learner.optimisation.scaler.is_enabled() == (choice == "fp16")
         chosen = np.arange(0, 24, 3)
-        trainer.learner.loss_of(trainer.data.images[trainer.data.train[chosen]], trainer.data.labels[chosen]).backward()
+        images = trainer.learner.loaded(trainer.data.images[trainer.data.train[chosen]])
+        trainer.learner.loss_of(images, trainer.data.labels[chosen]).backward()
         gradients.append(torch.cat([p.grad.flatten() for p in trainer.learner.embedder.parameters()]))
     assert not torch.equal(*gradients)
     assert torch.cosine_similarity(*gradients, dim=0) > 0.98

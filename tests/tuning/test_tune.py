@@ -18,7 +18,16 @@ from pelage.tuning.judge import judge
 from pelage.tuning.loop import loss_of, tune
 from pelage.tuning.pairs import learnt_pairs
 
-SETTINGS = {"epochs": 2, "pairs": 100, "keypoints": 40, "batch": 4, "lr": 1e-3, "weight_decay": 0.0, "seed": 1}
+SETTINGS = {
+    "epochs": 2,
+    "pairs": 100,
+    "lookalikes": 4,
+    "keypoints": 40,
+    "batch": 4,
+    "lr": 1e-3,
+    "weight_decay": 0.0,
+    "seed": 1,
+}
 EFFORT = Effort(batch=8, adaptive=False, give_up=0, half=False)
 
 

@@ -27,19 +27,24 @@ def parallel_map(function: Callable[[T], R], items: Iterable[T], workers: int | 
     """Yield `function(item)` for each item, in order, computed by threads.
 
     Image decoding, OpenCV and ONNX Runtime release the interpreter's lock, so threads use all cores without copying
-    images between processes. OpenCV's own threads are switched off meanwhile. At most four results a worker wait.
+    images between processes. OpenCV's own threads are switched off meanwhile. At most four results a worker wait;
+    `items` may go on without end, and what is not asked for any more is not worked on.
     """
     workers = workers or cores()
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
+    waiting: deque = deque()
     try:
         with ThreadPoolExecutor(workers) as pool:
-            waiting: deque = deque()
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= 4 * workers:
+            try:
+                for item in items:
+                    waiting.append(pool.submit(function, item))
+                    if len(waiting) >= 4 * workers:
+                        yield waiting.popleft().result()
+                while waiting:
                     yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            finally:
+                for task in waiting:
+                    task.cancel()
     finally:
         cv2.setNumThreads(before)

@@ -43,24 +43,33 @@ def embed_images(
         embedder: On `device`.
         images: `(N, H, W, C)` uint8.
         batch: Images at a time.
-        device: Where to compute, in float32.
+        device: Where to compute: on a GPU in float16 (a cosine changes by less than 0.001), but for batches that hold
+            numbers beyond it, which are computed in float32, as all are on a CPU.
         tta: Views of each crop, see `augmented`.
         part: What the crops show.
 
     Returns:
         `(N, D)` float32 of length 1.
     """
-    was_training = embedder.training
+    was_training, half = embedder.training, device.type == "cuda"
     embedder.eval()
     points = []
     with torch.inference_mode():
         for start in range(0, len(images), batch):
-            pixels = torch.from_numpy(np.ascontiguousarray(images[start : start + batch])).permute(0, 3, 1, 2)
-            views = [normalize(embedder(view)) for view in augmented(pixels.to(device), tta, part)]
-            mean = views[0] if len(views) == 1 else normalize(torch.stack(views).mean(dim=0))
+            pixels = torch.from_numpy(np.ascontiguousarray(images[start : start + batch])).to(device)
+            pixels = pixels.permute(0, 3, 1, 2)
+            mean = _mean_of_views(embedder, pixels, tta, part, half)
+            if half and not mean.isfinite().all():
+                mean = _mean_of_views(embedder, pixels, tta, part, half=False)
             points.append(mean.cpu().numpy())
     embedder.train(was_training)
     return np.concatenate(points).astype(np.float32) if points else np.empty((0, 0), np.float32)
+
+
+def _mean_of_views(embedder: Embedder, pixels: Tensor, tta: str, part: str, half: bool) -> Tensor:
+    with torch.autocast(pixels.device.type, torch.float16, enabled=half):
+        views = [normalize(embedder(view).float()) for view in augmented(pixels, tta, part)]
+    return views[0] if len(views) == 1 else normalize(torch.stack(views).mean(dim=0))
 
 
 def augmented(pixels: Tensor, tta: str, part: str) -> Iterator[Tensor]:

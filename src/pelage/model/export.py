@@ -14,6 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -31,14 +32,14 @@ from pelage.model.embedder import Embedder, load_model
 from pelage.model.embeddings import embed_images
 
 ROOMS = ("common", "model")
-LIBRARIES = ("torch", "timm", "opencv-python", "numpy")
+LIBRARIES = ("torch", "timm", "numpy")
 
 
 def fingerprint(*depends: Any) -> str:
     """Return 16 hex digits that change with any of `depends` (JSON), the code that embeds, and the libraries."""
     root = Path(pelage.__file__).parent
     code = [sha256_file(path) for room in ROOMS for path in sorted((root / room).glob("*.py"))]
-    versions = [version(name) for name in LIBRARIES]
+    versions = [cv2.__version__, *(version(name) for name in LIBRARIES)]
     return sha256_bytes(json.dumps([depends, code, versions], sort_keys=True).encode())[:16]
 
 

@@ -52,15 +52,20 @@ def swap_background(image: np.ndarray, mask: np.ndarray, other: np.ndarray, othe
     """
     around = cv2.subtract(255, other_mask)
     colour = np.array(cv2.mean(other, (around > 127).astype(np.uint8))[:3], np.float32)
-    scene = _blend(other[:, :, :3].astype(np.float32), colour, around)
+    scene = other[:, :, :3].copy()
+    np.copyto(scene, np.round(colour).astype(np.uint8), where=(around == 0)[:, :, None])
     result = image.copy()
-    result[:, :, :3] = np.round(_blend(image[:, :, :3].astype(np.float32), scene, mask))
+    result[:, :, :3] = cv2.copyTo(np.ascontiguousarray(image[:, :, :3]), (mask == 255).astype(np.uint8), scene)
+    mixed = (mask < 255) & ((mask > 0) | ((around > 0) & (around < 255)))  # all other pixels show one thing
+    row, column = np.nonzero(mixed)
+    behind = _blend(other[row, column, :3], colour, around[row, column])
+    result[row, column, :3] = np.round(_blend(image[row, column, :3], behind, mask[row, column]))
     return result
 
 
 def _blend(front: np.ndarray, back: np.ndarray, opacity: np.ndarray) -> np.ndarray:
-    share = (opacity.astype(np.float32) / 255)[:, :, None]
-    return share * front + (1 - share) * back
+    share = (opacity.astype(np.float32) / 255)[:, None]
+    return share * front.astype(np.float32) + (1 - share) * back
 
 
 def flips_at_random(part: str, flip: str) -> bool:

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import count, islice, repeat
 from typing import Any
 
 import numpy as np
@@ -33,6 +37,9 @@ from pelage.training.world import ALONE, World
 
 VALIDATION_COLUMNS = [f"val_{name}" for name in SCORES]
 HISTORY_COLUMNS = ["epoch", "loss", "lr", *VALIDATION_COLUMNS]
+
+LAG = 8
+"""Batches after which a GPU is asked what a loss was: it need not wait for the question, nor we for the answer."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +90,14 @@ def train(
     if state is not None:
         print(f"{variant.name}: goes on after epoch {state['epoch']}")
         trainer.restore(state)
-    while not trainer.finished:
-        if variant.train["epochs"]:
-            trainer.run_epoch()
-        else:
-            trainer.take_as_is()
-        if checkpoint:
-            checkpoint.save(trainer.state())
+    with closing(trainer.stream):
+        while not trainer.finished:
+            if variant.train["epochs"]:
+                trainer.run_epoch()
+            else:
+                trainer.take_as_is()
+            if checkpoint:
+                checkpoint.save(trainer.state())
     best = {name: value.cpu() for name, value in trainer.best["model"].items()}
     return Trained(best, trainer.history, trainer.best["epoch"], trainer.pictures, trainer.parameters)
 
@@ -107,6 +115,7 @@ class _Trainer:
         world: World = ALONE,
     ) -> None:
         self.variant, self.data, self.device, self.batch, self.world = variant, data, device, batch, world
+        self.lag = LAG if device.type == "cuda" else 0
         config = variant.train
         torch.manual_seed(derive(config["seed"], "start"))
         batches = batch_count(len(data.labels), config["identities_per_batch"], config["photos_per_identity"])
@@ -118,6 +127,11 @@ class _Trainer:
         self.best: dict[str, Any] = {"epoch": 0, "value": -1.0, "model": {}}
         self.history: list[dict[str, Any]] = []
         self.pictures: dict[int, Tensor] = {}
+
+    @cached_property
+    def stream(self) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """The batches that are to come; close it when none is needed any more."""
+        return self._augmented()
 
     @property
     def finished(self) -> bool:
@@ -163,45 +177,59 @@ class _Trainer:
 
     def _learn(self) -> tuple[float, float]:
         """Learn for one epoch; return the mean loss of its batches and the last learning rate."""
-        config = self.variant.train
-        batches = epoch_batches(
-            config["sampler"],
-            self.data.labels,
-            self.data.encounters,
-            config["identities_per_batch"],
-            config["photos_per_identity"],
-            config["seed"],
-            self.epoch,
-        )
+        batches = self._batches(self.epoch)
         self.learner.begin(self.epoch)
-        accumulate = config["accumulate"]
+        accumulate = self.variant.train["accumulate"]
         photos = [sum(map(len, batches[first : first + accumulate])) for first in range(0, len(batches), accumulate)]
         total, rate = 0.0, 0.0
+        losses: deque[tuple[int, np.ndarray, Tensor]] = deque()
         described = f"{self.variant.name} epoch {self.epoch + 1}"
-        for number, (chosen, images) in enumerate(track(self._augmented(batches), described, len(batches))):
+        of_epoch = islice(self.stream, len(batches))
+        for number, (chosen, images) in enumerate(track(of_epoch, described, len(batches))):
             loss = self.learner.loss_of(images, self.data.labels[chosen])
-            value = loss.item()
-            if not math.isfinite(value):
-                raise PelageError(self._explain(f"the loss of batch {number + 1} is {value}", chosen))
+            losses.append((number, chosen, loss.detach()))
+            total += self._told(losses, self.lag)
             step = number // accumulate
             self.learner.add(loss, len(chosen) / photos[step])
             if number + 1 == len(batches) or (number + 1) % accumulate == 0:
                 rate = self.learner.step(self.epoch * self.steps + step)
-            total += value
+        total += self._told(losses, 0)
         if not self.learner.finite:
             raise PelageError(self._explain(f"weights are no numbers any more after batch {len(batches)}", chosen))
         return total / len(batches), rate
 
-    def _augmented(self, batches: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield of each batch all that is chosen and the images of this process's share, made ahead by threads."""
-        firsts = np.cumsum([0, *map(len, batches)]).tolist()
+    def _told(self, losses: deque[tuple[int, np.ndarray, Tensor]], lag: int) -> float:
+        """Take out all losses but the last `lag` and return their sum; each must be a number."""
+        total = 0.0
+        while len(losses) > lag:
+            number, chosen, loss = losses.popleft()
+            value = loss.item()
+            if not math.isfinite(value):
+                raise PelageError(self._explain(f"the loss of batch {number + 1} is {value}", chosen))
+            total += value
+        return total
 
-        def make(item: tuple[np.ndarray, int]) -> tuple[np.ndarray, np.ndarray]:
-            chosen, first = item
+    def _batches(self, epoch: int) -> list[np.ndarray]:
+        config = self.variant.train
+        shape = config["identities_per_batch"], config["photos_per_identity"]
+        return epoch_batches(config["sampler"], self.data.labels, self.data.encounters, *shape, config["seed"], epoch)
+
+    def _augmented(self) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Yield of each batch, from this epoch on and without end, all that is chosen and the images of this process's
+        share. Threads make them ahead, across the ends of epochs."""
+
+        def turns() -> Iterator[tuple[int, np.ndarray, int]]:
+            for epoch in count(self.epoch):
+                batches = self._batches(epoch)
+                yield from zip(repeat(epoch), batches, np.cumsum([0, *map(len, batches)]).tolist(), strict=False)
+
+        def make(turn: tuple[int, np.ndarray, int]) -> tuple[np.ndarray, Tensor]:
+            epoch, chosen, first = turn
             share = self.world.share(chosen)
-            return chosen, shown(self.data, self.variant, chosen[share], self.epoch, first + share.start)
+            images = shown(self.data, self.variant, chosen[share], epoch, first + share.start)
+            return chosen, self.learner.loaded(images)
 
-        return parallel_map(make, zip(batches, firsts, strict=False), self.variant.train["workers"])
+        return parallel_map(make, turns(), self.variant.train["workers"])
 
     def _validate(self) -> dict[str, float]:
         """Return the scores of this epoch, to 4 decimals; none if there is nothing to ask or it is not yet time.

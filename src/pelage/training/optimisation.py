@@ -85,7 +85,9 @@ class Optimisation:
         self, backbone: nn.Module, parts: nn.Module, config: Mapping[str, Any], steps: int, device: torch.device
     ) -> None:
         name = choose(config["optimizer"], OPTIMIZERS, "train.optimizer")
-        own = {"momentum": config["momentum"]} if name == "sgd" else {}
+        own: dict[str, Any] = {"momentum": config["momentum"]} if name == "sgd" else {}
+        if device.type == "cuda" and name != "sgd":  # whose kernel takes no frozen parameters
+            own["fused"] = True  # one kernel for all parameters
         self.optimizer = OPTIMIZERS[name](parameter_groups(backbone, parts, config), **own)
         self.schedule = Schedule(config, steps)
         self.scaler = torch.amp.GradScaler(

@@ -107,9 +107,7 @@ def _learn(
     epoch: int,
 ) -> float:
     """Learn for one epoch, from 1; return the mean loss of the pairs."""
-    order = generator(settings["seed"], "tuning", epoch).permutation(len(pairs))
-    size = settings["batch"]
-    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    batches = _batches(pairs, settings, epoch)
     steps = settings["epochs"] * len(batches)
     total = 0.0
     for number, batch in enumerate(track(batches, f"tuning epoch {epoch}")):
@@ -133,6 +131,31 @@ def _learn(
     return total / len(pairs)
 
 
+def _batches(pairs: Sequence[LearntPair], settings: Mapping[str, Any], epoch: int) -> list[list[int]]:
+    """Return the places of the pairs of each step, in random order.
+
+    As far as there are enough of them, pairs with equal numbers of keypoints make a batch, which is then computed as
+    one; what is left over makes mixed batches.
+    """
+    rng, size = generator(settings["seed"], "tuning", epoch), settings["batch"]
+    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for place in rng.permutation(len(pairs)).tolist():
+        groups[_counts(pairs[place])].append(place)
+    batches, rest = [], []
+    for counts in sorted(groups):
+        places = groups[counts]
+        whole = len(places) - len(places) % size
+        batches += [places[start : start + size] for start in range(0, whole, size)]
+        rest += places[whole:]
+    rest = [rest[place] for place in rng.permutation(len(rest))]
+    batches += [rest[start : start + size] for start in range(0, len(rest), size)]
+    return [batches[place] for place in rng.permutation(len(batches))]
+
+
+def _counts(pair: LearntPair) -> tuple[int, int]:
+    return rounded_count(len(pair.query)), rounded_count(len(pair.candidate))
+
+
 def loss_of(network: LightGlue, pairs: Sequence[LearntPair], half: bool) -> Tensor:
     """Return the loss of pairs with equal (rounded) numbers of keypoints, `(B,)`."""
     sides = [[getattr(pair, side) for pair in pairs] for side in ("query", "candidate")]
@@ -154,7 +177,7 @@ def _by_counts(pairs: Sequence[LearntPair]) -> Iterator[list[LearntPair]]:
     """Yield the pairs with equal (rounded) numbers of keypoints together."""
     groups = defaultdict(list)
     for pair in pairs:
-        groups[rounded_count(len(pair.query)), rounded_count(len(pair.candidate))].append(pair)
+        groups[_counts(pair)].append(pair)
     for counts in sorted(groups):
         if all(counts):
             yield groups[counts]

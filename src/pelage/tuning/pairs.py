@@ -10,14 +10,12 @@ import numpy as np
 import pandas as pd
 
 from pelage.common.errors import PelageError
+from pelage.common.parallel import parallel_map
 from pelage.common.seeds import generator
 from pelage.matching.learned.features import LearnedFeatures
 from pelage.matching.learned.lightglue import PairMatches, count_matches
 from pelage.split.protocols import allowed
 from pelage.tuning.correspondences import Correspondences, of_different_animals, of_same_animal
-
-LOOKALIKES = 4
-"""Crops of other animals of which the most alike is learnt from, for each pair of the same animal."""
 
 Matcher = Callable[[pd.DataFrame], Iterator[PairMatches]]
 """Matches the pairs of a table with `query` and `candidate`."""
@@ -51,13 +49,13 @@ def learnt_pairs(
     Pairs of the same animal are drawn evenly from all individuals: a second one of an individual only when each has
     given one. They are of different encounters and not of opposite flanks. Those whose geometry cannot be verified
     teach nothing. With each that is left comes a pair of different animals, the one with most matches of
-    `LOOKALIKES` that are drawn for its query.
+    `lookalikes` that are drawn for its query.
 
     Args:
         rows: Of the split table, all of which may be learnt from.
         features: By crop id; crops without take no part.
         matcher: The network as it is before.
-        settings: `pairs`, `keypoints` and `seed` as in `TUNING` of `pelage.matching.learned.rematchers`.
+        settings: `pairs`, `lookalikes`, `keypoints` and `seed` as in `TUNING` of `pelage.matching.learned.rematchers`.
         confidence: Above which a match counts.
 
     Raises:
@@ -76,18 +74,24 @@ def learnt_pairs(
     cut = {name: first(found, settings["keypoints"]) for name, found in features.items()}
     chosen: list[LearntPair] = []
     asked: list[str] = []
-    for pair, found in zip(drawn.itertuples(), matcher(drawn), strict=True):
+
+    def verified(item: tuple[Any, PairMatches]) -> LearntPair | None:
+        pair, found = item
         sides = cut[pair.query], cut[pair.candidate]
         truth = of_same_animal(*sides, found)
-        if truth is not None:
-            chosen.append(LearntPair(*sides, truth, True))
-            asked.append(pair.query)
+        return None if truth is None else LearntPair(*sides, truth, True)
+
+    told = parallel_map(verified, zip(drawn.itertuples(), matcher(drawn), strict=True))
+    for query, pair in zip(drawn["query"], told, strict=True):
+        if pair is not None:
+            chosen.append(pair)
+            asked.append(query)
     if not chosen:
         raise PelageError(
             f"Of {len(drawn)} pairs of one animal, of different encounters and the same flank, no geometry can be "
             "verified, so there is nothing to learn from: set tuning.epochs of the rematcher in params.yaml to 0."
         )
-    table = _pairs_of_different(asked, rows, rng)
+    table = _pairs_of_different(asked, rows, settings["lookalikes"], rng)
     table["score"] = [count_matches(found, confidence) for found in matcher(table)]
     alike = table.sort_values(["place", "score", "candidate"], ascending=[True, False, True]).groupby("place").head(1)
     for pair in alike.itertuples():
@@ -106,15 +110,17 @@ def _pairs_of_same(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["query", "candidate", "identity"])
 
 
-def _pairs_of_different(asked: Sequence[str], rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Return up to `LOOKALIKES` crops of other animals for each query: its `place` in `asked`, `query`, `candidate`."""
+def _pairs_of_different(
+    asked: Sequence[str], rows: pd.DataFrame, lookalikes: int, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Return up to `lookalikes` crops of other animals for each query: its `place` in `asked`, `query`, `candidate`."""
     by_name = rows.set_index("crop_id", drop=False)
     pairs = []
     for place, name in enumerate(asked):
         query = by_name.loc[[name]]
-        drawn = rows.iloc[rng.permutation(len(rows))[: 8 * LOOKALIKES]]
+        drawn = rows.iloc[rng.permutation(len(rows))[: 8 * lookalikes]]
         drawn = drawn[allowed(query, drawn, same_side=True)[0] & (drawn["identity"] != query["identity"].iloc[0])]
-        pairs += [(place, name, other) for other in drawn["crop_id"].head(LOOKALIKES)]
+        pairs += [(place, name, other) for other in drawn["crop_id"].head(lookalikes)]
     return pd.DataFrame(pairs, columns=["place", "query", "candidate"])
 
 

@@ -119,7 +119,10 @@ def load_lightglue(kind: str, folder: Path, device: torch.device) -> LightGlue:
     """
     from kornia.feature import LightGlue
 
-    network = LightGlue(features=None, input_dim=DESCRIPTOR_DIMS[kind])
+    # kornia's flash attention takes float16 in training, too, and loses gradients that are small; without it kornia
+    # switches off torch's for the whole process
+    network = LightGlue(features=None, input_dim=DESCRIPTOR_DIMS[kind], flash=False)
+    torch.backends.cuda.enable_flash_sdp(True)
     state = {}
     for name, tensor in read_state(folder / WEIGHTS[kind]).items():
         block, *rest = name.split(".")
@@ -242,13 +245,17 @@ def _run(ready: Ready, batch: _Batch, layer: int, effort: Effort) -> Iterator[tu
     if layer == len(layers) - 1:
         yield from _finish(network, batch, layer)
         return
+    judged = effort.give_up and layer == JUDGED
+    if not effort.adaptive and not judged:
+        yield from _run(ready, batch, layer + 1, effort)
+        return
     done = torch.zeros(len(batch.pairs), dtype=torch.bool, device=batch.pairs.device)
     if effort.adaptive:
         threshold = network.confidence_thresholds[layer]
         confidences = network.token_confidence[layer](*points)
         unsure = sum((confidence < threshold).sum(dim=1) for confidence in confidences)
         done |= unsure < (1 - SURE) * batch.counts
-    if effort.give_up and layer == JUDGED:
+    if judged:
         found, _, confidence = _assign(network, batch, layer)
         done |= (found & (confidence > CONFIDENT)).sum(dim=1) < effort.give_up
     yield from _finish(network, _chosen(batch, done), layer)
@@ -276,6 +283,7 @@ def _sizes(kept: Tensor) -> Tensor:
 
 
 def _chosen(batch: _Batch, rows: Tensor) -> _Batch:
+    rows = rows.nonzero()[:, 0]
     return _Batch(
         batch.pairs[rows],
         tuple(side[rows] for side in batch.points),
@@ -315,10 +323,12 @@ def _finish(network: LightGlue, batch: _Batch, layer: int) -> Iterator[tuple[int
     if not len(batch.pairs):
         return
     found, partner, confidence = _assign(network, batch, layer)
-    query, candidate = batch.keypoints[0], torch.take_along_dim(batch.keypoints[1], partner, 1)
-    arrays = [tensor.cpu().numpy() for tensor in (found, query, candidate, confidence)]
-    for place, valid, *values in zip(batch.pairs.tolist(), *arrays, strict=True):
-        yield place, PairMatches(*(value[valid] for value in values))
+    pair, point = found.nonzero(as_tuple=True)
+    query, candidate = batch.keypoints[0][pair, point], batch.keypoints[1][pair, partner[pair, point]]
+    ends = found.sum(dim=1).cumsum(dim=0)[:-1].cpu().numpy()
+    columns = [np.split(tensor.cpu().numpy(), ends) for tensor in (query, candidate, confidence[pair, point])]
+    for place, *values in zip(batch.pairs.tolist(), *columns, strict=True):
+        yield place, PairMatches(*values)
 
 
 def count_matches(matches: PairMatches, confidence: float) -> float:

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     import torch
     from kornia.feature import LightGlue
 
-PAIRS_AT_ONCE = 1024
-"""Pairs of a block, which is matched by one worker, or recalled, as a whole."""
+BATCHES_AT_ONCE = 128
+"""Batches of pairs to a block, which is matched by one worker, or recalled, as a whole."""
 
 COLUMNS = [field.name for field in fields(PairMatches)]
 KEPT = 4 * EXPLAINED
@@ -143,7 +143,7 @@ def match_ahead(ahead: Ahead, pairs: pd.DataFrame, place: Mapping[str, Any]) -> 
         pairs: As `match_all` takes them.
         place: Arguments of `matching_tools` but for `crop_ids`; the keypoints should be in the memo already.
     """
-    ahead(partial(_match_block, place), _blocks(pairs), "match", most=1)
+    ahead(partial(_match_block, place), _blocks(pairs, place["wanted"]["batch"]), "match", most=1)
 
 
 def _match_block(place: Mapping[str, Any], blocks: Sequence[pd.DataFrame]) -> None:
@@ -186,14 +186,18 @@ def matching_tools(
         device: Where to compute.
     """
     kind, effort = wanted["features"], Effort.of(wanted)
-    about = {**asdict(effort), "weights": sha256_file(weights / WEIGHTS[kind]), "device": device.type}
     return {
         "features": read_keypoints(wanted, crop_ids, crops, masks, weights, device),
         "network": Ready(load_lightglue(kind, weights, device), effort.half),
         "effort": effort,
-        "memo": Memo("lightglue", VERSION, about),
+        "memo": memo_of(sha256_file(weights / WEIGHTS[kind]), effort, device),
         "workers": cores() if device.type == "cpu" else 1,
     }
+
+
+def memo_of(weights: str, effort: Effort, device: torch.device) -> Memo:
+    """Return the memo of what a network finds: `weights` is the hash of its file, or of its tensors."""
+    return Memo("lightglue", VERSION, {**asdict(effort), "weights": weights, "device": device.type})
 
 
 def match_all(
@@ -214,29 +218,30 @@ def match_all(
         workers: Blocks that are matched at a time; 1 on a GPU. The results do not depend on it while torch itself has
             one thread.
     """
-    blocks = _blocks(pairs)
+    blocks = _blocks(pairs, effort.batch)
+    digests = {name: features_digest(features[name]) for name in {*pairs["query"], *pairs["candidate"]}}
 
     def matched(block: pd.DataFrame) -> list[PairMatches]:
-        sides = [[features[name] for name in block[column]] for column in ("query", "candidate")]
-        return _recalled(memo, sides, lambda: match_pairs(network, *sides, effort))
+        columns = [block[column] for column in ("query", "candidate")]
+        key = memo.key(*(digests[name] for column in columns for name in column))
+        sides = [[features[name] for name in column] for column in columns]
+        return _recalled(memo, key, lambda: match_pairs(network, *sides, effort))
 
     for matches in track(parallel_map(matched, blocks, workers), "match", len(blocks)):
         yield from matches
 
 
-def _blocks(pairs: pd.DataFrame) -> list[pd.DataFrame]:
-    return [pairs.iloc[start : start + PAIRS_AT_ONCE] for start in range(0, len(pairs), PAIRS_AT_ONCE)]
+def _blocks(pairs: pd.DataFrame, batch: int) -> list[pd.DataFrame]:
+    size = BATCHES_AT_ONCE * batch
+    return [pairs.iloc[start : start + size] for start in range(0, len(pairs), size)]
 
 
-def _recalled(
-    memo: Memo, sides: Sequence[Sequence[LearnedFeatures]], matcher: Callable[[], list[PairMatches]]
-) -> list[PairMatches]:
+def _recalled(memo: Memo, key: str, matcher: Callable[[], list[PairMatches]]) -> list[PairMatches]:
     """Return the matches of a block of pairs, computed by `matcher` unless the same block was matched before.
 
     Whole blocks, because in half precision the last digits depend on which pairs are batched together. So a run that
     was killed, or whose shortlist grew, goes on where it ended, with the bytes of one that was not.
     """
-    key = memo.key(*(features_digest(features) for side in sides for features in side))
     stored = memo.get(key)
     if stored is not None:
         return _unpacked(stored)

@@ -30,8 +30,10 @@ DEFAULTS = {
 }
 
 TUNING = {
-    "epochs": 0,  # 0: not at all
+    "epochs": 0,  # of a round; 0: not at all
+    "rounds": 1,  # before each round the network that has learnt so far says which pairs are verified, and look alike
     "pairs": 2000,  # most pairs of the same animal; there come as many of different ones
+    "lookalikes": 4,  # animals of which the one that looks most like a crop is learnt to be another
     "keypoints": 256,  # most keypoints of a crop that are learnt from
     "batch": 16,  # pairs of a step
     "lr": 5e-5,  # largest learning rate; it rises for a tenth of the steps and falls as a cosine
@@ -78,7 +80,7 @@ def read_rematcher(params: Mapping[str, Any], name: str) -> dict[str, Any]:
     choose(wanted["features"], NEEDED, f"{where}.features")
     choose(wanted["score"], ("matches", "inliers"), f"{where}.score")
     wanted["tuning"] = merged(TUNING, wanted["tuning"], f"{where}.tuning")
-    for field in ("epochs", "pairs", "keypoints", "batch", "candidates"):
+    for field in ("epochs", "rounds", "pairs", "lookalikes", "keypoints", "batch", "candidates"):
         value, least = wanted["tuning"][field], 0 if field == "epochs" else 1
         if type(value) is not int or value < least:
             raise PelageError(
