@@ -21,7 +21,7 @@ from pelage.evaluation.judging import Judged, Question, ask, judge
 from pelage.evaluation.masks import FLANK
 from pelage.evaluation.scoring import cmc_table, query_rates, roc_table, score_method, seed_scores
 from pelage.evaluation.verdicts import CHOSEN_BY, VERDICT_COLUMNS, champion, compare_all
-from pelage.matching.rankings import BASELINE, CONTROLS, FUSED, SIGHTINGS, ranking_files
+from pelage.matching.rankings import BASELINE, FUSED, NO_RIVALS, SIGHTINGS, ranking_files
 from pelage.split.protocols import protocol_sets, read_split
 
 
@@ -63,7 +63,7 @@ def main() -> None:
     write_json(Path("data/seeds.json"), seeds)
     champions, verdicts = {}, []
     for part, asked in questions.items():
-        named = [method for method, of in parts.items() if of == part and method not in (*CONTROLS, SIGHTINGS)]
+        named = [method for method, of in parts.items() if of == part and method not in NO_RIVALS]
         found = {method: results[method][0]["validation"][CHOSEN_BY] for method in named}
         best = champion(found)
         champions[part] = {"method": best, f"validation_{CHOSEN_BY}": found.get(best)}

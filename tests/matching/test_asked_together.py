@@ -48,6 +48,22 @@ def test_of_photos_of_one_flank_the_best_speaks():
     assert told["q"] == told["r"] == {"a": 3.0, "b": 0.0}
 
 
+def test_a_photo_of_unknown_side_counts_for_the_flank_that_the_others_show(monkeypatch):
+    monkeypatch.setitem(SIDE, "r", "unknown")
+    told = asked({"qa": -1, "qb": 0, "ra": 3, "rb": -2})
+    assert told["q"] == told["r"] == {"a": 3.0, "b": 0.0}, "no evidence of its own is added"
+    monkeypatch.setitem(SIDE, "q", "front")
+    assert asked({"qa": -1, "qb": 0, "ra": 3, "rb": -2}) == told
+
+
+def test_where_both_flanks_are_shown_it_is_asked_alone(monkeypatch):
+    odds = {"qa": -1, "qb": 0, "QA": 2, "QB": -2}
+    told = asked(odds)
+    monkeypatch.setitem(SIDE, "r", "unknown")
+    with_it = asked(odds | {"ra": 3, "rb": -2})
+    assert with_it.pop("r") == {"a": 3.0, "b": -2.0} and with_it == told
+
+
 def test_a_photo_alone_keeps_its_own_order():
     odds = {"za": -1.5, "zb": 0.5, "zc": 0.25}
     assert asked(odds)["z"] == {"b": 0.5, "c": 0.25, "a": -1.5}

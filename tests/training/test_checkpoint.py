@@ -1,8 +1,10 @@
+import os
 import threading
 
 import pytest
 import torch
 
+from pelage.common.files import write_bytes
 from pelage.training import checkpoint as module
 from pelage.training.checkpoint import Checkpoint, fingerprint, joint_digest
 
@@ -20,6 +22,7 @@ def test_keeps_tensors_numbers_and_texts(tmp_path):
 def test_an_unreadable_one_starts_afresh_and_says_so(tmp_path, capsys):
     with Checkpoint(tmp_path) as checkpoint:
         checkpoint.save({"epoch": 1, "model": {"w": torch.ones(1000)}})
+        checkpoint.load()
         whole = (tmp_path / "last.pt").read_bytes()
         for torn in (b"", whole[: len(whole) // 2]):
             (tmp_path / "last.pt").write_bytes(torn)
@@ -39,6 +42,54 @@ def test_one_of_other_parameters_is_not_taken_up_and_that_is_said(tmp_path, caps
     with Checkpoint(tmp_path / "w" / "first") as checkpoint:
         assert checkpoint.load() is None
         assert capsys.readouterr().out == ""
+
+
+def test_what_is_saved_is_the_state_of_that_moment_and_the_latest_one_stays(tmp_path, monkeypatch):
+    first, going = threading.Event(), threading.Event()
+    written = []
+
+    def slowly(path, data):
+        first.set()
+        assert going.wait(10)
+        written.append(data)
+        write_bytes(path, data)
+
+    monkeypatch.setattr(module, "write_bytes", slowly)
+    weights = torch.zeros(3)
+    with Checkpoint(tmp_path / "a") as checkpoint:
+        checkpoint.save({"epoch": 0, "w": weights})
+        assert first.wait(10)
+        for epoch in (1, 2, 3):
+            weights += 1
+            checkpoint.save({"epoch": epoch, "w": weights})
+        weights += 1
+        going.set()
+        state = checkpoint.load()
+    assert state["epoch"] == 3 and state["w"].tolist() == [3, 3, 3]
+    assert len(written) == 2, "epochs that ended while the first one was written are left out"
+
+
+def test_a_state_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"), Checkpoint(tmp_path) as checkpoint:
+        checkpoint.save({"epoch": 1})
+
+
+def test_old_trainings_are_forgotten_but_not_those_that_are_held(tmp_path):
+    for number in range(12):
+        with Checkpoint(tmp_path / f"{number:02}") as checkpoint:
+            checkpoint.save({"epoch": number})
+        os.utime(tmp_path / f"{number:02}" / "last.pt", (number, number))
+    (tmp_path / "notes.txt").write_text("mine")
+    kept = {f"{number:02}" for number in range(12 - module.KEPT, 12)}
+    with Checkpoint(tmp_path / "04"):
+        with Checkpoint(tmp_path / "new") as checkpoint:
+            checkpoint.save({"epoch": 0})
+        left = {path.name for path in tmp_path.iterdir()}
+    assert left == (kept - {"04"}) | {"04", "new", "notes.txt"}
 
 
 def test_pickled_programs_are_not_run(tmp_path, capsys):

@@ -328,7 +328,7 @@ def test_half_precision_has_nearly_the_gradient_of_single_precision(precision):
         trainer = loop._Trainer(variant(model={"dropout": 0.0}, train={"precision": choice}), striped(), None, CPU, 8)
         assert trainer.learner.optimisation.scaler.is_enabled() == (choice == "fp16")
         chosen = np.arange(0, 24, 3)
-        images = trainer.learner.loaded(trainer.data.images[trainer.data.train[chosen]])
+        images = torch.from_numpy(trainer.data.images[trainer.data.train[chosen]])
         trainer.learner.loss_of(images, trainer.data.labels[chosen]).backward()
         gradients.append(torch.cat([p.grad.flatten() for p in trainer.learner.embedder.parameters()]))
     assert not torch.equal(*gradients)

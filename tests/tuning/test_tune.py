@@ -1,5 +1,6 @@
 """Tuning as a whole: what is drawn, that it learns, that a killed one ends alike, and that no epoch makes it worse."""
 
+import dataclasses
 from functools import partial
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from pelage.matching.learned.lightglue import Effort, PairMatches, match_pairs
 from pelage.training.checkpoint import Checkpoint
 from pelage.tuning import judge as judging
 from pelage.tuning.judge import judge
-from pelage.tuning.loop import loss_of, tune
-from pelage.tuning.pairs import learnt_pairs
+from pelage.tuning.loop import _batches, loss_of, tune
+from pelage.tuning.pairs import first, learnt_pairs
 
 SETTINGS = {
     "epochs": 2,
@@ -151,6 +152,18 @@ def test_it_learns_to_match_the_same_and_not_the_different(drawn, tmp_path):
               for same in (True, False)]  # fmt: skip
     assert np.mean(right) > 0.8 and counts[0] > 5 * max(counts[1], 1)
     assert tuned.history[tuned.best_epoch]["mrr"] > tuned.history[0]["mrr"]
+
+
+def test_each_pair_is_learnt_once_an_epoch_and_most_batches_have_one_shape(drawn):
+    _, _, pairs = drawn
+    cut = [
+        dataclasses.replace(pair, query=first(pair.query, (40, 32)[place % 3 == 0])) for place, pair in enumerate(pairs)
+    ]
+    batches = _batches(cut, SETTINGS, 1)
+    assert sorted(place for batch in batches for place in batch) == list(range(len(cut)))
+    shapes = [len({len(cut[place].query) for place in batch}) for batch in batches]
+    assert max(map(len, batches)) == SETTINGS["batch"] and sum(shape > 1 for shape in shapes) <= 1
+    assert batches == _batches(cut, SETTINGS, 1) != _batches(cut, SETTINGS, 2)
 
 
 class Killed(Exception):

@@ -43,6 +43,9 @@ NAMED = ("mlp", "orb_sift_brisk_lightgbm", "random_mlp", "random", "majority", F
 CONTROLS = ("random_mlp", "random", "majority")
 """Methods that no skill went into; none of them can be the champion."""
 
+NO_RIVALS = (*CONTROLS, SIGHTINGS)
+"""Methods that are shown beside the others and compared with none: they look at nothing, or at several photos."""
+
 
 def ranking_files(method: str) -> list[Path]:
     """Return the files of a method's rankings: one, or one a seed of what is trained, the lowest seed first."""

@@ -2,7 +2,8 @@
 
 A flank of an animal carries a pattern of its own, so what a left photo says of an individual and what a right one says
 are two pieces of evidence: their log-odds are added. Photos of one flank from one sighting are nearly one photo: the
-best of them speaks.
+best of them speaks. A photo of which nobody knows the side counts as one of the flank that the others show; where they
+show both it is asked alone, since what it says has been said by one of them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import pandas as pd
 from scipy.special import logit
 
 from pelage.matching.rankings import PAIR, join_rankings, looked_up, rank_pairs
-from pelage.split.protocols import ProtocolSet
+from pelage.split.protocols import OPPOSITE, ProtocolSet
 
 LEAST = 1e-9
 """Probabilities are told with nine digits; smaller ones, and those as near to 1, count as these."""
@@ -60,7 +61,7 @@ def ask_together(
         own = rankings[(rankings["protocol"] == protocol).to_numpy()]
         queries = rules.queries[["crop_id"]]
         told = (looked_up(queries["crop_id"], told) for told in (sighting, side))
-        queries = queries.assign(**{column: pd.factorize(of)[0] for column, of in zip(FLANK, told, strict=True)})
+        queries = _placed(queries.assign(**dict(zip(FLANK, told, strict=True))))
         place = queries.set_index("crop_id")
         gallery = rules.gallery.assign(individual=pd.factorize(looked_up(rules.gallery["crop_id"], identity))[0])
         number = pd.Series(np.arange(len(gallery)), index=gallery["crop_id"])
@@ -77,6 +78,18 @@ def ask_together(
             pairs = pairs.assign(protocol=protocol, query=pairs["crop_id"], candidate=names)
             tables.append(rank_pairs(pairs[[*PAIR, "score"]], max(len(pairs), 1)))
     return join_rankings(tables)
+
+
+def _placed(queries: pd.DataFrame) -> pd.DataFrame:
+    """Return `crop_id` and, as numbers, the sighting and the flank of it that each query counts for."""
+    known = queries["flank"].isin(OPPOSITE)
+    flanks = queries[known].groupby("sighting")["flank"].agg(["nunique", "first"])
+    shown = queries["sighting"].map(flanks["nunique"]).fillna(0)
+    flank = queries["flank"].where(known, queries["sighting"].map(flanks["first"]).fillna(""))
+    sighting = pd.factorize(queries["sighting"])[0]
+    alone = (~known & (shown == len(OPPOSITE))).to_numpy()
+    sighting = np.where(alone, len(queries) + np.arange(len(queries)), sighting)
+    return queries.assign(sighting=pd.factorize(sighting)[0], flank=pd.factorize(flank)[0])
 
 
 def _odds(score: np.ndarray, calibrated: bool) -> np.ndarray:

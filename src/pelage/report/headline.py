@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pelage.matching.rankings import BASELINE, FUSED
-from pelage.report.tables import APART, Method
+from pelage.matching.rankings import BASELINE, FUSED, NO_RIVALS
+from pelage.report.tables import Method
 
 Scores = Mapping[str, Mapping[str, Any]]
 """What `evaluate` says of one method: protocol -> metric -> number, text or None."""
@@ -65,7 +65,7 @@ def headline(
         part that validation prefers.
     """
     part = next((method.part for method in methods if method.name in (FUSED, BASELINE)), None)
-    able = [method for method in methods if method.kind not in APART and part in (None, method.part)]
+    able = [method for method in methods if method.name not in NO_RIVALS and part in (None, method.part)]
     shown = {method.name: scores[method.name] for method in able}
     net = preferred(shown, [method.name for method in able if method.kind == "network"])
     rows = {"net": net, "sift": BASELINE, "fused": FUSED}

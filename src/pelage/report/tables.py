@@ -21,7 +21,7 @@ from pelage.common.errors import PelageError
 from pelage.common.params import merged
 from pelage.evaluation.verdicts import CHOSEN_BY
 from pelage.matching.local.matchers import read_matcher
-from pelage.matching.rankings import BASELINE, FUSED, SIGHTINGS
+from pelage.matching.rankings import BASELINE, FUSED, NO_RIVALS, SIGHTINGS
 
 KINDS = {
     "network": "network",
@@ -31,9 +31,6 @@ KINDS = {
     "sightings": "fusion, by sighting",
     "control": "control",
 }
-
-APART = ("control", "sightings")
-"""Kinds of methods that are no one's rival: no skill went into the ones, the others see several photos at once."""
 
 PROTOCOLS = {
     "closed": "Which of the known individuals is it?",
@@ -184,7 +181,7 @@ def blocks(table: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
 
 def leader(table: pd.DataFrame) -> pd.Series:
     """Return the row whose matches are worth looking at: the first that is a rival, closed before disjoint."""
-    able = table[~table["kind"].isin(APART) & table["place"].notna()]
+    able = table[~table["method"].isin(NO_RIVALS) & table["place"].notna()]
     for protocol in ("closed", "disjoint", "open"):
         if (able["protocol"] == protocol).any():
             return able[able["protocol"] == protocol].iloc[0]

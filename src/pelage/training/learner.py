@@ -86,16 +86,11 @@ class Learner:
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
 
-    def loaded(self, images: np.ndarray) -> Tensor:
-        """Return images where a GPU fetches them from by itself; any thread may do this ahead."""
-        pixels = torch.from_numpy(images)
-        return pixels.pin_memory() if self._device.type == "cuda" else pixels
-
     def loss_of(self, images: Tensor, labels: np.ndarray) -> Tensor:
         """Return the loss of a batch.
 
         Args:
-            images: `(B, H, W, C)` uint8 as `loaded` returns them, this process's share of the batch.
+            images: `(B, H, W, C)` uint8, this process's share of the batch.
             labels: `(N,)` integers, of the whole batch.
         """
         pixels = images.to(self._device, non_blocking=True).permute(0, 3, 1, 2).contiguous(memory_format=self._format)

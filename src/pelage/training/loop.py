@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import count, islice, repeat
 from typing import Any
 
@@ -22,13 +22,13 @@ import torch
 from torch import Tensor
 
 from pelage.common.errors import PelageError
-from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
 from pelage.common.seeds import derive
 from pelage.model.embeddings import embed_images
 from pelage.training.checkpoint import Checkpoint
 from pelage.training.dataset import TrainingData, shown
 from pelage.training.learner import Learner
+from pelage.training.loader import made_ahead
 from pelage.training.sampler import batch_count, epoch_batches
 from pelage.training.umap import lay_out
 from pelage.training.validation import CRITERION, SCORES
@@ -100,6 +100,14 @@ def train(
                 checkpoint.save(trainer.state())
     best = {name: value.cpu() for name, value in trainer.best["model"].items()}
     return Trained(best, trainer.history, trainer.best["epoch"], trainer.pictures, trainer.parameters)
+
+
+def _shown(
+    turn: tuple[int, np.ndarray, int], data: TrainingData, variant: Variant, world: World
+) -> tuple[np.ndarray, np.ndarray]:
+    epoch, chosen, first = turn
+    share = world.share(chosen)
+    return chosen, shown(data, variant, chosen[share], epoch, first + share.start)
 
 
 class _Trainer:
@@ -216,20 +224,15 @@ class _Trainer:
 
     def _augmented(self) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Yield of each batch, from this epoch on and without end, all that is chosen and the images of this process's
-        share. Threads make them ahead, across the ends of epochs."""
+        share. They are made ahead, across the ends of epochs."""
 
         def turns() -> Iterator[tuple[int, np.ndarray, int]]:
             for epoch in count(self.epoch):
                 batches = self._batches(epoch)
                 yield from zip(repeat(epoch), batches, np.cumsum([0, *map(len, batches)]).tolist(), strict=False)
 
-        def make(turn: tuple[int, np.ndarray, int]) -> tuple[np.ndarray, Tensor]:
-            epoch, chosen, first = turn
-            share = self.world.share(chosen)
-            images = shown(self.data, self.variant, chosen[share], epoch, first + share.start)
-            return chosen, self.learner.loaded(images)
-
-        return parallel_map(make, turns(), self.variant.train["workers"])
+        make = partial(_shown, data=self.data, variant=self.variant, world=self.world)
+        return made_ahead(make, turns(), self.variant.train["workers"], processes=self.device.type == "cuda")
 
     def _validate(self) -> dict[str, float]:
         """Return the scores of this epoch, to 4 decimals; none if there is nothing to ask or it is not yet time.
