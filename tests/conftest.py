@@ -10,9 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-for name in THREADS:  # a process of pytest has a core; threads that wait for one another would take the next one's
-    os.environ.setdefault(name, "1")
+THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+for name, value in THREADS.items():  # a process of pytest has a core: more threads would wait, busily, for the other's
+    os.environ.setdefault(name, value)
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
