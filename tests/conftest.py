@@ -13,6 +13,7 @@ from pathlib import Path
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 for name, value in THREADS.items():  # a process of pytest has a core: more threads would wait, busily, for the other's
     os.environ.setdefault(name, value)
+gc.set_threshold(50_000, 20)  # as in stages/_path.py
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
@@ -32,12 +33,6 @@ LONGEST = ["test_demo.py", "test_browser.py", "test_workers.py", "test_tune_stag
 def pytest_collection_modifyitems(items):
     """Start with the longest files, so that no process ends long before the other."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
-
-
-def pytest_collection_finish():
-    """Leave out of every later search for garbage what was imported until now."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")
