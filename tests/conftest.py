@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -9,9 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-from hypothesis import settings
-from ruamel.yaml import YAML
+THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+for name, value in THREADS.items():  # a process of pytest has a core: more threads would wait, busily, for the other's
+    os.environ.setdefault(name, value)
+gc.set_threshold(50_000, 20)  # as in stages/_path.py
+
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+from ruamel.yaml import YAML  # noqa: E402
+from warm import warm_python  # noqa: E402
 
 settings.register_profile("pelage", deadline=None, derandomize=True)  # no timed assertions, the same cases each run
 settings.load_profile("pelage")
@@ -20,9 +27,12 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 
+LONGEST = ["test_demo.py", "test_browser.py", "test_workers.py", "test_tune_stage.py", "test_tune.py"]
+
+
 def pytest_collection_modifyitems(items):
-    """Start with the longest file, so that no process ends long before the other."""
-    items.sort(key=lambda item: item.path.name != "test_demo.py")
+    """Start with the longest files, so that no process ends long before the other."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")
@@ -55,10 +65,10 @@ def oddity(shared_photos, tmp_path_factory):
 
 
 class Scratch:
-    """A copy of the pipeline in a folder of its own, with its own parameters, git and DVC."""
+    """A copy of the pipeline in a folder of its own, with its own parameters, git and DVC, run by a warm `python`."""
 
-    def __init__(self, folder: Path, **changes) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, python: Path, **changes) -> None:
+        self.folder, self._python = folder, python
         for name in ("src", "stages"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
@@ -67,8 +77,8 @@ class Scratch:
         (folder / "review/journal.jsonl").touch()  # nobody has decided anything
         yaml = YAML()
         self.params = yaml.load(ROOT / "params.yaml")
-        self.set(**changes)
-        self._run("git", "init", "-q")
+        self.set(**{"compute__threads": 1} | changes)
+        self.run("git", "init", "-q")
         self.dvc("init", "-q")
 
     def set(self, **changes) -> None:
@@ -83,12 +93,13 @@ class Scratch:
 
     def dvc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
         """Run DVC here; the memo is this folder's own, downloaded weights are those of the project."""
-        return self._run(sys.executable, "-m", "dvc", *arguments, check=check)
+        return self.run("python", "-m", "dvc", *arguments, check=check)
 
-    def _run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
+        """Run a command here; `python` is the warm one."""
         environment = {
             **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join([str(self._python), str(Path(sys.executable).parent), os.environ["PATH"]]),
             "PELAGE_CACHE": str(self.folder / ".pelage"),
             "PELAGE_WEIGHTS": os.environ.get("PELAGE_WEIGHTS") or str(ROOT / ".pelage" / "weights"),
             "DVC_NO_ANALYTICS": "1",
@@ -99,11 +110,18 @@ class Scratch:
         return done
 
 
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory):
+    """Return the folder of a `python` that starts warm."""
+    with warm_python(tmp_path_factory.mktemp("python")) as folder:
+        yield folder
+
+
 @pytest.fixture(scope="module")
-def scratch(tmp_path_factory):
+def scratch(tmp_path_factory, warm):
     """Make a `Scratch` project with the given parameters."""
 
     def make(**changes) -> Scratch:
-        return Scratch(tmp_path_factory.mktemp("project"), **changes)
+        return Scratch(tmp_path_factory.mktemp("project"), warm, **changes)
 
     return make

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pandas as pd
@@ -63,7 +62,7 @@ def project(scratch, shared_photos):
 
 
 def stage(made, name: str) -> str:
-    return made._run(sys.executable, f"stages/{name}.py", "glue").stdout
+    return made.run("python", f"stages/{name}.py", "glue").stdout
 
 
 def weights(made, folder: str) -> dict[str, str]:

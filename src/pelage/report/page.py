@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from pelage.common.parallel import parallel_map
 from pelage.common.params import entry
 from pelage.common.tables import UNKNOWN
 from pelage.report.camera_counts import camera_page
@@ -282,7 +283,7 @@ def render(
         blocks=[table_block(*block) for block in blocks(table)],
         methods=methods,
         kinds=KINDS,
-        pictures={name: png and shrunk(png) for name, png in pictures.items()},
+        pictures=dict(zip(pictures, parallel_map(lambda png: png and shrunk(png), pictures.values()), strict=True)),
         tables=listed(stages["decisions"]),
         stages={stage: facts(metrics) for stage, metrics in stages.items()},
         rejected=rejected_counts(rejected),

@@ -1,0 +1,125 @@
+"""Warm: a process that has imported what the pipeline imports, and forks a child for each command of it.
+
+A stage of a tiny project works for a moment and imports for seconds. A child is a process like any other: folder,
+environment, output and exit status are those that its caller gives or gets, and pelage itself is imported by the child,
+from the project that it runs in.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import runpy
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+CLIENT = """#!{python} -ISE
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect({address!r})
+    socket.send_fds(server, [b"."], [0, 1, 2])
+    server.sendall(json.dumps([os.getcwd(), dict(os.environ), sys.argv[1:]]).encode())
+    server.shutdown(socket.SHUT_WR)
+    status = server.recv(16)
+sys.exit(int(status or 1))
+"""
+"""What stands for `python`: it has the warm process run its arguments."""
+
+
+@contextmanager
+def warm_python(folder: Path):
+    """Give a folder that holds a `python` which runs scripts and modules (`-m`) in children of a warm process."""
+    address, command = str(folder / "socket"), folder / "python"
+    command.write_text(CLIENT.format(python=sys.executable, address=address))
+    command.chmod(0o755)
+    server = subprocess.Popen([sys.executable, __file__, address], stdout=subprocess.PIPE, cwd=ROOT)
+    try:
+        assert server.stdout.readline(), "the warm process has ended"
+        yield folder
+    finally:
+        server.kill()
+        server.wait()
+
+
+def main(address: str) -> None:
+    """Import what stages and DVC import, then serve callers at a socket for ever."""
+    sys.path[:0] = [str(ROOT / "stages"), str(ROOT / "src")]
+    for stage in (ROOT / "stages").glob("[!_]*.py"):
+        importlib.import_module(stage.stem)
+        del sys.modules[stage.stem]
+    importlib.import_module("dvc.commands.repro")
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("pelage", "_path")]:
+        del sys.modules[name]
+    del sys.path[:3]  # this folder, and the two above
+    gc.collect()
+    gc.freeze()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(address)
+        server.listen()
+        print("ready", flush=True)
+        while True:
+            caller, _ = server.accept()
+            if not os.fork():
+                server.close()
+                answer(caller)
+                os._exit(0)
+            caller.close()
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def answer(caller: socket.socket) -> None:
+    """Run what a caller asks for in a child, and tell its exit status."""
+    _, streams, *_ = socket.recv_fds(caller, 1, 3)
+    folder, environment, arguments = json.loads(b"".join(iter(lambda: caller.recv(65536), b"")))
+    child = os.fork()
+    if not child:
+        caller.close()
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
+        run(arguments)
+    caller.sendall(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
+
+
+def run(arguments: list[str]) -> None:
+    """Run a script, or `-m` and a module, as Python does, and end this process."""
+    status = 0
+    try:
+        if arguments[0] == "-m":
+            sys.argv = arguments[1:]
+            sys.path.insert(0, os.getcwd())
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = arguments
+            sys.path.insert(0, str(Path(arguments[0]).resolve().parent))
+            runpy.run_path(arguments[0], run_name="__main__")
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
