@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,8 +74,9 @@ def main(address: str) -> None:
                 answer(caller)
                 os._exit(0)
             caller.close()
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+            with suppress(ChildProcessError):  # when all have ended
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
 
 
 def answer(caller: socket.socket) -> None:
