@@ -1,3 +1,6 @@
+import csv
+from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -67,6 +70,24 @@ def test_odd_rows_are_told_and_stop_nothing(tmp_path):
 def test_rows_that_end_early_are_empty_text(tmp_path):
     (tmp_path / "t.csv").write_text("a,b\n1\n")
     assert read_table(tmp_path / "t.csv").to_numpy().tolist() == [["1", ""]]
+
+
+TEXT = st.lists(st.sampled_from([*"a1 é;\t\\", "NA", ",", ",", '"', '""', "\n", "\r\n"]), max_size=14).map("".join)
+
+
+@given(st.one_of(TEXT, TEXT.map(lambda text: text.replace('"', ""))))
+def test_a_table_is_read_as_pythons_own_reader_has_its_rows(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    path.write_text(f"a,b\n{text}", newline="")
+    told = None
+    with suppress(PelageError):
+        told = read_table(path).to_numpy().tolist()
+    rows = [row for row in csv.reader(StringIO(f"{text}\n", newline="")) if row]
+    if text.count('"') % 2 == 0 and all(len(row) == 2 for row in rows):
+        assert told == rows
+    elif told is not None:
+        whole = [[*row, ""][:2] for row in rows if any(cell.strip() for cell in row)]
+        assert [row for row in told if any(cell.strip() for cell in row)] == whole
 
 
 @pytest.mark.parametrize("word", ["TRUE", "true", "True", "1"])

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
 from pelage.common.errors import PelageError
@@ -68,12 +69,8 @@ def read_table(path: Path, numbers: Mapping[str, type] | None = None, required: 
     Raises:
         PelageError: The file is missing, empty or malformed, lacks a column, or a number is none (with its row).
     """
-    text = _text(path)
-    table = None
-    if _separator(text) == "," and not text.startswith("sep="):
-        with suppress(pd.errors.ParserError, pd.errors.EmptyDataError):
-            table = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False).fillna("")
-    if table is None or not isinstance(table.index, pd.RangeIndex):  # a longer first row makes pandas shift all columns
+    table = _plain(_text(path))
+    if table is None:
         rows = read_rows(path)
         if rows.longer:
             number, said = rows.longer[0]
@@ -84,6 +81,28 @@ def read_table(path: Path, numbers: Mapping[str, type] | None = None, required: 
         if column in table:
             table[column] = _numbers(table[column], kind, path)
     return table
+
+
+def _plain(text: str) -> pd.DataFrame | None:
+    """Read a table of which each row has as many cells as the header; None of any other, which `read_rows` reads.
+
+    Arrow's reader takes a fifth of the time of that of pandas, and no copy of the text in four bytes a letter.
+    """
+    if _separator(text) != "," or text.startswith("sep=") or text.count('"') % 2:
+        return None
+    header = next(csv.reader(StringIO(text[: text.find("\n") + 1])), [])
+    if len(set(header)) < len(header) or not all(map(str.strip, header)):
+        return None
+    convert = arrow_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
+    try:
+        table = arrow_csv.read_csv(
+            BytesIO(text.encode()),
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+            convert_options=convert,
+        )
+    except pa.ArrowInvalid:
+        return None
+    return table.to_pandas() if table.column_names == header else None
 
 
 def read_rows(path: Path) -> Rows:
