@@ -107,8 +107,8 @@ class Packs:
         if not self._table.exists():
             raise PelageError(f"{self._table} is missing, the list of {path}: run the stage that writes both.")
         rows = read_table(self._table, required=COLUMNS)
-        self._sha256 = dict(zip(rows["file"], rows["sha256"], strict=True))
-        self._pack = dict(zip(rows["file"], rows["pack"], strict=True))
+        file, sha256, pack = (rows[column].tolist() for column in COLUMNS)
+        self._sha256, self._pack = dict(zip(file, sha256, strict=True)), dict(zip(file, pack, strict=True))
         self._places: dict[str, dict[str, tuple[int, int]]] = {}
 
     def __reduce__(self) -> tuple:

@@ -157,5 +157,5 @@ def views_of_crops() -> Views:
 
 def crop_reader(views: Views, split: pd.DataFrame) -> animals_page.Load:
     """Return what gives the picture of a crop, None where it has none."""
-    part = dict(zip(split["crop_id"], split["part"], strict=True))
+    part = dict(zip(split["crop_id"].tolist(), split["part"].tolist(), strict=True))
     return lambda crop_id: sheets.crop_picture(views[part[crop_id]]["crop"], crop_id) if crop_id in part else None
