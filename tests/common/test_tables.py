@@ -133,6 +133,15 @@ def test_errors_name_file_row_and_column(tmp_path, text, numbers, message):
     assert "photos.csv" in str(error.value)
 
 
+@pytest.mark.parametrize("text", ['a,b,c\n007,"x, y",1.5\n', "a;b;c\n007;x, y;1.5\n"])
+def test_some_columns_of_a_table(tmp_path, text):
+    (tmp_path / "t.csv").write_text(text)
+    table = read_table(tmp_path / "t.csv", {"c": float, "a": int}, columns=["c", "b"])
+    assert table.to_dict("list") == {"c": [1.5], "b": ["x, y"]}
+    with pytest.raises(PelageError, match="has no column 'd' \\(it has a, b, c\\)"):
+        read_table(tmp_path / "t.csv", columns=["a", "d"])
+
+
 def test_missing_file():
     with pytest.raises(PelageError, match=r"nowhere\.csv is missing"):
         read_table(Path("nowhere.csv"))

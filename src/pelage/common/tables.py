@@ -58,33 +58,42 @@ class Rows:
     shorter: int
 
 
-def read_table(path: Path, numbers: Mapping[str, type] | None = None, required: Iterable[str] = ()) -> pd.DataFrame:
+def read_table(
+    path: Path,
+    numbers: Mapping[str, type] | None = None,
+    required: Iterable[str] = (),
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
     """Read a CSV table with text columns as strings (missing is the empty string).
 
     Args:
         path: CSV file, UTF-8, with a header; what spreadsheets do to one (`read_rows`) is undone.
         numbers: Columns that are not text, as `{"x": int, "score": float, "known": bool}`; absent ones are skipped.
         required: Columns that must be there.
+        columns: Columns that are wanted, and must be there; all by default.
 
     Raises:
         PelageError: The file is missing, empty or malformed, lacks a column, or a number is none (with its row).
     """
-    table = _plain(_text(path))
+    table = _plain(_text(path), columns)
     if table is None:
         rows = read_rows(path)
         if rows.longer:
             number, said = rows.longer[0]
             raise PelageError(f"{path}, row {number}: there are more cells than columns: {said[:80]!r}. Mend the row.")
         table = rows.table
-    require_columns(table, required, path)
+    require_columns(table, [*required, *(columns or ())], path)
+    table = table if columns is None else table[list(columns)]
     for column, kind in (numbers or {}).items():
         if column in table:
             table[column] = _numbers(table[column], kind, path)
     return table
 
 
-def _plain(text: str) -> pd.DataFrame | None:
+def _plain(text: str, columns: Sequence[str] | None) -> pd.DataFrame | None:
     """Read a table of which each row has as many cells as the header; None of any other, which `read_rows` reads.
+
+    Where `columns` are wanted and there, it is these alone.
 
     Arrow's reader takes a fifth of the time of that of pandas, and no copy of the text in four bytes a letter.
     """
@@ -93,16 +102,19 @@ def _plain(text: str) -> pd.DataFrame | None:
     header = next(csv.reader(StringIO(text[: text.find("\n") + 1])), [])
     if len(set(header)) < len(header) or not all(map(str.strip, header)):
         return None
-    convert = arrow_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
+    wanted = header if columns is None or not set(columns) <= set(header) else list(columns)
+    convert = arrow_csv.ConvertOptions(
+        column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False, include_columns=wanted
+    )
     try:
         table = arrow_csv.read_csv(
             BytesIO(text.encode()),
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+            parse_options=arrow_csv.ParseOptions(newlines_in_values='"' in text),  # which takes away half of the speed
             convert_options=convert,
         )
     except pa.ArrowInvalid:
         return None
-    return table.to_pandas() if table.column_names == header else None
+    return table.to_pandas()
 
 
 def read_rows(path: Path) -> Rows:
