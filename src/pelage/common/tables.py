@@ -15,8 +15,10 @@ from io import BytesIO, StringIO
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as compute
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
@@ -209,8 +211,11 @@ def _header(cells: list[str]) -> list[str]:
 
 def _numbers(column: pd.Series, kind: type, path: Path) -> pd.Series:
     if kind is bool:
-        values = column.str.strip().str.lower().map({"true": True, "false": False, "1": True, "0": False})
-    else:
+        place, words = pd.factorize(column)
+        told = pd.Series(words, dtype=str).str.strip().str.lower()
+        told = told.map({"true": True, "false": False, "1": True, "0": False}).to_numpy(object)
+        values = pd.Series(told[place], column.index, name=column.name)
+    elif (values := _cast(column, kind)) is None:
         values = pd.to_numeric(column, errors="coerce")
         if kind is float:
             values = values.where(column != "", float("nan"))
@@ -221,6 +226,15 @@ def _numbers(column: pd.Series, kind: type, path: Path) -> pd.Series:
             f"{path}, row {row + 2}: column {column.name!r} holds {column.iloc[row]!r}, which is no {kind.__name__}."
         )
     return values.astype(kind)
+
+
+def _cast(column: pd.Series, kind: type) -> pd.Series | None:
+    """Return text as numbers; None where a cell is no plain number."""
+    try:
+        values = compute.cast(pa.array(column, pa.string()), pa.float64() if kind is float else pa.int64()).to_numpy()
+    except pa.ArrowInvalid:
+        return None
+    return None if np.isnan(values).any() else pd.Series(values, column.index, name=column.name)
 
 
 def require_columns(table: pd.DataFrame, columns: Iterable[str], path: Path) -> None:
