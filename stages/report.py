@@ -27,7 +27,7 @@ def main() -> None:
     pictures["umap"] = figures.umap_figure(found.planes, found.split)
     pictures |= {name: Path(f"plots/{name}.png").read_bytes() for name in page.COUNTED}
 
-    files = individual_pages.page_names(answers.names())
+    files = individual_pages.page_names(individual_pages.animals_with_pages(answers.seen)["individual"])
     words = page.describe_run(
         params,
         found.first,
@@ -50,7 +50,7 @@ def main() -> None:
             write_text(folder / individual_pages.FOLDER / name, text)
             size += len(text)
     write_times_page()
-    told = f"{len(files)} animals, {len(found.methods)} methods in data/report/index.html"
+    told = f"{len(answers.seen)} animals, {len(found.methods)} methods in data/report/index.html"
     print(f"report: {told} ({size // 1024} kB in all)")
 
 

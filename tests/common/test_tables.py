@@ -1,3 +1,6 @@
+import csv
+from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -69,6 +72,24 @@ def test_rows_that_end_early_are_empty_text(tmp_path):
     assert read_table(tmp_path / "t.csv").to_numpy().tolist() == [["1", ""]]
 
 
+TEXT = st.lists(st.sampled_from([*"a1 é;\t\\", "NA", ",", ",", '"', '""', "\n", "\r\n"]), max_size=14).map("".join)
+
+
+@given(st.one_of(TEXT, TEXT.map(lambda text: text.replace('"', ""))))
+def test_a_table_is_read_as_pythons_own_reader_has_its_rows(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    path.write_text(f"a,b\n{text}", newline="")
+    told = None
+    with suppress(PelageError):
+        told = read_table(path).to_numpy().tolist()
+    rows = [row for row in csv.reader(StringIO(f"{text}\n", newline="")) if row]
+    if text.count('"') % 2 == 0 and all(len(row) == 2 for row in rows):
+        assert told == rows
+    elif told is not None:
+        whole = [[*row, ""][:2] for row in rows if any(cell.strip() for cell in row)]
+        assert [row for row in told if any(cell.strip() for cell in row)] == whole
+
+
 @pytest.mark.parametrize("word", ["TRUE", "true", "True", "1"])
 def test_words_of_spreadsheets_for_true(tmp_path, word):
     (tmp_path / "t.csv").write_text(f"a\n{word}\nFALSE\n")
@@ -110,6 +131,15 @@ def test_errors_name_file_row_and_column(tmp_path, text, numbers, message):
     with pytest.raises(PelageError, match=message) as error:
         read_table(path, numbers, ["a"])
     assert "photos.csv" in str(error.value)
+
+
+@pytest.mark.parametrize("text", ['a,b,c\n007,"x, y",1.5\n', "a;b;c\n007;x, y;1.5\n"])
+def test_some_columns_of_a_table(tmp_path, text):
+    (tmp_path / "t.csv").write_text(text)
+    table = read_table(tmp_path / "t.csv", {"c": float, "a": int}, columns=["c", "b"])
+    assert table.to_dict("list") == {"c": [1.5], "b": ["x, y"]}
+    with pytest.raises(PelageError, match="has no column 'd' \\(it has a, b, c\\)"):
+        read_table(tmp_path / "t.csv", columns=["a", "d"])
 
 
 def test_missing_file():

@@ -21,12 +21,12 @@ from pelage.report.animals_page import (
     sentence,
     trust,
 )
-from pelage.report.individual_pages import page_names
+from pelage.report.individual_pages import PAGES, animals_with_pages, page_names
 from pelage.report.sightings import animals_seen
 
 
 def screen(answers, load=photo_of):
-    return first_screen(answers, page_names(answers.names()), load)
+    return first_screen(answers, page_names(answers.seen["individual"]), load)
 
 
 def html_of(seen):
@@ -98,6 +98,19 @@ def test_long_tables_are_folded_and_what_is_left_out_is_told():
     assert "7 more stand in the" in html_of(seen)
     assert not any(row["name"] in seen["pictures"] for row in seen["folded"])
     assert len(seen["pictures"]) <= SHOWN
+
+
+def test_animals_without_a_page_are_counted_and_no_link_leads_to_them():
+    split = crops_of([f"L{n}" for n in range(PAGES + 5)], 1, 1)
+    answers = answers_of(split, set(split["crop_id"].iloc[-3:]), unclear=0.0)
+    files = page_names(animals_with_pages(answers.seen)["individual"])
+    seen = first_screen(answers, files, lambda crop_id: None)
+    assert (seen["numbers"]["animals"], seen["left"], seen["unlisted"]) == (f"{PAGES + 5:,}", f"{PAGES - 500:,}", "5")
+    text = html_of(seen)
+    assert "5 more animals stand in <code>data/individuals.csv</code> alone" in text
+    assert "<h3>new-003</h3>" in text
+    pages = {at["href"].removeprefix("individuals/") for tag, at in Tags(text).tags if tag == "a"}
+    assert pages - {"#animals"} <= {*files.values(), "index.html"}
 
 
 def test_new_animals_come_with_photos_of_both_flanks():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pelage.report.figures import (
+    BARS,
     _evenly,
     cmc_figure,
     counts_figure,
@@ -152,6 +153,16 @@ def test_counts(survey):
     many = pd.DataFrame({"identity": np.arange(200).astype(str), "image_id": np.arange(200).astype(str)})
     size(counts_figure(many.assign(subset="train", encounter=np.arange(200) // 7)))
     size(counts_figure(many.iloc[:0].assign(subset="", encounter="")))
+
+
+def test_an_outline_shows_what_bars_show():
+    coloured = []
+    for count in (BARS, BARS + 1):
+        rows = np.repeat(np.arange(count), 1 + np.arange(count) * 9 // count)
+        photos = pd.DataFrame({"identity": rows.astype(str), "image_id": np.arange(len(rows)).astype(str)})
+        subset = np.array(["train", "val", "test"])[np.arange(len(rows)) % 3]
+        coloured.append(colourful(counts_figure(photos.assign(subset=subset, encounter="1"))))
+    assert 0.75 < coloured[0] / coloured[1] < 1.05, "bars have gaps"
 
 
 def arranged(split, epochs):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from animal_tables import answers_of, crops_of, photo_of
 from hypothesis import given
@@ -13,6 +14,7 @@ from test_page import EVIL, Tags
 
 from pelage.report.individual_pages import (
     ENCOUNTERS,
+    PAGES,
     ROOM,
     individual_pages,
     page_names,
@@ -33,6 +35,9 @@ EVIL_NAMES = [
     "'\"&",
     " ",
 ]
+
+
+BESIDE = ("#main", "../index.html#animals")
 
 
 def pages(answers, split, load=photo_of, **room):
@@ -106,11 +111,14 @@ def test_what_a_page_has_no_room_for_is_told():
 
 
 def test_thumbnails_are_of_as_many_encounters_and_flanks_as_there_are():
-    crops = [{"encounter": e, "side": s, "n": n} for e in "ab" for s in ("left", "right") for n in range(5)]
+    rows = [(who, e, s, n) for n in range(5) for s in ("left", "right") for e in "ab" for who in ("L1", "L2")]
+    crops = pd.DataFrame(rows, columns=["individual", "encounter", "side", "n"])
     chosen = spread_out(crops, 5)
-    assert {(crop["encounter"], crop["side"]) for crop in chosen} == {(e, s) for e in "ab" for s in ("left", "right")}
-    assert [crops.index(crop) for crop in chosen] == sorted(crops.index(crop) for crop in chosen)
-    assert len(spread_out(crops, 100)) == 20
+    for _, own in chosen.groupby("individual"):
+        assert set(zip(own["encounter"], own["side"], strict=True)) == {(e, s) for e in "ab" for s in ("left", "right")}
+        assert len(own) == 5
+    assert chosen.index.is_monotonic_increasing
+    assert len(spread_out(crops, 100)) == 40
 
 
 def test_the_weakest_link_is_of_the_least_sure_unit():
@@ -127,13 +135,29 @@ def test_the_weakest_link_is_of_the_least_sure_unit():
 def test_all_pages_keep_to_their_room(animals, encounters, photos):
     split = crops_of([f"L{n}" for n in range(animals)], encounters, photos, stations=60)
     answers = answers_of(split, set(split["crop_id"][::3]))
-    room = ROOM // {1: 10, 100: 4, 600: 4}[animals]
+    room = {1: 650_000, 100: 1_600_000, 600: 1_600_000}[animals]
     noise = np.random.default_rng(1).integers(0, 255, (150, 300, 3), np.uint8)
     found = pages(answers, split, lambda crop_id: noise, room=room)
     assert sum(map(len, found.values())) < room
-    assert len(found) == len(answers.names()) + 3
+    assert len(found) == len(answers.seen["individual"]) + 3
     brief = animals > 100
     assert any("<svg" in text for text in found.values() if "<h1>L" in text) != brief, "thousands have brief pages"
+
+
+def test_of_thousands_of_animals_those_seen_most_have_pages_and_the_index_says_so():
+    often = [f"L{n}" for n in range(3, 4 + PAGES, 2)]
+    split = pd.concat([crops_of([f"L{n}" for n in range(5000)], 1, 1), crops_of(often, 40, 1, seed=2)])
+    split = split.drop_duplicates("crop_id")
+    answers = answers_of(split)
+    noise = np.random.default_rng(1).integers(0, 255, (40, 80, 3), np.uint8)
+    found = pages(answers, split, lambda crop_id: noise)
+    assert sum(map(len, found.values())) < ROOM
+    assert len(found) == PAGES + 3 and {f"{name}.html" for name in often} < set(found)
+    assert {f"L{n}.html" for n in range(0, 800, 2)} < set(found) and "L4998.html" not in found, "first by name"
+    assert "5,000 animals" in found["index.html"]
+    assert "4,000 more stand in <code>data/individuals.csv</code> alone" in found["index.html"]
+    assert re.search(r"And \d+ more in <code>data/individuals.csv", found["L3.html"])
+    assert {at["href"] for tag, at in Tags(found["index.html"]).tags if tag == "a"} <= {*found, *BESIDE}
 
 
 def test_no_animal_has_an_index_all_the_same():

@@ -15,6 +15,7 @@ from pelage.common.images import encode_png
 from pelage.common.tables import rejected_table
 from pelage.report.animals_page import first_screen
 from pelage.report.individual_pages import page_names
+from pelage.report.page import CLOCKS as CLOCKS_LISTED
 from pelage.report.page import (
     COUNTED,
     describe_run,
@@ -119,13 +120,14 @@ def page(survey):
     seeds = {EVIL: {"closed": {"1": {"top1": 0.5, "auroc": None}, "20": {"top1": 0.25, "auroc": None}}}}
     crops = crops_of([EVIL, "L2"], 2, 2).assign(date="")
     answers = answers_of(crops, set(crops["crop_id"][:2]), unclear=0.0)
-    seen = first_screen(answers, page_names(answers.names()), lambda crop_id: None)
+    seen = first_screen(answers, page_names(answers.seen["individual"]), lambda crop_id: None)
     cell = {"word": "better", "sign": "▲", "difference": "+0.200", "interval": "+0.100 to +0.300", "p": "p 0.002"}
     verdicts = [
         {"part": "flank", "champion": EVIL, "summary": EVIL, "columns": [("closed", EVIL)], "rows": [(EVIL, [cell])]},
         {"part": "face", "champion": None, "summary": "", "columns": [], "rows": []},
     ]
-    run = (table, methods, PICTURES, stages, rejected, split, words, seeds, CLOCKS, CAMERAS)
+    clocks = pd.concat([CLOCKS] * (CLOCKS_LISTED // 2 + 1))
+    run = (table, methods, PICTURES, stages, rejected, split, words, seeds, clocks, CAMERAS)
     return render(f"demo {EVIL}", *run, seen, verdicts)
 
 
@@ -164,6 +166,11 @@ def test_what_lay_in_the_source_and_which_clocks_were_wrong_is_told(page):
     assert "<td>video</td>" not in page
     assert '<td class="n">-1.0 h</td><td class="n">+4.0 s a day</td><td class="n">1,021</td>' in page
     assert '<td>S2 A</td><td>late to later</td><td class="n">+12 s</td><td class="n"></td>' in page
+
+
+def test_the_first_corrections_of_clocks_are_listed_and_the_others_counted(page):
+    assert page.count("<td>late to later</td>") == CLOCKS_LISTED
+    assert "And 2 more in <code>data/clocks.csv</code>" in page
 
 
 def test_each_camera_says_how_many_photos_had_no_animal(page):

@@ -121,6 +121,11 @@ def test_own_photo_and_own_group_are_barred():
     assert (allowed(rows, rows, same_encounter=True) == ~eye).all()
     assert allowed(rows, rows).tolist() == [[False, False, True], [False, False, True], [True, True, False]]
     assert allowed(rows.iloc[:0], rows).shape == (0, 3)
+    one, two = (places.ravel() for places in np.indices((3, 3)))
+    rows["orientation"] = ["left", "right", "unknown"]
+    for rules in ({}, {"same_side": True}, {"same_encounter": True}):
+        paired = allowed(rows.iloc[one], rows.iloc[two], **rules, paired=True)
+        assert paired.tolist() == allowed(rows, rows, **rules).ravel().tolist()
 
 
 def test_reading_the_table(tmp_path):

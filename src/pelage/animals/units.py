@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import Any
 
 import pandas as pd
@@ -169,7 +169,8 @@ def _rows_of(seen: pd.DataFrame, scope: str) -> pd.DataFrame:
         kept, numbered = seen["subset"].map(SCOPE_OF) == scope, crowded
     name = seen["encounter"] + "|" + side
     numbered &= kept
-    number = who.where(numbered).groupby(name).transform(lambda own: pd.factorize(own, sort=True)[0]) + first
+    order = pd.Series(pd.factorize(who, sort=True)[0], seen.index).where(numbered)
+    number = order.groupby(name).rank("dense").fillna(0) - 1 + first
     unit = name.where(~numbered, name + "|" + number.astype(int).astype(str)).astype(object)
     scope = NAMED if scope == GALLERY else scope
     return seen.assign(unit=unit, side=side, scope=scope, crowded=crowded)[kept]
@@ -182,10 +183,16 @@ def _unit_table(rows: pd.DataFrame, able: pd.DataFrame) -> pd.DataFrame:
     table["photos"] = by["image_id"].nunique()
     largest = able.sort_values(["area", "crop_id"], ascending=[False, True]).groupby(key)["crop_id"].first()
     table["best_crop"] = largest.reindex(table.index).fillna("")
-    flags = by["flags"].agg(lambda own: " ".join(sorted(set.intersection(*(set(said.split()) for said in own)))))
+    flagged = (rows["flags"] != "").groupby([rows[column] for column in key]).transform("all")
+    of_all = rows[flagged].groupby(key)["flags"].agg(_in_all) if flagged.any() else pd.Series(dtype=object)
+    flags = of_all.reindex(table.index).fillna("")
     several = by["shared"].any() & (table["best_crop"] == "")
     table["flags"] = (flags + several.map({True: " several", False: ""})).str.strip()
     return table.reset_index()[UNIT_COLUMNS]
+
+
+def _in_all(flags: pd.Series) -> str:
+    return " ".join(sorted(set.intersection(*(set(said.split()) for said in flags))))
 
 
 def _known_links(rows: pd.DataFrame) -> pd.DataFrame:
@@ -197,9 +204,13 @@ def _known_links(rows: pd.DataFrame) -> pd.DataFrame:
     alone = rows[~rows["crowded"] & (rows.groupby("encounter")["unit"].transform("nunique") > 1)]
     one = alone["encounter"].isin(one_animal(alone))
     flank = alone["encounter"] + "|" + alone["side"]
-    told = [alone.loc[one, "unit"].groupby(alone.loc[one, "encounter"])]
-    told.append(alone.loc[~one & (alone["side"] != UNKNOWN), "unit"].groupby(flank))
-    links += [(*pair, "must") for groups in told for _, own in groups for pair in pairwise(sorted(set(own)))]
+    told = [alone["encounter"].where(one), flank.where(~one & (alone["side"] != UNKNOWN))]
+    for group in told:
+        chain = alone.assign(group=group).dropna(subset="group").drop_duplicates(["group", "unit"])
+        chain = chain.sort_values(["group", "unit"])
+        follows = chain["group"].eq(chain["group"].shift()).to_numpy()
+        ends = chain["unit"].shift()[follows], chain["unit"][follows]
+        links += [(*pair, "must") for pair in zip(*ends, strict=True)]
     table = pd.DataFrame(links, columns=["unit", "other", "kind"], dtype=object)
     named = set(rows.loc[rows["scope"] == NAMED, "unit"])
     table = table[~(table["unit"].isin(named) & table["other"].isin(named))]

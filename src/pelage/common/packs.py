@@ -107,8 +107,8 @@ class Packs:
         if not self._table.exists():
             raise PelageError(f"{self._table} is missing, the list of {path}: run the stage that writes both.")
         rows = read_table(self._table, required=COLUMNS)
-        self._sha256 = dict(zip(rows["file"], rows["sha256"], strict=True))
-        self._pack = dict(zip(rows["file"], rows["pack"], strict=True))
+        self._row = {name: row for row, name in enumerate(rows["file"].tolist())}
+        self._told = rows["sha256"].array, rows["pack"].array
         self._places: dict[str, dict[str, tuple[int, int]]] = {}
 
     def __reduce__(self) -> tuple:
@@ -118,17 +118,17 @@ class Packs:
         return str(self.path)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._sha256
+        return name in self._row
 
     def names(self) -> list[str]:
         """Return the names of all images, sorted."""
-        return list(self._sha256)
+        return list(self._row)
 
     def sha256(self, name: str) -> str:
         """Return the SHA-256 of an image's bytes, as the table has it."""
         if name not in self:
             raise PelageError(f"{self} has no image {name}.")
-        return self._sha256[name]
+        return self._told[0][self._row[name]]
 
     def read(self, name: str) -> bytes:
         """Return the bytes of an image, as the table tells their hash.
@@ -136,7 +136,7 @@ class Packs:
         Raises:
             PelageError: There is no such image; or its pack is missing, torn or another, and what to do.
         """
-        told, pack = self.sha256(name), self._pack[name]
+        told, pack = self.sha256(name), self._told[1][self._row[name]]
         try:
             if pack not in self._places:
                 self._places[pack] = _places(self.path / pack)

@@ -15,8 +15,11 @@ from io import BytesIO, StringIO
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as compute
+import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
 from pelage.common.errors import PelageError
@@ -57,33 +60,63 @@ class Rows:
     shorter: int
 
 
-def read_table(path: Path, numbers: Mapping[str, type] | None = None, required: Iterable[str] = ()) -> pd.DataFrame:
+def read_table(
+    path: Path,
+    numbers: Mapping[str, type] | None = None,
+    required: Iterable[str] = (),
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
     """Read a CSV table with text columns as strings (missing is the empty string).
 
     Args:
         path: CSV file, UTF-8, with a header; what spreadsheets do to one (`read_rows`) is undone.
         numbers: Columns that are not text, as `{"x": int, "score": float, "known": bool}`; absent ones are skipped.
         required: Columns that must be there.
+        columns: Columns that are wanted, and must be there; all by default.
 
     Raises:
         PelageError: The file is missing, empty or malformed, lacks a column, or a number is none (with its row).
     """
-    text = _text(path)
-    table = None
-    if _separator(text) == "," and not text.startswith("sep="):
-        with suppress(pd.errors.ParserError, pd.errors.EmptyDataError):
-            table = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False).fillna("")
-    if table is None or not isinstance(table.index, pd.RangeIndex):  # a longer first row makes pandas shift all columns
+    table = _plain(_text(path), columns)
+    if table is None:
         rows = read_rows(path)
         if rows.longer:
             number, said = rows.longer[0]
             raise PelageError(f"{path}, row {number}: there are more cells than columns: {said[:80]!r}. Mend the row.")
         table = rows.table
-    require_columns(table, required, path)
+    require_columns(table, [*required, *(columns or ())], path)
+    table = table if columns is None else table[list(columns)]
     for column, kind in (numbers or {}).items():
         if column in table:
             table[column] = _numbers(table[column], kind, path)
     return table
+
+
+def _plain(text: str, columns: Sequence[str] | None) -> pd.DataFrame | None:
+    """Read a table of which each row has as many cells as the header; None of any other, which `read_rows` reads.
+
+    Where `columns` are wanted and there, it is these alone.
+
+    Arrow's reader takes a fifth of the time of that of pandas, and no copy of the text in four bytes a letter.
+    """
+    if _separator(text) != "," or text.startswith("sep=") or text.count('"') % 2:
+        return None
+    header = next(csv.reader(StringIO(text[: text.find("\n") + 1])), [])
+    if len(set(header)) < len(header) or not all(map(str.strip, header)):
+        return None
+    wanted = header if columns is None or not set(columns) <= set(header) else list(columns)
+    convert = arrow_csv.ConvertOptions(
+        column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False, include_columns=wanted
+    )
+    try:
+        table = arrow_csv.read_csv(
+            BytesIO(text.encode()),
+            parse_options=arrow_csv.ParseOptions(newlines_in_values='"' in text),  # which takes away half of the speed
+            convert_options=convert,
+        )
+    except pa.ArrowInvalid:
+        return None
+    return table.to_pandas()
 
 
 def read_rows(path: Path) -> Rows:
@@ -178,8 +211,11 @@ def _header(cells: list[str]) -> list[str]:
 
 def _numbers(column: pd.Series, kind: type, path: Path) -> pd.Series:
     if kind is bool:
-        values = column.str.strip().str.lower().map({"true": True, "false": False, "1": True, "0": False})
-    else:
+        place, words = pd.factorize(column)
+        told = pd.Series(words, dtype=str).str.strip().str.lower()
+        told = told.map({"true": True, "false": False, "1": True, "0": False}).to_numpy(object)
+        values = pd.Series(told[place], column.index, name=column.name)
+    elif (values := _cast(column, kind)) is None:
         values = pd.to_numeric(column, errors="coerce")
         if kind is float:
             values = values.where(column != "", float("nan"))
@@ -190,6 +226,15 @@ def _numbers(column: pd.Series, kind: type, path: Path) -> pd.Series:
             f"{path}, row {row + 2}: column {column.name!r} holds {column.iloc[row]!r}, which is no {kind.__name__}."
         )
     return values.astype(kind)
+
+
+def _cast(column: pd.Series, kind: type) -> pd.Series | None:
+    """Return text as numbers; None where a cell is no plain number."""
+    try:
+        values = compute.cast(pa.array(column, pa.string()), pa.float64() if kind is float else pa.int64()).to_numpy()
+    except pa.ArrowInvalid:
+        return None
+    return None if np.isnan(values).any() else pd.Series(values, column.index, name=column.name)
 
 
 def require_columns(table: pd.DataFrame, columns: Iterable[str], path: Path) -> None:

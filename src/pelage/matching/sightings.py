@@ -124,11 +124,9 @@ def _joint(asked: pd.DataFrame) -> pd.DataFrame:
 
 def _may_answer(pairs: pd.DataFrame, rules: ProtocolSet) -> np.ndarray:
     """Tell which pairs the protocol allows, `(P,)` bool: what may answer one photo may be barred for another."""
-    gallery, fits = rules.gallery[RULED], np.ones(len(pairs), bool)
-    queries = rules.queries.set_index("crop_id")[RULED]
+    fits = np.ones(len(pairs), bool)
     several = pairs.groupby("sighting", sort=False)["crop_id"].transform("nunique").to_numpy() > 1
-    candidates = pairs["candidate"].to_numpy()
-    for query, places in pairs.groupby("crop_id").indices.items():
-        if several[places[0]]:
-            fits[places] = rules.may_answer(queries.loc[[query]], gallery.iloc[candidates[places]])[0]
+    query = pd.Index(rules.queries["crop_id"]).get_indexer(pairs.loc[several, "crop_id"])
+    asked, answers = rules.queries[RULED].iloc[query], rules.gallery[RULED].iloc[pairs.loc[several, "candidate"]]
+    fits[several] = rules.may_answer(asked, answers, paired=True)
     return fits

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -78,9 +79,10 @@ class Answers:
     headline: str
     caveats: Sequence[str]
 
-    def names(self) -> set[str]:
-        """Return the names of all animals."""
-        return set(self.individuals["individual"]) - {""}
+    @cached_property
+    def seen(self) -> pd.DataFrame:
+        """Return where and when each animal was seen, as `animals_seen` does."""
+        return animals_seen(self.individuals)
 
 
 def first_screen(answers: Answers, addresses: Mapping[str, str], load: Load) -> dict[str, Any]:
@@ -88,22 +90,22 @@ def first_screen(answers: Answers, addresses: Mapping[str, str], load: Load) -> 
 
     Args:
         answers: What was found.
-        addresses: Page of each animal.
+        addresses: Page of each animal that has one; the table is of these.
         load: Gives the image of a crop.
 
     Returns:
         What the template `animals.html` shows.
     """
-    individuals = answers.individuals
-    seen = animals_seen(individuals)
+    individuals, seen = answers.individuals, answers.seen
+    listed = seen[seen["individual"].isin(addresses)]
     asked = individuals[individuals["answer"] != NAMED]
     unclear = asked[asked["answer"] == CANNOT_TELL]
     new = new_animals(individuals, seen)
     questions = open_questions(answers)
-    pictured = [*seen["best_crop"].head(SHOWN), *(crop for animal in new for crop in animal["crops"])]
+    pictured = [*listed["best_crop"].head(SHOWN), *(crop for animal in new for crop in animal["crops"])]
     pictured += [side["crop"] for question in questions[:ASKED] for side in question["sides"]]
     pictures = thumbnails(pictured, load)
-    rows = animal_rows(individuals, seen, addresses)
+    rows = animal_rows(individuals, listed.head(SHOWN + FOLDED), addresses)
     return {
         "sentence": sentence(individuals, seen, answers.grouped),
         "numbers": {
@@ -114,9 +116,10 @@ def first_screen(answers: Answers, addresses: Mapping[str, str], load: Load) -> 
             "asked": bool(len(asked)),
         },
         "rows": rows[:SHOWN],
-        "folded": rows[SHOWN : SHOWN + FOLDED],
-        "left": f"{len(rows) - SHOWN - FOLDED:,}" if len(rows) > SHOWN + FOLDED else "",
-        "new": [animal | {"page": addresses[animal["name"]]} for animal in new],
+        "folded": rows[SHOWN:],
+        "left": f"{len(listed) - len(rows):,}" if len(listed) > len(rows) else "",
+        "unlisted": f"{len(seen) - len(listed):,}" if len(seen) > len(listed) else "",
+        "new": [animal | {"page": addresses.get(animal["name"])} for animal in new],
         "new_left": f"{int((seen['answer'] == NEW).sum()) - len(new):,}",
         "questions": questions[:ASKED],
         "questions_left": f"{len(questions) - ASKED:,}" if len(questions) > ASKED else "",
@@ -166,8 +169,8 @@ def sentence(individuals: pd.DataFrame, seen: pd.DataFrame, grouped: int) -> str
 
 
 def animal_rows(individuals: pd.DataFrame, seen: pd.DataFrame, addresses: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return a row of the page for each animal that the page has room for."""
-    units = individuals[individuals["individual"].isin(seen["individual"].head(SHOWN + FOLDED))]
+    """Return a row of the page for each of some animals."""
+    units = individuals[individuals["individual"].isin(seen["individual"])]
     where = {name: visits_in_words(visits(mine)) for name, mine in units_by_animal(units).items()}
     rows = []
     for row in seen.to_dict("records"):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 
-from pelage.animals.counting import Counted
-from pelage.animals.effort import Effort
 from pelage.report.drawing import INK, SOFT, STYLE, canvas, spread, to_png
+
+if TYPE_CHECKING:  # who reads estimates needs no estimator
+    from pelage.animals.counting import Counted
+    from pelage.animals.effort import Effort
 
 COLOURS = {"linked": INK, "left": "#0072b2", "right": "#d55e00"}
 MOST_ROWS = 150

@@ -25,6 +25,8 @@ KIND_COLOURS = {
 LINE_COLOURS = ["#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#8c510a"]
 SUBSET_COLOURS = {"train": "#0072b2", "val": "#e69f00", "test": "#009e73"}
 HISTORY = {"seed": int, "epoch": int, "loss": float, "val_flank_map": float}
+BARS = 400
+"""Most individuals that have a bar each."""
 STRIP = 6
 """Most pictures of a network in the strip."""
 CURVES = {"rank": int, "closed": float, "open": float, "disjoint": float}
@@ -260,8 +262,13 @@ def counts_figure(split: pd.DataFrame) -> bytes:
     bars, histogram = grid[0]
     bottom = np.zeros(len(counts))
     for subset in counts:
-        bars.bar(np.arange(len(counts)) + 1, counts[subset], 0.86, bottom, color=SUBSET_COLOURS[subset], label=subset)
-        bottom += counts[subset].to_numpy()
+        style = {"color": SUBSET_COLOURS[subset], "label": subset}
+        top = bottom + counts[subset].to_numpy()
+        if len(counts) <= BARS:
+            bars.bar(np.arange(len(counts)) + 1, counts[subset], 0.86, bottom, **style)
+        else:  # bars finer than pixels: their outline
+            bars.stairs(top, np.arange(len(counts) + 1) + 0.5, baseline=bottom, fill=True, **style)
+        bottom = top
     bars.set(xlim=(0.4, max(len(counts), 1) + 0.6), xlabel="individuals, most photographed first", ylabel="photos")
     bars.set_title(f"Photos of each of {len(counts)} individuals")
     bars.grid(False, axis="x")

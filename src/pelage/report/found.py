@@ -18,6 +18,8 @@ from pelage.report.sightings import NUMBERS as NUMBERS_OF_ANIMALS
 from pelage.report.tables import Method, best_local, leader, leaderboard, list_methods, read_metrics
 
 SPLIT = {"known": bool, "gallery": bool}
+PHOTO = ["image_id", "path", "camera", "station", "date"]
+"""Columns of `data/clean.csv` that are shown."""
 
 Views = Mapping[str, Mapping[str, Packs]]
 """Crops by part and view."""
@@ -87,13 +89,14 @@ def read_found(params: Mapping[str, Any]) -> Found:
     networks = [method.name for method in methods if method.kind == "network"]
     table = leaderboard({m.name: read_metrics(Path(f"data/eval/{m.name}.json")) for m in methods}, methods)
     first = leader(table)
-    animals, detections = (read_table(Path(f"data/{name}.csv"), sheets.BOX) for name in ("animals", "detections"))
+    boxes = {"animals": ["image_id", *sheets.BOX], "detections": ["image_id", "part", *sheets.BOX]}
+    animals, detections = (read_table(Path(f"data/{name}.csv"), sheets.BOX, columns=own) for name, own in boxes.items())
     return Found(
         params=params,
         methods=methods,
         metrics=_metrics(methods, params["parts"]),
         rejected=_rejected(params["parts"]),
-        clean=read_table(Path("data/clean.csv")),
+        clean=read_table(Path("data/clean.csv"), columns=PHOTO),
         split=read_table(Path("data/split.csv"), SPLIT),
         animals=animals,
         detections=detections,
@@ -157,5 +160,5 @@ def views_of_crops() -> Views:
 
 def crop_reader(views: Views, split: pd.DataFrame) -> animals_page.Load:
     """Return what gives the picture of a crop, None where it has none."""
-    part = dict(zip(split["crop_id"], split["part"], strict=True))
+    part = dict(zip(split["crop_id"].tolist(), split["part"].tolist(), strict=True))
     return lambda crop_id: sheets.crop_picture(views[part[crop_id]]["crop"], crop_id) if crop_id in part else None

@@ -1,7 +1,8 @@
 """A page an animal: its photos by flank and date, its encounters, where it was seen, how it came by its name.
 
-The pages of a survey share one style sheet, and room for pictures: the more animals, the fewer and smaller they are. Of
-thousands of animals pages are brief: one photo, no map and no weakest link.
+The pages of a survey share one style sheet, and room: the more animals, the fewer and smaller pictures are. Pages of
+hundreds are brief: one photo, some encounters, no map and no weakest link. Of thousands of animals those that were seen
+most have a page, and the index says so.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from pelage.report.sightings import (
     SIDES,
     SOURCE,
     Records,
-    animals_seen,
     by_animal,
     counted,
     day,
@@ -30,24 +30,28 @@ from pelage.report.sightings import (
     visits,
     visits_in_words,
 )
-from pelage.report.station_map import StationMap
+from pelage.report.station_map import CIRCLES, StationMap
 from pelage.report.template import fill
 from pelage.report.thumbnails import FEWEST, allotted, thumbnails
 
 FOLDER = "individuals"
 """Where the pages lie, beside the report."""
 
-ROOM, PAGE, MAP, LINKED, ROW = 6_500_000, 1_450, 350, 250, 110
-"""Bytes of all pages, and what a page, its map, its weakest link and a row of its table take without pictures."""
+ROOM, PAGE, MAP, CIRCLE, LINKED, ROW = 3_000_000, 1_450, 250, 85, 250, 110
+"""Bytes of all pages, and what a page, its map, a station there, its weakest link and a row of its table take without
+pictures."""
+
+PAGES = 1_000
+"""Animals that have a page."""
 
 ENCOUNTERS = 40
-"""Encounters that a page lists."""
+"""Encounters that a page lists, where all rows of all pages take no more than half of the room that pages leave."""
 
 LINK = " ~ "
 """What stands between the crops of a weakest link."""
 
-STATIONS = 60
-"""Stations that a page names."""
+STATIONS, BRIEF_STATIONS = 60, 4
+"""Stations that a page names, and a brief one."""
 
 BLOCK = 200
 """Names that the index shows at once, and folds together."""
@@ -74,6 +78,17 @@ def page_names(names: Iterable[str]) -> dict[str, str]:
     return files
 
 
+def animals_with_pages(seen: pd.DataFrame, most: int = PAGES) -> pd.DataFrame:
+    """Return the animals that have a page: all, or those of the most encounters, of as many the first by name.
+
+    Args:
+        seen: As `sightings.animals_seen` returns it; its order is kept.
+        most: How many.
+    """
+    often = seen["encounters"].sort_values(ascending=False, kind="stable").index[:most]
+    return seen.loc[seen.index.isin(often)].reset_index(drop=True)
+
+
 def individual_pages(
     dataset: str, answers: Answers, split: pd.DataFrame, load: Load, room: int = ROOM
 ) -> Iterator[tuple[str, str]]:
@@ -84,29 +99,35 @@ def individual_pages(
         answers: What was found.
         split: Rows of `data/split.csv`.
         load: Gives the image of a crop.
-        room: Bytes that all files may have together; more only where thousands of pages without pictures have.
+        room: Bytes that all files may have together; more only where pages without pictures have.
     """
-    seen = animals_seen(answers.individuals)
+    seen = animals_with_pages(answers.seen)
     files = page_names(seen["individual"])
-    units, crops = units_by_animal(answers.individuals), crops_by_animal(answers, split)
+    individuals = answers.individuals[answers.individuals["individual"].isin(files)]
+    units, crops = units_by_animal(individuals), crops_of_animals(individuals, answers.crops, split)
+    where = {name: visits(rows) for name, rows in units.items()}
+    listed = encounters_listed([len(rows) for rows in units.values()], (room - PAGE * len(files)) / 2)
     weak = {name: weakest_link(rows) for name, rows in units.items()}
-    numbers, pairs = [len(crops[name]) for name in files], sum(map(bool, weak.values()))
-    taken = PAGE * len(files) + ROW * sum(min(len(rows), ENCOUNTERS) for rows in units.values())
-    most, size = allotted(numbers, room - taken - MAP * len(files) - LINKED * pairs, 2 * pairs)
+    numbers, pairs = crops["individual"].value_counts(), sum(map(bool, weak.values()))
+    taken = PAGE * len(files) + ROW * sum(min(len(rows), listed) for rows in units.values())
+    maps = MAP * len(files) + CIRCLE * sum(min(len(stations), CIRCLES) for stations in where.values())
+    most, size = allotted(numbers, room - taken - maps - LINKED * pairs, 2 * pairs)
     brief = most == FEWEST
     if brief:
         weak, (most, size) = dict.fromkeys(weak, ()), allotted(numbers, room - taken)
-    shown = {name: spread_out(crops[name], most) for name in files}
-    wanted = [crop for name in files for crop in (*(one["crop_id"] for one in shown[name]), *weak[name])]
-    pictures = thumbnails(wanted, load, size)
-    told = dict(zip(split["crop_id"], zip(split["station"], split["date"], strict=True), strict=True))
-    odds = {(one, two): probability for one, two, probability in answers.links.itertuples(index=False)}
+    shown = by_animal(spread_out(crops, most))
+    ends = {crop for pair in weak.values() for crop in pair}
+    pictures = thumbnails([*(crop["crop_id"] for name in files for crop in shown[name]), *sorted(ends)], load, size)
+    told = split.loc[split["crop_id"].isin(ends), ["crop_id", "station", "date"]]
+    told = {crop: rest for crop, *rest in told.itertuples(index=False)}
+    links = answers.links[answers.links["query"].isin(ends) & answers.links["candidate"].isin(ends)]
+    odds = {(one, two): probability for one, two, probability in links.itertuples(index=False)}
     stations = StationMap(answers.deployments)
     order = list(files)
     for place, animal in enumerate(seen.to_dict("records")):
         name = animal["individual"]
-        where, more = visits(units[name]), len(units[name]) - ENCOUNTERS
-        map_ = None if brief else stations.seen(where)
+        more = len(units[name]) - listed
+        map_ = None if brief else stations.seen(where[name])
         yield (
             files[name],
             fill(
@@ -120,11 +141,11 @@ def individual_pages(
                 weak=[(pictures.get(crop, ""), *told.get(crop, ("", ""))) for crop in weak[name]],
                 weak_sure=sure(odds.get(weak[name], float("nan"))),
                 flanks=flanks(shown[name], pictures),
-                hidden=len(crops[name]) - len(shown[name]),
-                encounters=encounter_rows(units[name]),
+                hidden=int(numbers.get(name, 0)) - len(shown[name]),
+                encounters=encounter_rows(units[name][:listed]),
                 more=more,
                 map=map_,
-                where="" if map_ and more <= 0 else visits_in_words(where, STATIONS),
+                where="" if map_ and more <= 0 else visits_in_words(where[name], BRIEF_STATIONS if brief else STATIONS),
             ),
         )
     blocks = [seen.iloc[start : start + BLOCK] for start in range(0, len(seen), BLOCK)]
@@ -133,7 +154,8 @@ def individual_pages(
         fill(
             "individuals.html",
             dataset=dataset,
-            count=counted(len(seen), "animal"),
+            count=counted(len(answers.seen), "animal"),
+            left=len(answers.seen) - len(seen),
             blocks=[
                 [
                     (row.individual, files[row.individual], row.answer == "new", row.encounters)
@@ -158,24 +180,39 @@ def _beside(order: Sequence[str], place: int) -> list[tuple[str, str]]:
     return [("←", name) for name in order[max(0, place - 1) : place]] + [("→", name) for name in order[place + 1 :][:1]]
 
 
-def crops_by_animal(answers: Answers, split: pd.DataFrame) -> dict[str, Records]:
-    """Return the crops of each animal by date, with what is told of their unit, whose clock has been set right."""
+def encounters_listed(encounters: Sequence[int], room: float) -> int:
+    """Return how many encounters a page lists: `ENCOUNTERS`, or as many as have room, one at least.
+
+    Args:
+        encounters: Those of each animal.
+        room: Bytes for the rows of all pages.
+    """
+    for most in range(ENCOUNTERS, 1, -1):
+        if ROW * sum(min(number, most) for number in encounters) <= room:
+            return most
+    return 1
+
+
+def crops_of_animals(individuals: pd.DataFrame, crops: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
+    """Return the crops of animals by date, with what is told of their unit, whose clock has been set right.
+
+    Args:
+        individuals: Rows of `data/individuals.csv` of these animals.
+        crops: Rows of `data/unit_crops.csv`.
+        split: Rows of `data/split.csv`.
+    """
     columns = ["unit", "scope", "individual", "side", "date", "station", "encounter", "decided_by", "probability"]
-    whose = answers.individuals.loc[answers.individuals["individual"] != "", columns].merge(answers.crops)
-    mine = whose.merge(split[["crop_id", "camera", "date"]].rename(columns={"date": "taken"}), on="crop_id")
+    mine = individuals[columns].merge(crops)
+    mine = mine.merge(split[["crop_id", "camera", "date"]].rename(columns={"date": "taken"}), on="crop_id")
     mine = mine.drop_duplicates(["individual", "crop_id"])
-    return by_animal(mine.sort_values(["date", "taken", "crop_id"], kind="stable"))
+    return mine.sort_values(["date", "taken", "crop_id"], kind="stable", ignore_index=True)
 
 
-def spread_out(crops: Records, most: int) -> Records:
-    """Return at most `most` crops of an animal, of as many encounters and flanks as there are, in their order."""
-    seen: Counter = Counter()
-    turns = []
-    for crop in crops:
-        turns.append(seen[crop["encounter"], crop["side"]])
-        seen[crop["encounter"], crop["side"]] += 1
-    chosen = sorted(sorted(range(len(crops)), key=turns.__getitem__)[:most])
-    return [crops[place] for place in chosen]
+def spread_out(crops: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Return at most `most` crops of each animal, of as many encounters and flanks as there are, in their order."""
+    turn = crops.groupby(["individual", "encounter", "side"]).cumcount().sort_values(kind="stable")
+    place = crops.loc[turn.index].groupby("individual").cumcount()
+    return crops.loc[place.index[place < most].sort_values()]
 
 
 def flanks(crops: Records, pictures: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -209,7 +246,7 @@ def weakest_link(units: Records) -> tuple[str, ...]:
 
 
 def encounter_rows(units: Records) -> list[dict[str, str]]:
-    """Return the first encounters of an animal as text."""
+    """Return encounters of an animal as text."""
     return [
         {
             "when": minute(unit["date"]),
@@ -218,5 +255,5 @@ def encounter_rows(units: Records) -> list[dict[str, str]]:
             "photos": f"{unit['photos']:,}",
             "decided": decided(unit, sure(unit["probability"])),
         }
-        for unit in units[:ENCOUNTERS]
+        for unit in units
     ]

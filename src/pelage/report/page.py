@@ -85,6 +85,9 @@ def rejected_counts(tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, str, 
     ]
 
 
+CLOCKS = 200
+"""Corrections of clocks that the page lists."""
+
 FILES = {
     "photo": "used",
     "table": "read",
@@ -108,7 +111,7 @@ def file_counts(counts: Mapping[str, int]) -> list[tuple[str, int, str]]:
 
 
 def clock_rows(clocks: pd.DataFrame) -> list[dict[str, str]]:
-    """Return the corrections of clocks as text: camera, from when to when, by how much, how fast it drifts."""
+    """Return the first `CLOCKS` corrections of clocks as text: camera, from when to when, by how much, its drift."""
     return [
         {
             "camera": f"{row.station} {row.camera}",
@@ -117,7 +120,7 @@ def clock_rows(clocks: pd.DataFrame) -> list[dict[str, str]]:
             "drift": f"{float(row.drift_s_per_day):+.1f} s a day" if float(row.drift_s_per_day) else "",
             "visits": f"{int(row.visits):,}",
         }
-        for row in clocks.itertuples()
+        for row in clocks.head(CLOCKS).itertuples()
     ]
 
 
@@ -292,6 +295,7 @@ def render(
         seeds=seed_rows(seeds),
         files=file_counts(stages["ingest"].get("files", {})),
         clocks=clock_rows(clocks),
+        clocks_left=max(len(clocks) - CLOCKS, 0),
         cameras=camera_page(cameras),
         seen=seen,
         verdicts=verdicts,

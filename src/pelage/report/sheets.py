@@ -162,10 +162,10 @@ def edge_map(image: np.ndarray | None) -> np.ndarray | None:
 
 def pick(table: pd.DataFrame, count: int, seed: int, name: str) -> pd.DataFrame:
     """Draw `count` rows, of as many identities as there are, in an order that only `seed`, `name` and ids decide."""
-    rows = table.sort_values("crop_id", ignore_index=True)
-    rows = rows.iloc[generator(seed, "report", name).permutation(len(rows))]
-    again = rows.groupby("identity").cumcount()
-    return rows.iloc[again.argsort(kind="stable")].head(count)
+    place = table["crop_id"].reset_index(drop=True).sort_values().index.to_numpy()
+    place = place[generator(seed, "report", name).permutation(len(place))]
+    again = table["identity"].iloc[place].groupby(table["identity"].iloc[place].to_numpy()).cumcount().to_numpy()
+    return table.iloc[place[np.argsort(again, kind="stable")[:count]]]
 
 
 def views_sheet(
@@ -359,19 +359,21 @@ def detections_sheet(
         count: Photos; one with several animals and one with an animal that was missed come first, if there are such.
         seed: Chooses the photos.
     """
-    order = clean.iloc[generator(seed, "report", "detections").permutation(len(clean))]
-    found = animals.groupby("image_id").size()
-    true_count = order["image_id"].map(truth.groupby("image_id").size()).fillna(0)
-    found_count = order["image_id"].map(found).fillna(0)
-    several = order[true_count.combine(found_count, max) > 1].head(1)
-    missed = order[true_count > found_count].head(1)
-    ordinary = order[found_count > 0]
-    chosen = pd.concat([ordinary, several, missed]).drop_duplicates("image_id", keep="last")
-    chosen = pd.concat([several, missed, chosen]).drop_duplicates("image_id").head(count)
-    tiles = [_detection_tile(photos, photo, animals, detections, truth) for _, photo in chosen.iterrows()]
+    order, ids = generator(seed, "report", "detections").permutation(len(clean)), pd.Index(clean["image_id"])
+    found, true = (_animals_of(ids, boxes)[order] for boxes in (animals, truth))
+    several, missed = np.flatnonzero(np.maximum(found, true) > 1)[:1], np.flatnonzero(true > found)[:1]
+    chosen = dict.fromkeys([*several, *missed, *np.flatnonzero(found > 0)[: count + 2]])
+    shown = clean.iloc[order[list(chosen)[:count]]]
+    tiles = [_detection_tile(photos, photo, animals, detections, truth) for _, photo in shown.iterrows()]
     rows = [tiles[start : start + 3] for start in range(0, len(tiles), 3)]
     titles = ["orange: animal and face found, thin: flank"] + (["blue: true animal and face"] if len(truth) else [])
     return to_png(compose(rows, PHOTO[1], titles))
+
+
+def _animals_of(ids: pd.Index, boxes: pd.DataFrame) -> np.ndarray:
+    """Return how many boxes each of some photos has, `(N,)`; `boxes` may be of other photos, too."""
+    place = ids.get_indexer(boxes["image_id"])
+    return np.bincount(place[place >= 0], minlength=len(ids))
 
 
 def _detection_tile(

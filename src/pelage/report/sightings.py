@@ -89,7 +89,7 @@ def units_by_animal(individuals: pd.DataFrame) -> dict[str, Records]:
 def by_animal(table: pd.DataFrame) -> dict[str, Records]:
     """Return the rows of each animal as they stand; no rows for any other name."""
     found: dict[str, Records] = defaultdict(list)
-    for row in table.to_dict("records"):
+    for row in table.astype(object).to_dict("records"):  # cells of text cost less one by one as objects
         found[row["individual"]].append(row)
     return found
 

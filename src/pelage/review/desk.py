@@ -119,12 +119,12 @@ class State:
             (label for label in members if label not in names),
             key=lambda label: (row[members[label][0]]["date"] == "", row[members[label][0]]["date"], members[label][0]),
         )
+        number = 1
         for label in order:
             was = Counter(self.run.likeliest.get(unit, "") for unit in members[label])
             free = sorted(
                 (-count, name) for name, count in was.items() if name.startswith("new-") and name not in taken
             )
-            number = 1
             while not free and f"new-{number:03d}" in taken:
                 number += 1
             names[label] = free[0][1] if free else f"new-{number:03d}"

@@ -57,10 +57,12 @@ class ProtocolSet:
             nobody |= self.gallery["crop_id"].isin(self.queries["crop_id"]).to_numpy()
         return np.where(nobody, crops, identity)
 
-    def may_answer(self, queries: pd.DataFrame, gallery: pd.DataFrame, same_side: bool = False) -> np.ndarray:
+    def may_answer(
+        self, queries: pd.DataFrame, gallery: pd.DataFrame, same_side: bool = False, paired: bool = False
+    ) -> np.ndarray:
         """Tell which of some gallery crops may answer which of some queries, `(Q, G)` bool; see `allowed`."""
-        may = allowed(queries, gallery, self.same_encounter, same_side)
-        return may if self.own_individual else may & ~_equal(queries["identity"], gallery["identity"])
+        may = allowed(queries, gallery, self.same_encounter, same_side, paired)
+        return may if self.own_individual else may & ~_equal(queries["identity"], gallery["identity"], paired)
 
     def relevant(self, queries: pd.DataFrame, gallery: pd.DataFrame) -> np.ndarray:
         """Tell which of some gallery crops the metrics of some queries need, whatever their rank, `(Q, G)` bool.
@@ -157,7 +159,11 @@ def asked_sets(split: pd.DataFrame, part: str, wanted: Sequence[str] = ASKED) ->
 
 
 def allowed(
-    queries: pd.DataFrame, gallery: pd.DataFrame, same_encounter: bool = False, same_side: bool = False
+    queries: pd.DataFrame,
+    gallery: pd.DataFrame,
+    same_encounter: bool = False,
+    same_side: bool = False,
+    paired: bool = False,
 ) -> np.ndarray:
     """Tell which gallery crops may answer which queries.
 
@@ -166,19 +172,21 @@ def allowed(
         gallery: `G` rows.
         same_encounter: As in `ProtocolSet`.
         same_side: A left flank may not answer a right one, nor a right one a left one: they carry different patterns.
+        paired: Row by row, of as many queries as gallery crops, not each with each.
 
     Returns:
-        `(Q, G)` bool: False where the candidate shows the query's own photo or, unless `same_encounter`, is of the
-        query's own group, which holds its encounter.
+        `(Q, G)` bool, or `(Q,)` of pairs: False where the candidate shows the query's own photo or, unless
+        `same_encounter`, is of the query's own group, which holds its encounter.
     """
-    barred = _equal(queries["image_id"], gallery["image_id"])
+    barred = _equal(queries["image_id"], gallery["image_id"], paired)
     if not same_encounter:
-        barred |= _equal(queries["group"], gallery["group"])
+        barred |= _equal(queries["group"], gallery["group"], paired)
     if same_side:
-        barred |= _equal(queries["orientation"].map(OPPOSITE).fillna("none"), gallery["orientation"])
+        barred |= _equal(queries["orientation"].map(OPPOSITE).fillna("none"), gallery["orientation"], paired)
     return ~barred
 
 
-def _equal(left: pd.Series, right: pd.Series) -> np.ndarray:
+def _equal(left: pd.Series, right: pd.Series, paired: bool = False) -> np.ndarray:
     codes, _ = pd.factorize(np.concatenate([left.to_numpy(object), right.to_numpy(object)]))
-    return codes[: len(left), None] == codes[None, len(left) :]
+    one, two = codes[: len(left)], codes[len(left) :]
+    return one == two if paired else one[:, None] == two[None, :]
