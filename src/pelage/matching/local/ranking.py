@@ -49,9 +49,8 @@ the nearest keypoints), and whom the gallery crops show `(G,)`, as `ProtocolSet.
 
 
 def leading(score: np.ndarray, agreed: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
-    """Return those of `agreed` (by candidate) that are among the first `TOLD` by their `score`, `(G,)`."""
-    best = np.argsort(-score, kind="stable")[:TOLD]
-    return {int(crop): agreed[crop] for crop in best if crop in agreed}
+    """Return the first `TOLD` of `agreed` (by candidate), by their `score`, `(G,)`: all others score less."""
+    return {crop: agreed[crop] for crop in sorted(agreed, key=lambda crop: (-score[crop], crop))[:TOLD]}
 
 
 def compared_once(score: Score) -> Score:
