@@ -92,11 +92,16 @@ def _clustered_centres(descriptors: np.ndarray, count: int) -> faiss.IndexIVF:
     clusters = faiss.IndexFlatL2(DESCRIPTOR_DIM)
     clusters.add(_centres(rows, round(np.sqrt(count))))
     own = clusters.search(rows, 1)[1][:, 0]
-    members = (rows[own == cluster] for cluster in np.unique(own))
     centres = faiss.IndexIVFFlat(clusters, DESCRIPTOR_DIM, clusters.ntotal, faiss.METRIC_L2)
     centres.nprobe = FILED
-    for part in members:
-        centres.add(_centres(part, max(round(len(part) / SAMPLE), 1)))
+
+    def members(cluster: int) -> np.ndarray:
+        faiss.omp_set_num_threads(1)
+        part = rows[own == cluster]
+        return _centres(part, max(round(len(part) / SAMPLE), 1))
+
+    for found in parallel_map(members, np.unique(own)):
+        centres.add(found)
     return centres
 
 
