@@ -129,17 +129,21 @@ def asked(split: pd.DataFrame, folder: Path) -> None:
     survey = asked_sets(split, "flank")["survey"]
     new = {"survey": replace(survey, queries=survey.queries.iloc[:: len(survey.queries) // NEW][:NEW])}
     embeddings, features = draw_embeddings(split), draw_features(split)
-    start = clock()
-    rows = len(search(embeddings, new, SearchRules(DEPTH, index="flat")))
-    took = {"search": spent(start)}
     matcher = SiftLnbnn(exact=EXACT)
-    for time_of in ("match", "match_again"):
-        start = clock()
-        rows += len(rank(features, new, DEPTH, True, matcher.score)[0])
-        took[time_of] = spent(start)
+    ways = {
+        "search": lambda: search(embeddings, new, SearchRules(DEPTH, index="flat")),
+        "match": lambda: rank(features, new, DEPTH, True, matcher.score),
+        "match_again": lambda: rank(features, new, DEPTH, True, matcher.score),
+    }
+    took, start = {}, clock()
+    for name, answer in ways.items():
+        before = clock()
+        answer()
+        took[name] = spent(before)
+    seconds = spent(start)
     left = survey.gallery.loc[survey.gallery["orientation"] == "left", "crop_id"]
     recall = search_recall([features[name] for name in left], matcher.nearest)
-    told(start, rows=rows, search_recall=round(recall, 3), **took)
+    print(json.dumps({**seconds, "peak_gib": peak(), **took, "search_recall": round(recall, 3)}))
 
 
 def fused(split: pd.DataFrame, folder: Path) -> None:
