@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,15 +39,19 @@ from pelage.evaluation.scoring import query_rates, score_method
 from pelage.matching.fusion import fuse_by
 from pelage.matching.local.features import DESCRIPTOR_DIM, LocalFeatures, root_sift
 from pelage.matching.local.ranking import rank
+from pelage.matching.local.search_recall import search_recall
 from pelage.matching.local.sift_lnbnn import SiftLnbnn
 from pelage.matching.rankings import PAIR, drop_opposite
 from pelage.matching.search.cosine import SearchRules, search
 from pelage.split.protocols import SPLIT_COLUMNS, asked_sets, protocol_sets
 
-STEPS = ("search", "match", "fuse", "evaluate")
+STEPS = ("search", "match", "fuse", "evaluate", "ask")
 METHODS = ("match", "search")
 CROPS_OF_ONE, DIM, SPOTS, SHOWN, KEYPOINTS = 25, 256, 100, 50, 100
 DEPTH, SHORTLIST = 200, 40
+NEW = 100
+"""Photos that are asked by themselves, of all others."""
+
 EXACT = 100_000
 """Keypoints up to which the matcher compares all: a third of those of 3,000 crops, so that all sizes have cells."""
 
@@ -119,6 +124,28 @@ def ranked(step: str, split: pd.DataFrame, folder: Path, whole: int) -> None:
     told(start, rows=len(table), drawn_gib=before)
 
 
+def asked(split: pd.DataFrame, folder: Path) -> None:
+    """Let both methods tell of a few new photos who is on them: once with the indexes to be made, and once again."""
+    survey = asked_sets(split, "flank")["survey"]
+    new = {"survey": replace(survey, queries=survey.queries.iloc[:: len(survey.queries) // NEW][:NEW])}
+    embeddings, features = draw_embeddings(split), draw_features(split)
+    matcher = SiftLnbnn(exact=EXACT)
+    ways = {
+        "search": lambda: search(embeddings, new, SearchRules(DEPTH, index="flat")),
+        "match": lambda: rank(features, new, DEPTH, True, matcher.score),
+        "match_again": lambda: rank(features, new, DEPTH, True, matcher.score),
+    }
+    took, start = {}, clock()
+    for name, answer in ways.items():
+        before = clock()
+        answer()
+        took[name] = spent(before)
+    seconds = spent(start)
+    left = survey.gallery.loc[survey.gallery["orientation"] == "left", "crop_id"]
+    recall = search_recall([features[name] for name in left], matcher.nearest)
+    print(json.dumps({**seconds, "peak_gib": peak(), **took, "search_recall": round(recall, 3)}))
+
+
 def fused(split: pd.DataFrame, folder: Path) -> None:
     """Fuse the two methods by their pooled odds."""
     side = split.set_index("crop_id")["orientation"]
@@ -148,8 +175,13 @@ def evaluated(split: pd.DataFrame, folder: Path) -> None:
 
 def told(start: tuple[float, float], **more: Any) -> None:
     """Print what a step took."""
+    print(json.dumps({**spent(start), "peak_gib": peak(), **more}))
+
+
+def spent(start: tuple[float, float]) -> dict[str, float]:
+    """Return seconds since `start`."""
     seconds, busy = (round(now - before, 1) for now, before in zip(clock(), start, strict=True))
-    print(json.dumps({"seconds": seconds, "cpu_seconds": busy, "peak_gib": peak(), **more}))
+    return {"seconds": seconds, "cpu_seconds": busy}
 
 
 def clock() -> tuple[float, float]:
@@ -195,14 +227,14 @@ def main() -> None:
     if arguments.step:
         split = draw_split(arguments.n)
         ways = {step: partial(ranked, step, whole=arguments.whole) for step in METHODS}
-        (ways | {"fuse": fused, "evaluate": evaluated})[arguments.step](split, folder=arguments.folder)
+        (ways | {"fuse": fused, "evaluate": evaluated, "ask": asked})[arguments.step](split, folder=arguments.folder)
         return
     result = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
         cut, whole = Path(one), Path(two)
         result[str(arguments.n)] = steps(arguments.n, cut, 0)
         if arguments.compare:
-            steps(arguments.n, whole, arguments.n)
+            steps(arguments.n, whole, arguments.n, STEPS[:-1])
             apart = {method: largest_difference(cut, whole, method) for method in (*METHODS, "fuse")}
             assert max(apart[method]["of_a_query"] for method in METHODS) <= 1e-6, apart
             result[str(arguments.n)]["apart_from_whole_rankings"] = apart

@@ -1,16 +1,18 @@
 """HotSpotter: WBIA's own small cases, planted animals, exclusion, and independence of order and workers."""
 
-import faiss.contrib.torch_utils  # noqa: F401  pytorch_metric_learning does so, which changes faiss.Index.search
+import faiss
+import faiss.contrib.torch_utils
 import numpy as np
 import pandas as pd
 import pytest
 
 from pelage.common.parallel import parallel_map
+from pelage.common.seeds import generator
 from pelage.matching.local import hotspotter, inverted_index, lnbnn
 from pelage.matching.local.hessian_affine import AffineFeatures
 from pelage.matching.local.hotspotter import HotSpotter, photo_scores, shortlist
 from pelage.matching.local.inverted_index import approximate_search
-from pelage.matching.local.lnbnn import Matches, build_index, nearest_rows
+from pelage.matching.local.lnbnn import Index, Matches, build_index, nearest_rows
 from pelage.matching.local.ranking import Scores, rank
 from pelage.split.protocols import ProtocolSet
 
@@ -118,8 +120,13 @@ def test_blank_crops_match_nothing():
         assert method.score([], [], np.ones((0, 0), bool), NAMES[:0]).score.shape == (0, 0)
 
 
-def test_the_inverted_file_finds_what_brute_force_does_when_all_cells_are_searched():
+@pytest.mark.parametrize("flat", [inverted_index.FLAT, 0], ids=["one level", "two levels"])
+def test_the_inverted_file_finds_what_brute_force_does_when_all_cells_are_searched(flat, monkeypatch):
+    lnbnn._stacked.cache_clear()
+    monkeypatch.setattr(inverted_index, "FLAT", flat)
+    monkeypatch.setattr(inverted_index, "CELL", 10)
     index = build_index(GALLERY)
+    assert index.inverted.nlist == pytest.approx(len(index.crop) / 10 if flat == 0 else 2 * len(index.crop) ** 0.5, 0.1)
     allowed = np.arange(12) % 3 != 1
     queries = seen_again(GALLERY[4], 1).descriptors
     everywhere = approximate_search(index, probes=10_000, small=0)
@@ -132,6 +139,27 @@ def test_the_inverted_file_finds_what_brute_force_does_when_all_cells_are_search
     ).any()
     none = everywhere(index, queries, np.zeros(12, bool), 5)
     assert (none[0] == -1).all() and np.isinf(none[1]).all()
+
+
+def test_cells_of_a_large_gallery_are_as_full_whatever_its_size_and_the_same_in_every_run(monkeypatch):
+    monkeypatch.setattr(inverted_index, "FLAT", 0)
+    monkeypatch.setattr(inverted_index, "CELL", 128)
+    monkeypatch.setattr(inverted_index, "BLOCK", 500)
+    spots = generator(0, "spots").integers(0, 200, (300, 128))
+    noise = generator(0, "noise").integers(0, 40, (9600, 128))
+    rows = (spots[np.arange(9600) % 300] + noise).astype(np.uint8)
+    one, two, small = (inverted_index.sort_into_cells(some) for some in (rows, rows, rows[:4800]))
+    assert (one.nlist, small.nlist) == (pytest.approx(75, abs=4), pytest.approx(37, abs=4))
+    for cell in range(one.nlist):
+        size = one.invlists.list_size(cell)
+        ids = [faiss.rev_swig_ptr(file.invlists.get_ids(cell), size).tolist() for file in (one, two)]
+        assert ids[0] == ids[1] == sorted(ids[0]), "the same whoever sorts first"
+    assert sum(one.invlists.list_size(cell) for cell in range(one.nlist)) == 9600, "no row is lost"
+    alone = Index(rows, np.arange(9600), np.zeros(9600, int), np.ones(9600, np.float32))
+    search = approximate_search(alone, probes=4)
+    allowed = np.arange(9600) >= 300
+    found, exact = (way(alone, rows[:300], allowed, 5)[0] for way in (search, nearest_rows))
+    assert (found >= 300).all() and (found[:, :, None] == exact[:, None]).any(1).mean() > 0.9
 
 
 def test_a_gallery_is_sorted_into_cells_once_whatever_is_asked_of_it(monkeypatch):

@@ -65,6 +65,7 @@ def rankings_table(
     allowed: np.ndarray,
     depth: int,
     relevant: np.ndarray | None = None,
+    codes: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Return the best `depth` allowed candidates of each query, best first, queries in the order given.
 
@@ -78,6 +79,7 @@ def rankings_table(
         allowed: `(Q, G)` bool; candidates that are not allowed have no row.
         depth: Most rows a query, but for relevant ones.
         relevant: `(Q, G)` bool, see `ProtocolSet.relevant`; None: none is.
+        codes: `name_codes(gallery)`, for who asks a gallery more than once.
 
     Raises:
         ValueError: The shapes disagree or an allowed score is NaN.
@@ -89,7 +91,7 @@ def rankings_table(
         raise ValueError(f"scores {scores.shape} and allowed {allowed.shape} must be ({len(queries)}, {len(gallery)}).")
     if np.isnan(scores, where=allowed, out=np.zeros(scores.shape, bool)).any():
         raise ValueError("a score is NaN.")
-    codes = name_codes(gallery)
+    codes = name_codes(gallery) if codes is None else codes
 
     def ranked(work: tuple[np.uint64, np.ndarray, np.ndarray, np.ndarray | None]) -> tuple[np.ndarray, ...]:
         own, row, permitted, asked = work
@@ -132,7 +134,9 @@ def _best(
     if count <= depth:
         order = np.lexsort((keys(np.arange(count)), -values))
         return order, np.arange(1, count + 1), np.ones(count, bool)
-    least = np.partition(values, count - depth)[count - depth]
+    lowest = values.min()
+    higher = values[values > lowest]  # partition is slow among many equals, such as those that nothing speaks for
+    least = np.partition(higher, len(higher) - depth)[len(higher) - depth] if len(higher) >= depth else lowest
     above, level = np.flatnonzero(values > least), np.flatnonzero(values == least)
     wanted = depth - len(above)
     if wanted < len(level):

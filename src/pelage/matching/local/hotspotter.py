@@ -198,7 +198,8 @@ def photo_scores(matches: Matches, name: np.ndarray, alone: bool) -> tuple[np.nd
     fresh = np.r_[True, (np.diff(whose[order]) != 0) | (np.diff(matches.query[order]) != 0)][: len(order)]
     best = order[fresh]
     of_name += np.bincount(whose[best], matches.score[best], minlength=len(of_name))
-    leading = np.lexsort((-photo, name))
+    seen = np.flatnonzero(photo > 0)  # few of a large gallery; all others score nothing, and so do their names
+    leading = seen[np.lexsort((-photo[seen], name[seen]))]
     leading = leading[np.r_[True, np.diff(name[leading]) != 0][: len(leading)]]
     ranked = np.minimum(photo, of_name[name])
     ranked[leading] = of_name[name[leading]]
@@ -215,9 +216,14 @@ def shortlist(name: np.ndarray, photo: np.ndarray, of_name: np.ndarray, names: i
         names: Most names.
         photos: Most photos of a name.
     """
-    order = np.argsort(-photo, kind="stable")
+    order, leaders = map(_best_first, (photo, of_name))
     chosen = []
-    for leader in np.argsort(-of_name, kind="stable")[:names]:
-        own = order[name[order] == leader][:photos]
-        chosen += [int(place) for place in own if photo[place] > 0]
+    for leader in leaders[:names]:
+        chosen += order[name[order] == leader][:photos].tolist()
     return chosen
+
+
+def _best_first(score: np.ndarray) -> np.ndarray:
+    """Return the places of what scores anything, best first, of equals the first."""
+    seen = np.flatnonzero(score > 0)
+    return seen[np.argsort(-score[seen], kind="stable")]

@@ -44,6 +44,19 @@ class Index:
     weight: np.ndarray
 
     @cached_property
+    def bits(self) -> np.ndarray:
+        """A bit a row, all set, the first one lowest."""
+        return np.packbits(np.ones(len(self.crop), bool), bitorder="little")
+
+    def allowed_bits(self, allowed: np.ndarray) -> np.ndarray:
+        """Return a bit a row, set where its crop is allowed `(G,)` bool; the work grows with those that are not."""
+        barred, bits = np.flatnonzero(~allowed), self.bits.copy()
+        starts, ends = np.searchsorted(self.crop, [barred, barred + 1])
+        rows = np.concatenate([np.zeros(0, int), *map(np.arange, starts, ends)])
+        np.bitwise_and.at(bits, rows // 8, ~(np.uint8(1) << (rows % 8).astype(np.uint8)))
+        return bits
+
+    @cached_property
     def exact(self) -> ExactIndex:
         """The descriptors, laid out for exact search."""
         from pelage.matching.local.exact_search import ExactIndex  # here: it imports torch, which takes seconds

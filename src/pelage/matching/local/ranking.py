@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pelage.common.ties import name_codes
 from pelage.matching.matches import EXPLAINED, TOLD, matches_table
 from pelage.matching.placement import lie, placement_table
 from pelage.matching.rankings import join_rankings, kept, rankings_table
@@ -49,9 +50,8 @@ the nearest keypoints), and whom the gallery crops show `(G,)`, as `ProtocolSet.
 
 
 def leading(score: np.ndarray, agreed: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
-    """Return those of `agreed` (by candidate) that are among the first `TOLD` by their `score`, `(G,)`."""
-    best = np.argsort(-score, kind="stable")[:TOLD]
-    return {int(crop): agreed[crop] for crop in best if crop in agreed}
+    """Return the first `TOLD` of `agreed` (by candidate), by their `score`, `(G,)`: all others score less."""
+    return {crop: agreed[crop] for crop in sorted(agreed, key=lambda crop: (-score[crop], crop))[:TOLD]}
 
 
 def compared_once(score: Score) -> Score:
@@ -115,9 +115,11 @@ def score_by_side(
     agreed = {}
     for side in sorted(set(asked)):
         rows, columns = np.flatnonzero(asked == side), np.flatnonzero(answering != OPPOSITE.get(side))
-        some = np.ix_(rows, columns)
-        part = score([queries[i] for i in rows], [gallery[i] for i in columns], permitted[some], identity[columns])
-        total[some], verified[some] = part.score, part.verified
+        may = permitted[rows].take(columns, axis=1)
+        part = score([queries[i] for i in rows], [gallery[i] for i in columns], may, identity[columns])
+        for whole, found in ((total, part.score), (verified, part.verified)):  # mostly zeros in large galleries
+            query, crop = np.nonzero(found)
+            whole[rows[query], columns[crop]] = found[query, crop]
         agreed |= {(int(rows[query]), int(columns[crop])): found for (query, crop), found in part.agreed.items()}
     return Scores(total, verified, agreed)
 
@@ -187,9 +189,10 @@ def _rank_gallery(
         `placed` returned of the first `EXPLAINED`, and where the matches of the first `TOLD` lie.
     """
     queries = pd.concat([chosen.queries for chosen in sets]).drop_duplicates("crop_id")
-    chosen = sets[0]
+    chosen = replace(sets[0], gallery=sets[0].gallery.astype(object))  # so that no block of queries turns texts
     names = pd.Index(chosen.gallery["crop_id"], dtype=str)
     gallery, identity = [features[name] for name in names], chosen.names
+    codes = name_codes(names)
     tables, inliers, told, where = [], [np.zeros(0)], {}, {}
     size = max(CELLS // max(len(names), 1), 1)
     for start in range(0, len(queries), size):
@@ -202,7 +205,7 @@ def _rank_gallery(
         scores = score_by_side(score, [features[name] for name in rows["crop_id"]], gallery, sides, permitted, identity)
         relevant = chosen.relevant(rows, chosen.gallery)
         most = kept(len(names), depth, whole)
-        tables.append(rankings_table("", rows["crop_id"], names, scores.score, permitted, most, relevant))
+        tables.append(rankings_table("", rows["crop_id"], names, scores.score, permitted, most, relevant, codes))
         first = scores.score.argmax(axis=1) if len(names) else np.zeros(0, int)
         inliers.append(scores.verified[np.arange(len(first)), first] if len(names) else np.zeros(0))
         asked = rows["crop_id"].tolist()

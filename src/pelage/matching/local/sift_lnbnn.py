@@ -104,11 +104,14 @@ def score_gallery(
         query = queries[place]
         matches = match(index, query, permitted[place], neighbours, nearest=nearest)
         worth = 1000 / max(len(query), 1) * matches.score
-        total = np.bincount(matches.crop, worth, minlength=len(gallery))
-        score[place] = total / (1 + total)
+        crops, whose = np.unique(matches.crop, return_inverse=True)
+        total = np.bincount(whose, worth, minlength=len(crops))
+        score[place, crops] = total / (1 + total)
         where = {}
-        for crop in np.argsort(-total, kind="stable")[:shortlist]:
+        for crop in crops[np.argsort(-total, kind="stable")[:shortlist]]:
             own = np.flatnonzero(matches.crop == crop)
+            if len(own) < min_inliers:
+                continue
             agree = inliers(query, gallery[crop], matches.query[own], matches.candidate[own], worth[own])
             if agree.sum() >= min_inliers:
                 own = own[agree]

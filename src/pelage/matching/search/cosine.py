@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from pelage.common.errors import PelageError
 from pelage.common.tables import read_parquet, require_columns
+from pelage.common.ties import name_codes
 from pelage.matching.rankings import join_rankings, kept, rank_pairs, rankings_table
 from pelage.matching.search.expansion import expand_queries
 from pelage.matching.search.names import aggregate_names
@@ -135,6 +136,7 @@ def _search_all(
     queries, gallery, tables = chosen.queries, chosen.gallery, []
     names, depth = pd.Index(gallery["crop_id"], dtype=str), kept(len(gallery), rules.depth, rules.whole)
     near = _reciprocal_distances(chosen, asked, answers, rules) if rules.rerank and len(queries) else None
+    codes = name_codes(names)
     size = max(min(BLOCK, CELLS // max(len(gallery), 1)), 1)
     for start in range(0, len(queries), size):
         block = slice(start, start + size)
@@ -151,7 +153,7 @@ def _search_all(
             scores[row, listed[row, column]] = 2 - distance[row, column]
         scores = np.round(scores, 6, out=scores)
         relevant = chosen.relevant(rows, gallery)
-        tables.append(rankings_table(protocol, rows["crop_id"], names, scores, permitted, depth, relevant))
+        tables.append(rankings_table(protocol, rows["crop_id"], names, scores, permitted, depth, relevant, codes))
     return join_rankings(tables)
 
 
