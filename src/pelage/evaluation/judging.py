@@ -82,7 +82,7 @@ def ask(name: str, rules: ProtocolSet) -> Question:
             query += start
             right, _ = mask.kinds(query, place)
             query, place = query[right], place[right]
-            totals[kind] += np.bincount(query, minlength=len(queries))
+            totals[kind][block] = np.bincount(query - start, minlength=len(totals[kind][block]))
             if kind == IDENTITY:
                 side = (label[0][query] == label[1][place]) | unsure[0][query] | unsure[1][place]
                 same_side[query[side]] = True
