@@ -2,7 +2,6 @@
 
 import gc
 import importlib.util
-import os
 import sys
 from pathlib import Path
 
@@ -11,6 +10,5 @@ if importlib.util.find_spec("dvc") is None:
         f"ERROR: {sys.executable} lacks the packages of requirements.txt. "
         "Use `make repro`, `uv run dvc repro`, or `source .venv/bin/activate` before `dvc`."
     )
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait for others leave their core to whoever works
 gc.set_threshold(50_000, 20)  # imports make a million objects that stay: they need not be looked through for garbage
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
