@@ -1,6 +1,7 @@
 """Batches made ahead: the same by threads and by processes, in order, without end, and no work is left behind."""
 
 import itertools
+import multiprocessing
 import os
 import threading
 
@@ -18,16 +19,22 @@ def make(turn: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array([turn, os.getpid()]), rng.integers(0, 256, (2, 4, 4, 3), np.uint8)
 
 
+def at_work() -> set:
+    """Processes of this one, and threads of pools; torch keeps a thread of its own once it has shared a tensor."""
+    pools = {thread for thread in threading.enumerate() if thread.name.startswith("ThreadPool")}
+    return pools | set(multiprocessing.active_children())
+
+
 @pytest.mark.parametrize("processes", [False, True])
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_batches_come_in_order_and_without_end(processes, workers):
-    before = threading.active_count()
+    before = at_work()
     stream = made_ahead(make, itertools.count(20), workers, processes)
     for turn, (chosen, images) in zip(range(20, 40), stream, strict=False):
         assert chosen[0] == turn and np.array_equal(images.numpy(), make(turn)[1])
         assert (chosen[1] == os.getpid()) != processes
     stream.close()
-    assert threading.active_count() <= before
+    assert at_work() <= before
 
 
 @pytest.mark.parametrize("processes", [False, True])
