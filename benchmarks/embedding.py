@@ -32,6 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from pelage.common.files import write_json
+from pelage.common.memo import Memo
 from pelage.common.packs import Packs
 from pelage.common.parallel import cores
 from pelage.common.params import read_params
@@ -82,12 +83,13 @@ def plain(packs: Packs, files: Sequence[str], params: Mapping[str, Any], workers
 
 
 def ours(packs: Packs, files: Sequence[str], params: Mapping[str, Any]) -> np.ndarray:
-    """Embed crops as the stage does, chunks on disk included."""
+    """Embed crops as the stage does, memo on disk included."""
     device = prepare("cpu", params["compute"]["threads"])
     about = {"channels": 3, "part": "flank", "model": params["model"]}
     with tempfile.TemporaryDirectory() as cache:
         ids = [file.removesuffix(".png").replace("~", "#") for file in files]
-        return embed_crops(network(params["model"]), about, ids, packs, params["embed"], device, Path(cache))
+        memo = Memo("embeddings", 1, [], Path(cache))
+        return embed_crops(network(params["model"]), about, ids, packs, params["embed"], device, memo)
 
 
 WAYS = {"ours": ours, "plain": partial(plain, workers=0), "plain_with_workers": partial(plain, workers=cores())}

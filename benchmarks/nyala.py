@@ -28,7 +28,7 @@ KEYS = (
     "queries_left", "queries_right", "query_identities", "gallery",
 )  # fmt: skip
 NAMES = {"balanced_accuracy": "balanced", "top1_encounter_free": "excluded_same_encounter_top1"}
-STAGES = ("train@{}", "embed@{}", "search@{}", "match@{}", "tune@{}", "rematch@{}")
+STAGES = ("train@{}", "match@{}", "tune@{}", "rematch@{}")
 
 
 def main() -> None:

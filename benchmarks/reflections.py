@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from pelage.common.files import seed_files, write_json
+from pelage.common.memo import Memo
 from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.matching.search.cosine import SearchRules, read_rules, search
@@ -73,7 +74,9 @@ def effects(file: Path, data: Path, params: Mapping[str, Any]) -> dict[str, Any]
             continue  # as none
         with tempfile.TemporaryDirectory() as cache:
             settings = {**params["embed"], "tta": tta}
-            points = embed_crops(model.to(device), about, ids, crops, settings, device, Path(cache))
+            points = embed_crops(
+                model.to(device), about, ids, crops, settings, device, Memo("embeddings", 1, [], Path(cache))
+            )
         told[tta] = searched(split, ids, points, replace(rules, rerank=0))
         told[f"{tta}, rerank {RERANKED}"] = searched(split, ids, points, replace(rules, rerank=RERANKED))
     return told

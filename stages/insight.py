@@ -14,6 +14,7 @@ from pelage.common.tables import crop_file, read_parquet, write_table
 from pelage.insight.attention import choose_pairs, explain_pairs
 from pelage.insight.inversion import class_centroids, invert_classes
 from pelage.insight.summary import summary
+from pelage.matching.rankings import ranking_files
 from pelage.matching.search.cosine import read_embeddings
 from pelage.model.compute import prepare
 from pelage.model.crops import read_crops, read_masks
@@ -34,7 +35,7 @@ def main() -> None:
     embedder, about = load_model(first_seed(f"data/models/{name}.safetensors"))
     view, part, size = about["view"], about["part"], (about["model"]["width"], about["model"]["height"])
     split = read_split(Path("data/split.csv"))
-    rankings = read_parquet(first_seed(f"data/rankings/{name}.parquet"))
+    rankings = read_parquet(ranking_files(name)[0])
     pairs = choose_pairs(rankings, split.set_index("crop_id")["identity"], settings["queries"], settings["seed"])
     ids = sorted({*pairs["query"], *pairs["candidate"]})
     images = read_crops(ids, Packs(Path("data/views") / view / part), about["channels"], *size)[0]

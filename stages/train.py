@@ -44,7 +44,7 @@ def main() -> None:
     trainings = for_each_seed(variant)
     runs = dict.fromkeys(trainings)
     if data is not None:
-        files = [told, sha256_file(SPLIT), weights and sha256_file(weights)]
+        files = [told, weights and sha256_file(weights)]
         for seed, training in trainings.items():
             state = fingerprint(asdict(training), params["compute"]["threads"], device.type, world.size, files)
             folder = cache_root() / "checkpoints" / variant.name / str(seed) / state

@@ -66,7 +66,7 @@ def project(scratch):
 
 
 def test_every_stage_ran_and_a_second_time_only_the_look_at_the_sources(project):
-    some = {"ingest", "detect", "edges@flank", "train@cosface", "search@face", "match@sift_lnbnn", "insight", "report"}
+    some = {"ingest", "detect", "edges@flank", "train@cosface", "embed", "match@sift_lnbnn", "insight", "report"}
     assert some <= project.first
     assert ran(project.dvc("repro").stdout) == {"inventory"}
 

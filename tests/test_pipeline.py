@@ -202,9 +202,9 @@ def image_folders() -> set[str]:
 
 FEW_FILES = {
     "data/asked",  # a file a method
-    "data/models/${key}",  # a file a seed, as the next two
-    "data/embeddings/${key}",
-    "data/rankings/${key}",
+    "data/models/${key}",  # a file a seed
+    "data/embeddings",  # in it a folder a network, of a file a seed, as the next one
+    "data/rankings/networks",
     "data/match_weights/${key}",
     "data/tuned_weights/${key}",
     "data/eval",  # a file a method
@@ -297,7 +297,7 @@ def test_a_new_variant_or_matcher_needs_params_only(tmp_path):
     dvc(tmp_path, "init", "-q")
     listed = set(dvc(tmp_path, "stage", "list", "--name-only").split())
     assert listed == stage_names(DVC, params)
-    assert {"train@brand_new", "embed@brand_new", "search@brand_new", "match@newer", "rematch@aliked"} <= listed
+    assert {"train@brand_new", "embed", "search", "match@newer", "rematch@aliked"} <= listed
     for stage in ("evaluate", "headline", "report"):
         assert {"variants", "matchers", "rematchers"} <= set(param_keys(TEMPLATES[stage]))
 

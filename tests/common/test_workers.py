@@ -268,24 +268,24 @@ def test_embeddings(caches, dask, crops, tmp_path):
 
     from pelage.model.compute import prepare
     from pelage.model.embedder import Embedder, save_model
-    from pelage.model.export import embed_ahead, embed_crops
+    from pelage.model.export import embed_ahead, embed_crops, embedding_memo
 
     crops, _, ids = crops
     torch.manual_seed(0)
     own = {"backbone": "test_efficientnet", "stride": "none", "pooling": "avg", "grid": [1, 1], "dim": 8}
     own |= {"dropout": 0.0, "batch_norm": False, "width": 32, "height": 32}
     about = {"trained": True, "model": own, "channels": 3, "part": "flank", "view": "crop"}
-    settings, model = {"batch": 2, "chunk": 3, "tta": "none"}, Embedder(own, 3).eval()
+    settings, model = {"batch": 2, "tta": "none"}, Embedder(own, 3).eval()
     save_model(tmp_path / "model.safetensors", model.state_dict(), about)
     prepare("cpu", 2)
     local = caches("local")
     place = {"crops": crops, "settings": settings, "device": torch.device("cpu")}
-    expected = embed_crops(model, about, ids, **place, cache=cache_root())
+    expected = embed_crops(model, about, ids, **place, memo=embedding_memo("net", "state"))
     told = caches("cluster")
-    place["cache"] = cache_root()
+    place["memo"] = embedding_memo("net", "state")
     with workers(dask) as ahead:
         embed_ahead(ahead, ids, place | {"model": tmp_path / "model.safetensors"})
-    assert told() == local() and len(told()) == 3
+    assert told() == local() and len(told()) == CROPS
     assert np.array_equal(embed_crops(model, about, ids, **place), expected)
 
 

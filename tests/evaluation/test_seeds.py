@@ -140,8 +140,8 @@ def test_the_stage_takes_files_of_seeds_and_single_files(split, rankings, perfec
         YAML().dump(params, file)
     write_table(tmp_path / "data/split.csv", split)
     for name, table in {
-        "net/2": perfect,
-        "net/10": without(perfect),
+        "networks/net/2": perfect,
+        "networks/net/10": without(perfect),
         "sift_lnbnn": rankings(split, 0.3),
         "random": rankings(split, 0.0, 1),
         "majority": rankings(split, 0.0, 2),

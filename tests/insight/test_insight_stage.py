@@ -73,7 +73,8 @@ def test_maps_and_images_of_a_network_and_the_same_bytes_again(insight):
     numbers = insight("tiny")
     pairs, maps = pd.read_csv("data/insight/pairs.csv"), load_file("data/insight/maps.safetensors")
     assert pairs["query"].nunique() == 2 and pairs["right"].tolist() == [True, False] * 2
-    ranked = pd.read_parquet("data/rankings/tiny/1.parquet").set_index(["protocol", "query", "candidate"])["score"]
+    ranked = pd.read_parquet("data/rankings/networks/tiny/1.parquet")
+    ranked = ranked.set_index(["protocol", "query", "candidate"])["score"]
     np.testing.assert_allclose(pairs["cosine"], ranked.loc[list(zip(*pairs.to_numpy().T[:3], strict=True))], atol=1e-4)
     for side in maps.values():
         assert side.shape == (4, 3, 5)

@@ -1,4 +1,4 @@
-"""Embeddings in chunks: views by hand, what a killed run leaves, and that a search reads what is written."""
+"""Embeddings of many crops: views by hand, what a killed run leaves, and that a search reads what is written."""
 
 import os
 import subprocess
@@ -16,6 +16,7 @@ from torch.nn.functional import normalize
 
 from pelage.common.errors import PelageError
 from pelage.common.files import write_json
+from pelage.common.memo import Memo
 from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.tables import crop_file, read_parquet, write_table
@@ -31,7 +32,7 @@ MODEL = {
     "batch_norm": False, "width": 32, "height": 32,
 }  # fmt: skip
 ABOUT = {"trained": True, "model": MODEL, "channels": 3, "part": "flank", "view": "crop"}
-SETTINGS = {"batch": 2, "chunk": 3, "tta": "none"}
+SETTINGS = {"batch": 3, "tta": "none"}
 IDS = [f"i{number}#0" for number in range(10)]
 
 
@@ -65,50 +66,78 @@ def dying(function, count):
     return call, calls
 
 
+def memo(folder: Path) -> Memo:
+    return Memo("state", 1, [], folder)
+
+
+def embed(folder: Packs, cache: Path, ids=IDS, **settings) -> np.ndarray:
+    return export.embed_crops(model(), ABOUT, ids, folder, {**SETTINGS, **settings}, CPU, memo(cache))
+
+
 def test_a_killed_export_goes_on_and_gives_the_same_bytes(tmp_path, monkeypatch):
     folder = crops(tmp_path)
-    whole = export.embed_crops(model(), ABOUT, IDS, folder, SETTINGS, CPU, tmp_path / "a")
-    write, cache = export.write_bytes, tmp_path / "b"
-    for done in range(3):  # each run is killed as it writes its second chunk, or after its first
-        deadly, _ = dying(write, 2)
-        monkeypatch.setattr(export, "write_bytes", deadly)
+    whole, cache = embed(folder, tmp_path / "a"), tmp_path / "b"
+    put = Memo.put
+    for done in range(3):  # each run is killed in its second batch, after one of its crops
+        deadly, _ = dying(put, 4)
+        monkeypatch.setattr(Memo, "put", deadly)
         with pytest.raises(Killed):
-            export.embed_crops(model(), ABOUT, IDS, folder, SETTINGS, CPU, cache)
-        assert len(list(cache.glob("*.npy"))) == done + 1
+            embed(folder, cache)
+        assert len([file for file in cache.rglob("*") if file.is_file()]) == 3 * (done + 1)
     counting, calls = dying(export.embed_images, 0)
     monkeypatch.setattr(export, "embed_images", counting)
-    monkeypatch.setattr(export, "write_bytes", write)
-    again = export.embed_crops(model(), ABOUT, IDS, folder, SETTINGS, CPU, cache)
-    assert len(calls) == 1  # of ten crops in chunks of three, the last was left
+    monkeypatch.setattr(Memo, "put", put)
+    again = embed(folder, cache)
+    assert len(calls) == 1  # of ten crops the last was left
     assert again.tobytes() == whole.tobytes() and again.shape == (10, 8)
 
 
-def test_chunks_are_of_these_very_crops(tmp_path, monkeypatch):
+def test_a_new_crop_or_another_content_is_embedded_alone(tmp_path, monkeypatch):
     folder, cache = crops(tmp_path), tmp_path / "cache"
-    before = export.embed_crops(model(), ABOUT, IDS, folder, SETTINGS, CPU, cache)
-    folder = crops(tmp_path, black=IDS[4])
+    before = embed(folder, cache, IDS[1:])
     counting, calls = dying(export.embed_images, 0)
     monkeypatch.setattr(export, "embed_images", counting)
-    after = export.embed_crops(model(), ABOUT, IDS, folder, SETTINGS, CPU, cache)
-    assert len(calls) == 1
-    assert np.flatnonzero((before != after).any(axis=1)).tolist() == [4]
+    assert embed(folder, cache)[1:].tobytes() == before.tobytes() and len(calls) == 1
+    folder = crops(tmp_path, black=IDS[4])
+    after = embed(folder, cache)[1:]
+    assert len(calls) == 2
+    assert np.flatnonzero((before != after).any(axis=1)).tolist() == [3]
 
 
-def test_a_damaged_chunk_is_embedded_again(tmp_path, capsys):
-    folder, cache = crops(tmp_path), tmp_path / "cache"
-    before = export.embed_crops(model(), ABOUT, IDS, folder, SETTINGS, CPU, cache)
-    files = sorted(cache.glob("*.npy"))
-    files[0].write_bytes(files[0].read_bytes()[:100])
-    files[1].write_bytes(b"")
-    after = export.embed_crops(model(), ABOUT, IDS, folder, SETTINGS, CPU, cache)
-    assert after.tobytes() == before.tobytes()
-    assert capsys.readouterr().out.count("are embedded again") == 2
+@pytest.mark.parametrize("backbone", ["test_efficientnet", "test_vit"])
+def test_a_crop_has_the_same_numbers_beside_whichever_others(tmp_path, backbone):
+    settings = (
+        MODEL | {"backbone": backbone} | ({"pooling": "cls", "width": 160, "height": 160} if "vit" in backbone else {})
+    )
+    torch.manual_seed(0)
+    embedder, folder = Embedder(settings, 3), crops(tmp_path)
+    about = ABOUT | {"model": settings}
+
+    def of(ids: list[str], cache: str) -> np.ndarray:
+        return export.embed_crops(embedder, about, ids, folder, SETTINGS | {"batch": 4}, CPU, memo(tmp_path / cache))
+
+    whole = of(IDS, "a")
+    for number, ids in enumerate((IDS[:1], IDS[3:], IDS[::-2], IDS[2:7])):
+        np.testing.assert_array_equal(of(ids, str(number)), whole[[IDS.index(crop_id) for crop_id in ids]])
+
+
+def test_what_is_too_short_is_embedded_again_and_other_states_are_forgotten(tmp_path, monkeypatch):
+    monkeypatch.setenv("PELAGE_CACHE", str(tmp_path / "cache"))
+    folder = crops(tmp_path)
+    before = embed(folder, tmp_path / "cache/embeddings/net")
+    for file in sorted((tmp_path / "cache").rglob("*")):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[:5])
+    assert embed(folder, tmp_path / "cache/embeddings/net").tobytes() == before.tobytes()
+    export.embedding_memo("net", "new").put("k" * 64, b"1")
+    export.embedding_memo("other", "old").put("k" * 64, b"1")
+    export.forget_others("net", ["new"])
+    assert sorted(path.name for path in (tmp_path / "cache/embeddings").glob("*/*")) == ["new", "old"]
 
 
 def test_sizes_that_cannot_be_are_told(tmp_path):
-    for key in ("chunk", "batch"):
-        with pytest.raises(PelageError, match=f"embed.{key} is 0"):
-            export.embed_crops(model(), ABOUT, IDS, crops(tmp_path), {**SETTINGS, key: 0}, CPU, tmp_path)
+    with pytest.raises(PelageError, match=r"embed\.batch is 0"):
+        embed(crops(tmp_path), tmp_path, batch=0)
 
 
 def test_a_face_is_mirrored_and_a_flank_is_not():
@@ -203,9 +232,9 @@ def test_other_files_are_refused(tmp_path):
 
 
 # Imports once and then runs the stage in forks of itself: to its end, killed at random moments until ten runs have died
-# and one of them had finished chunks, and to its end again. Prints how many died, and with how many chunks.
+# and one of them had embedded some, and to its end again. Prints how many died, and with how many crops embedded.
 KILLER = """
-import os, random, runpy, signal, sys, time
+import os, random, runpy, shutil, signal, sys, time
 from pathlib import Path
 root, folder = sys.argv[1:]
 sys.path[:0] = [root + "/stages", root + "/src"]
@@ -230,12 +259,13 @@ def run(seconds=None):
 
 status, seconds = run()
 assert status == 0
-chunks = []
-while len(chunks) < 10 or not any(chunks):
+memo, known = Path(".pelage/embeddings"), []
+while len(known) < 10 or not any(known):
+    shutil.rmtree(memo, ignore_errors=True)
     if run(random.uniform(0, seconds))[0] == -signal.SIGKILL:
-        chunks.append(len(list(Path(".pelage").rglob("*.npy"))))
+        known.append(sum(file.is_file() and file.name[0] != "." for file in memo.rglob("*")))
 assert run()[0] == 0
-print(len(chunks), chunks)
+print(len(known), known)
 """
 
 
@@ -243,7 +273,7 @@ def project(folder: Path) -> Path:
     params = read_params(ROOT / "params.yaml")
     params = {
         "compute": {"device": "cpu", "threads": 1, "backend": "local", "scheduler": ""},
-        "embed": {**params["embed"], **SETTINGS, "chunk": 1},
+        "embed": {**params["embed"], **SETTINGS, "batch": 1},
     }
     crops(folder / "data")
     with open(folder / "params.yaml", "w") as file:
@@ -271,4 +301,3 @@ def test_two_processes_give_the_same_bytes_though_one_is_killed_again_and_again(
     assert said.splitlines()[-1] == "embed tiny: 10 of 10 crops, 8 numbers each, seed 1"
     output = "data/embeddings/tiny/1.parquet"
     assert (killed / output).read_bytes() == (whole / output).read_bytes()
-    assert not list(killed.glob(".pelage/**/*.npy")), done.stdout  # a finished export keeps no chunks

@@ -76,7 +76,7 @@ def stage(name, variant, monkeypatch):
 
 def outputs(variant):
     names = ["data/models/{}/1.safetensors", "plots/training/{}.csv", "data/numbers/train/{}.json"]
-    names += ["data/embeddings/{}/1.parquet", "data/rankings/{}/1.parquet"]
+    names += ["data/embeddings/{}/1.parquet", "data/rankings/networks/{}/1.parquet"]
     return [Path(name.format(variant)) for name in names]
 
 
@@ -101,7 +101,7 @@ def test_from_crops_to_rankings_and_the_same_bytes_again(survey, monkeypatch):
     embeddings = pd.read_parquet("data/embeddings/tiny/1.parquet")
     assert "u#0" in set(embeddings["crop_id"]) and len(embeddings) == 21
     np.testing.assert_allclose(np.linalg.norm(np.stack(embeddings["embedding"]), axis=1), 1, rtol=1e-5)
-    rankings = pd.read_parquet("data/rankings/tiny/1.parquet")
+    rankings = pd.read_parquet("data/rankings/networks/tiny/1.parquet")
     counts = rankings.groupby("protocol")["query"].nunique().to_dict()
     judged = {"validation": 4, "pseudo_novel": 4, "closed": 4, "open": 8, "disjoint": 4}
     assert counts == judged | {"practice": 4, "rehearsal": 8, "survey": 1}
@@ -110,7 +110,7 @@ def test_from_crops_to_rankings_and_the_same_bytes_again(survey, monkeypatch):
     for name in ("embed", "search"):
         stage(name, "tiny", monkeypatch)
     assert "u#0" not in set(pd.read_parquet("data/embeddings/tiny/1.parquet")["crop_id"]), "nobody asks this network"
-    alone = pd.read_parquet("data/rankings/tiny/1.parquet")
+    alone = pd.read_parquet("data/rankings/networks/tiny/1.parquet")
     pd.testing.assert_frame_equal(alone, rankings[rankings["protocol"].isin(list(judged))])
 
 
@@ -138,10 +138,11 @@ def test_a_further_seed_is_the_only_one_that_is_trained(survey, monkeypatch):
     model, history, _, *rest = range(5)
     assert all(both[place] == alone[place] for place in (model, *rest))
     assert both[history].startswith(alone[history]) and both[history].count(b"\n10,") == 2
-    for folder in ("models", "embeddings", "rankings"):
+    for folder in ("models", "embeddings", "rankings/networks"):
         one, other = (path.read_bytes() for path in sorted(Path("data", folder, "tiny").iterdir()))
         assert one != other
-    assert "survey" not in set(pd.read_parquet("data/rankings/tiny/10.parquet")["protocol"]), "one seed is asked"
+    other = pd.read_parquet("data/rankings/networks/tiny/10.parquet")
+    assert "survey" not in set(other["protocol"]), "one seed is asked"
     metrics, rows = json.loads(Path("data/numbers/train/tiny.json").read_text()), pd.read_csv("plots/training/tiny.csv")
     best = rows.loc[rows.groupby("seed")["val_flank_map"].idxmax()]
     assert metrics["seeds"] == 2 and metrics["photos"] == first["photos"]
@@ -153,7 +154,7 @@ def test_a_further_seed_is_the_only_one_that_is_trained(survey, monkeypatch):
     for name in ("train", "embed", "search"):
         stage(name, "tiny", monkeypatch)
     assert epochs == [1, 1, 10, 10] and [path.read_bytes() for path in outputs("tiny")] == alone
-    assert [path.name for path in Path("data/rankings/tiny").iterdir()] == ["1.parquet"]
+    assert [path.name for path in Path("data/rankings/networks/tiny").iterdir()] == ["1.parquet"]
 
 
 def test_a_part_without_crops_is_told_and_leaves_empty_outputs(survey, monkeypatch):
@@ -172,7 +173,7 @@ def test_a_part_without_crops_is_told_and_leaves_empty_outputs(survey, monkeypat
         assert list(file.keys()) == [] and not json.loads(file.metadata()["pelage"])["trained"]
     embeddings = pd.read_parquet("data/embeddings/faces/1.parquet")
     assert list(embeddings.columns) == ["crop_id", "embedding"] and len(embeddings) == 0
-    told = read_parquet(Path("data/rankings/faces/1.parquet"), categories=["protocol", "query", "candidate"])
+    told = read_parquet(Path("data/rankings/networks/faces/1.parquet"), categories=["protocol", "query", "candidate"])
     pd.testing.assert_frame_equal(told, empty_rankings(), check_categorical=False)
 
 
@@ -189,7 +190,7 @@ def test_weights_that_are_taken_as_they_are_need_nothing_to_learn_from(survey, m
         stage(name, "tiny", monkeypatch)
     told = json.loads(Path("data/numbers/train/tiny.json").read_text())
     assert not told["trained"] and told["reason"].endswith("train.epochs is 0, so its weights are taken as they are")
-    rankings = pd.read_parquet("data/rankings/tiny/1.parquet")
+    rankings = pd.read_parquet("data/rankings/networks/tiny/1.parquet")
     assert rankings["protocol"].unique().tolist() == ["survey"] and rankings["query"].nunique() == 21
     given, taken = (load_file(file) for file in ("weights.safetensors", "data/models/tiny/1.safetensors"))
     edges = "backbone.conv_stem.weight"  # which has a channel more

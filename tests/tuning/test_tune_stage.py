@@ -55,7 +55,7 @@ def project(scratch, shared_photos):
     first = np.tile(names.str.endswith("-1#0").to_numpy(float), (len(chosen.queries), 1))
     table = rankings_table("validation", chosen.queries["crop_id"], names, first, np.ones_like(first, bool), depth=9)
     write_parquet(made.folder / "data/rankings/sift_lnbnn.parquet", table)
-    write_parquet(made.folder / "data/rankings/cosface/1.parquet", table.head(0))
+    write_parquet(made.folder / "data/rankings/networks/cosface/1.parquet", table.head(0))
     write_json(made.folder / "data/asked/glue.json", [])
     stage(made, "match_weights")
     return made

@@ -37,6 +37,9 @@ SIGHTINGS = "fused_sightings"
 FILES = {FUSED: "data/fused.parquet", SIGHTINGS: "data/sightings.parquet"}
 """Rankings that stand beside the folder of all others, which the fusion reads."""
 
+NETWORKS = Path("data/rankings/networks")
+"""Folder of the rankings that the stage search writes, a folder a network."""
+
 NAMED = ("mlp", "orb_sift_brisk_lightgbm", "random_mlp", "random", "majority", FUSED, SIGHTINGS)
 """Methods that stages name themselves; no entry of the parameters may have such a name."""
 
@@ -49,7 +52,8 @@ NO_RIVALS = (*CONTROLS, SIGHTINGS)
 
 def ranking_files(method: str) -> list[Path]:
     """Return the files of a method's rankings: one, or one a seed of what is trained, the lowest seed first."""
-    return seed_files(Path(FILES.get(method, f"data/rankings/{method}.parquet")))
+    folder = NETWORKS if (NETWORKS / method).is_dir() else NETWORKS.parent
+    return seed_files(Path(FILES.get(method, folder / f"{method}.parquet")))
 
 
 def kept(gallery: int, depth: int, whole: int) -> int:

@@ -1,16 +1,16 @@
-"""Export: the embeddings of many crops, chunk by chunk, so that a killed run goes on where it was.
+"""Export: the embeddings of many crops, of which only those are worked out that no earlier run has left.
 
-A finished chunk is a file in a folder outside DVC's outputs. The folder is named by everything that embeddings depend
-on, the file by the crops in it, so that neither is ever taken for another's.
+What is known of a crop is a memo of its network, in a folder outside DVC's outputs that is named by everything else
+that embeddings depend on. So a killed run goes on where it was, and new photos are embedded alone.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ import torch
 
 import pelage
 from pelage.common.errors import PelageError
-from pelage.common.files import sha256_bytes, sha256_file, write_bytes
+from pelage.common.files import cache_root, sha256_bytes, sha256_file
+from pelage.common.memo import Memo
 from pelage.common.packs import Packs
 from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
@@ -43,6 +44,23 @@ def fingerprint(*depends: Any) -> str:
     return sha256_bytes(json.dumps([depends, code, versions], sort_keys=True).encode())[:16]
 
 
+def embedding_memo(name: str, state: str) -> Memo:
+    """Return the memo of a network's embeddings.
+
+    Args:
+        name: Of the network; a folder of that name holds all its memos.
+        state: `fingerprint` of the model and all that the numbers depend on.
+    """
+    return Memo(state, 1, [], cache_root() / "embeddings" / name)
+
+
+def forget_others(name: str, states: Sequence[str]) -> None:
+    """Delete a network's memos of other states: of weights that are not its own any more, or of other code."""
+    for folder in (cache_root() / "embeddings" / name).glob("*"):
+        if folder.name not in states:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def embed_crops(
     embedder: Embedder,
     about: Mapping[str, Any],
@@ -50,93 +68,84 @@ def embed_crops(
     crops: Packs,
     settings: Mapping[str, Any],
     device: torch.device,
-    cache: Path,
+    memo: Memo,
 ) -> np.ndarray:
-    """Embed crops in chunks, taking from `cache` those that an earlier run finished.
+    """Embed crops, all but those that `memo` knows.
+
+    Each batch is full, the last one with the first of its crops again and again, so that the numbers of a crop do not
+    depend on how many others are embedded.
 
     Args:
         embedder: On `device`.
         about: What the model file tells: `channels`, `part`, and `model` with `width` and `height`.
         crop_ids: N ids.
         crops: Of one view and part.
-        settings: Section `embed` of the parameters: `chunk` (crops), `batch` and `tta`.
+        settings: Section `embed` of the parameters: `batch` and `tta`.
         device: Where to compute.
-        cache: Named by `fingerprint` of the model and all that the numbers depend on.
+        memo: See `embedding_memo`.
 
     Returns:
         `(N, dim)` float32 of length 1.
 
     Raises:
-        PelageError: `chunk` or `batch` is no whole number from 1, or a crop cannot be read.
+        PelageError: `batch` is no whole number from 1, or a crop cannot be read.
     """
-    chunks = _chunks(crop_ids, settings)
+    batch, size = _batch(settings), embedder.dim
     width, height = (about["model"][key] for key in ("width", "height"))
-    size = embedder.dim
     points = np.empty((len(crop_ids), size), np.float32)
+    keys = [memo.key(crops.sha256(crop_file(crop_id))) for crop_id in crop_ids]
+    unknown = []
+    for place, key in enumerate(keys):
+        known = memo.get(key)
+        if known is not None and len(known) == points[place].nbytes:
+            points[place] = np.frombuffer(known, np.float32)
+        else:
+            unknown.append(place)
 
-    def load(ids: Sequence[str]) -> tuple[Path, np.ndarray | None, np.ndarray | None]:
-        digests = [crops.sha256(crop_file(crop_id)) for crop_id in ids]
-        file = cache / f"{sha256_bytes(json.dumps([list(ids), digests]).encode())[:32]}.npy"
-        chunk = _stored(file, (len(ids), size))
-        images = read_crops(ids, crops, about["channels"], width, height)[0] if chunk is None else None
-        return file, chunk, images
+    def read(places: Sequence[int]) -> tuple[Sequence[int], np.ndarray]:
+        ids = [crop_ids[place] for place in places]
+        return places, read_crops(ids, crops, about["channels"], width, height)[0]
 
-    start = 0
-    for file, chunk, images in track(parallel_map(load, chunks, 1), f"embed {crops}", len(chunks)):
-        if chunk is None:  # the next ones are read meanwhile
-            chunk = embed_images(embedder, images, settings["batch"], device, settings["tta"], about["part"])
-            buffer = BytesIO()
-            np.save(buffer, chunk)
-            write_bytes(file, buffer.getvalue())
-        points[start : start + len(chunk)] = chunk
-        start += len(chunk)
+    batches = [unknown[start : start + batch] for start in range(0, len(unknown), batch)]
+    for places, images in track(parallel_map(read, batches, 1), f"embed {crops}", len(batches)):  # read ahead
+        full = images[np.arange(batch) % len(images)]
+        found = embed_images(embedder, full, batch, device, settings["tta"], about["part"])[: len(places)]
+        for place, point in zip(places, found, strict=True):
+            points[place] = point
+            memo.put(keys[place], point.tobytes())
     return points
 
 
 def embed_ahead(ahead: Ahead, crop_ids: Sequence[str], place: Mapping[str, Any]) -> None:
-    """Have workers embed crops, chunk by chunk, so that `embed_crops` takes all from `cache`.
+    """Have workers embed crops, batch by batch, so that `embed_crops` takes all from `memo`.
 
     Args:
         ahead: See `workers`.
         crop_ids: As `embed_crops` takes them.
-        place: Arguments of `_embed` but for the chunks: `model`, `crops`, `settings`, `device` and `cache`.
+        place: Arguments of `_embed` but for the batches: `model`, `crops`, `settings`, `device` and `memo`.
     """
-    chunks = _chunks(crop_ids, place["settings"])
-    ahead(partial(_embed, threads=torch.get_num_threads(), **place), chunks, "embed")
+    batch = _batch(place["settings"])
+    batches = [crop_ids[start : start + batch] for start in range(0, len(crop_ids), batch)]
+    ahead(partial(_embed, threads=torch.get_num_threads(), **place), batches, "embed")
 
 
 def _embed(
-    chunks: Sequence[Sequence[str]],
+    batches: Sequence[Sequence[str]],
     model: Path,
     crops: Packs,
     settings: Mapping[str, Any],
     device: torch.device,
-    cache: Path,
+    memo: Memo,
     threads: int,
 ) -> None:
-    """Embed chunks by the model in a file, as this process would with as many threads of torch."""
+    """Embed batches by the model in a file, as this process would with as many threads of torch."""
     prepare(device.type, threads)
     embedder, about = load_model(model)
-    for chunk in chunks:
-        embed_crops(embedder.to(device), about, chunk, crops, settings, device, cache)
+    for batch in batches:
+        embed_crops(embedder.to(device), about, batch, crops, settings, device, memo)
 
 
-def _chunks(crop_ids: Sequence[str], settings: Mapping[str, Any]) -> list[Sequence[str]]:
-    for key in ("chunk", "batch"):
-        if type(settings[key]) is not int or settings[key] < 1:
-            raise PelageError(f"params.yaml: embed.{key} is {settings[key]!r}; give a whole number from 1.")
-    return [crop_ids[start : start + settings["chunk"]] for start in range(0, len(crop_ids), settings["chunk"])]
-
-
-def _stored(file: Path, shape: tuple[int, int]) -> np.ndarray | None:
-    """Return a finished chunk; None if there is none or it is damaged."""
-    try:
-        chunk = np.load(file, allow_pickle=False)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, EOFError):
-        chunk = np.empty(0)
-    if chunk.shape != shape or chunk.dtype != np.float32:
-        print(f"{file} cannot be read: its crops are embedded again")
-        return None
-    return chunk
+def _batch(settings: Mapping[str, Any]) -> int:
+    if type(settings["batch"]) is not int or settings["batch"] < 1:
+        raise PelageError(f"params.yaml: embed.batch is {settings['batch']!r}; give a whole number from 1.")
+    return settings["batch"]

@@ -476,7 +476,6 @@ class Embed(Section):
     """Section `embed`."""
 
     batch: COUNT
-    chunk: COUNT
     tta: one_of("none", "flips", "reflections", "multi_crop")
     precision: one_of("float32", "float16")
     format: one_of("parquet", "safetensors")

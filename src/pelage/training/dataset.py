@@ -57,7 +57,8 @@ def training_data(
         masks: Of the part.
 
     Returns:
-        The data and the joint hash of all files read; or None and the reason why there is nothing to learn.
+        The data and the joint hash of all that it was made of, pixels and rows, which other photos of a survey leave as
+        it is; or None and the reason why there is nothing to learn.
     """
     files = set(present([*protocol.gallery["crop_id"], *protocol.queries["crop_id"]], crops))
     gallery = protocol.gallery[protocol.gallery["crop_id"].isin(files)]
@@ -99,7 +100,8 @@ def training_data(
         validation=validation_of(ProtocolSet(queries, gallery), places[count:], places[:count]),
         side_unknown=int((~known).sum()),
     )
-    return data, joint_digest(digests)
+    rows = (table.to_csv(index=False) for table in (gallery, queries))
+    return data, joint_digest([*digests, *rows])
 
 
 def shown(data: TrainingData, variant: Variant, chosen: np.ndarray, epoch: int, first: int) -> np.ndarray:

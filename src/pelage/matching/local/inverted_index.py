@@ -30,7 +30,7 @@ themselves."""
 SAMPLE = 64
 """Rows a cell from which centres are learnt."""
 
-FILED, ASKED = 4, 8
+FILED, ASKED = 2, 8
 """Cells of centres that are looked at to find the cell of a row, and the nearest cells of what is searched for."""
 
 BLOCK = 2**16
