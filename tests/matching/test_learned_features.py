@@ -3,17 +3,30 @@
 import numpy as np
 import pytest
 import torch
+from kornia.feature import ALIKED
 from packing import pack_images
+from safetensors.torch import save_file
 
 from pelage.common.errors import PelageError
 from pelage.matching.learned import features as learned_features
-from pelage.matching.learned.features import SPARE, extract, load_detector, load_state, read_learned_features
+from pelage.matching.learned.features import (
+    SPARE,
+    WEIGHTS,
+    extract,
+    load_detector,
+    load_state,
+    read_learned_features,
+)
 
 CPU = torch.device("cpu")
 
 
-def grid(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def grid(crops) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """A detector of known answers: a keypoint every 10 pixels, the brighter the stronger."""
+    return [of_one(crop) for crop in crops]
+
+
+def of_one(image):
     height, width = image.shape[2:]
     y, x = torch.meshgrid(torch.arange(0, height, 10), torch.arange(0, width, 10), indexing="ij")
     xy = torch.stack([x.flatten(), y.flatten()], 1)
@@ -45,7 +58,8 @@ def test_the_memo_is_asked_first_and_a_changed_mask_is_seen(tmp_path, monkeypatc
     (tmp_path / "aliked_n16.safetensors").write_bytes(b"weights")
     asked = []
 
-    def load(kind, folder, keypoints, device):
+    def load(kind, folder, keypoints, device, batch):
+        assert batch == 1
         asked.append(keypoints)
         return grid
 
@@ -64,6 +78,63 @@ def test_the_memo_is_asked_first_and_a_changed_mask_is_seen(tmp_path, monkeypatc
         again = read()
     assert all(np.array_equal(getattr(first, name), getattr(again, name)) for name in ("xy", "descriptors", "size"))
     assert len(read(shown=0)) == 0
+
+
+def test_a_gpu_takes_crops_of_equal_cells_together_and_finds_what_one_by_one_finds(tmp_path, monkeypatch):
+    monkeypatch.setattr(learned_features, "BATCH", 3)
+    (tmp_path / "aliked_n16.safetensors").write_bytes(b"weights")
+    lots, real = [], learned_features.detect
+
+    def on_cpu(crops, detector, keypoints, device):
+        lots.append([crop.animal.shape for crop in crops])
+        return real(crops, detector, keypoints, CPU)
+
+    monkeypatch.setattr(learned_features, "load_detector", lambda *_: grid)
+    monkeypatch.setattr(learned_features, "detect", on_cpu)
+    heights = {"a": 60, "b": 40, "c": 33, "d": 64, "e": 65, "f": 59, "g": 90, "h": 58}
+    images = {f"{name}.png": photo(height=height) for name, height in heights.items()}
+    crops = pack_images(tmp_path, "crops", images)
+    masks = pack_images(tmp_path, "masks", {name: image[:, :, 1] for name, image in images.items()})
+
+    def read(device, cache, wanted=tuple(heights)):
+        monkeypatch.setenv("PELAGE_CACHE", str(tmp_path / cache))
+        sizes = {"side": 100, "keypoints": 50, "device": torch.device(device)}
+        return read_learned_features(crops, masks, wanted, "aliked", tmp_path, **sizes)
+
+    alone = read("cpu", "one")
+    assert [len(lot) for lot in lots] == [1] * 8
+    lots.clear()
+    for wanted, expected in (
+        (("e", "a"), [[(65, 100)], [(60, 100)]]),
+        (tuple(heights), [[(40, 100), (33, 100), (64, 100)], [(59, 100), (58, 100)], [(90, 100)]]),  # a, e are recalled
+        (tuple(heights), []),
+    ):
+        together = read("cuda", "other", wanted)
+        assert sorted(lots) == sorted(expected) and list(together) == sorted(wanted)
+        for name, found in together.items():
+            assert found.size == alone[name].size == (100, heights[name])
+            assert np.array_equal(found.xy, alone[name].xy) and np.array_equal(found.strength, alone[name].strength)
+        lots.clear()
+
+
+def test_aliked_finds_in_a_crop_what_it_finds_whatever_comes_with_it(tmp_path):
+    torch.manual_seed(0)
+    state = ALIKED("aliked-n16").state_dict()
+    save_file({name: value for name, value in state.items() if value.ndim}, tmp_path / WEIGHTS["aliked"])
+    crops = [torch.rand(1, 3, height, width) for height, width in ((96, 70), (90, 64 + 1), (70, 96), (65, 81))]
+    alone, many = (load_detector("aliked", tmp_path, 60, CPU, batch) for batch in (1, 4))
+    network = ALIKED("aliked-n16", max_num_keypoints=60, detection_threshold=0.0).eval()
+    network.load_state_dict(state)
+    with torch.inference_mode():
+        together = many(crops)
+        for crop, found in zip(crops, together, strict=True):
+            (whole,), (single,) = network(crop), alone([crop])
+            expected = whole.keypoints, whole.descriptors, whole.keypoint_scores
+            assert len(found[0]) == 60 and all(map(torch.equal, single, expected))
+            for own, other in zip(found, expected, strict=True):
+                torch.testing.assert_close(own, other, rtol=0, atol=1e-4)
+        for left, right in zip(together, [*many(crops[:1]), *many(crops[1:])], strict=True):
+            assert all(map(torch.equal, left, right)), "all batches are full"
 
 
 def test_missing_and_foreign_weights_are_said_in_words(tmp_path):

@@ -1,4 +1,4 @@
-"""Features of crops in files: computed once a crop on all cores, and memoised.
+"""Features of crops in files: computed once a crop on all cores, or many crops at a time on a GPU, and memoised.
 
 Every kind of matcher has features of its own, a frozen dataclass of arrays (and `size`, the crop's width and height in
 the features' pixels). How they are found, kept and recalled is the same for all.
@@ -6,10 +6,11 @@ the features' pixels). How they are found, kept and recalled is the same for all
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, fields
 from io import BytesIO
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -20,40 +21,77 @@ from pelage.common.parallel import parallel_map
 from pelage.common.progress import track
 
 F = TypeVar("F")
+P = TypeVar("P")
+
+
+@dataclass(frozen=True)
+class Together(Generic[P, F]):
+    """How crops that are only prepared by threads get their features, several at a time and one lot after another.
+
+    Attributes:
+        most: Crops of a lot.
+        alike: Crops of which this is equal may be in one lot.
+        finish: Finds the features of a lot.
+    """
+
+    most: int
+    alike: Callable[[P], Hashable]
+    finish: Callable[[Sequence[P]], Sequence[F]]
 
 
 def read_features(
     kind: type[F],
-    extract: Callable[[np.ndarray, np.ndarray], F],
+    extract: Callable[[np.ndarray, np.ndarray], F | P],
     memo: Memo,
     crops: Packs,
     masks: Packs,
     files: Sequence[str],
+    together: Together[P, F] | None = None,
 ) -> list[F]:
     """Extract the features of crops in files, or recall them from the memo.
 
     Args:
-        kind: Dataclass that `extract` returns.
-        extract: Finds the features of an RGB crop `(H, W, 3)` and its mask `(H, W)`, both uint8.
+        kind: Dataclass of features.
+        extract: Finds the features of an RGB crop `(H, W, 3)` and its mask `(H, W)`, both uint8; by threads.
         memo: Where they are kept; it depends on all settings of `extract`.
         crops: Crops of one part.
         masks: Their masks, of the same names.
         files: Names that are in both.
+        together: Where `extract` only prepares a crop, how it goes on.
 
     Returns:
         The features of each file.
     """
 
-    def features_of(file: str) -> F:
+    def begin(file: str) -> tuple[str, F | P]:
         key = memo.key(crops.sha256(file), masks.sha256(file))
         stored = memo.get(key)
         if stored is not None:
-            return _unpack(kind, stored)
-        features = extract(to_rgb(crops.image(file)), masks.image(file))
-        memo.put(key, _pack(features))
-        return features
+            return key, _unpack(kind, stored)
+        begun = extract(to_rgb(crops.image(file)), masks.image(file))
+        if isinstance(begun, kind):
+            memo.put(key, _pack(begun))
+        return key, begun
 
-    return list(track(parallel_map(features_of, files), "keypoints", len(files)))
+    found: list[Any] = []
+    lots: dict[Hashable, list[tuple[int, str]]] = defaultdict(list)  # places in `found` and keys of those that wait
+
+    def finish(lot: list[tuple[int, str]]) -> None:
+        for (place, key), features in zip(lot, together.finish([found[place] for place, _ in lot]), strict=True):
+            memo.put(key, _pack(features))
+            found[place] = features
+        lot.clear()
+
+    for place, (key, begun) in enumerate(track(parallel_map(begin, files), "keypoints", len(files))):
+        found.append(begun)
+        if not isinstance(begun, kind):
+            lot = lots[together.alike(begun)]
+            lot.append((place, key))
+            if len(lot) == together.most:
+                finish(lot)
+    for lot in filter(None, lots.values()):
+        finish(lot)
+    return found
 
 
 def told_without_mask(files: Iterable[str], fell_back: Iterable[str]) -> tuple[int, str]:

@@ -5,7 +5,7 @@ Where a moving average is kept (Polyak and Juditsky, 1992), it is what is valida
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,25 @@ from pelage.model.embedder import Embedder
 from pelage.training.optimisation import Optimisation, autocast_dtype
 from pelage.training.variant import Variant
 from pelage.training.world import World
+
+
+class _Objective(nn.Module):
+    """From this process's share of a batch to the loss of the whole; it holds all that learns.
+
+    Args:
+        embedder: Gives points.
+        loss: Of points and labels.
+        forward: The embedder, or what was compiled of it.
+        world: The processes that share each batch.
+    """
+
+    def __init__(self, embedder: nn.Module, loss: nn.Module, forward: Callable[[Tensor], Tensor], world: World) -> None:
+        super().__init__()
+        self.embedder, self.loss = embedder, loss
+        self._forward, self._world = forward, world
+
+    def forward(self, pixels: Tensor, targets: Tensor) -> Tensor:
+        return self.loss(self._world.embed(self._forward, pixels, len(targets)), targets)
 
 
 class Learner:
@@ -51,15 +70,16 @@ class Learner:
         if weights is not None:
             start, edges = variant.model["weights"], variant.model.get("edge_filters", "zeros")
             print(f"{variant.name}: {start}: {load_weights(embedder.backbone, weights, start, edges)}")
-        self._config, self._device, self._world = config, device, world
+        self._config, self._device = config, device
         self._format = torch.channels_last if config["channels_last"] else torch.contiguous_format
         self._precision = autocast_dtype(config["precision"], device)
-        self.embedder = embedder.to(device, memory_format=self._format)
+        self.embedder = world.synchronised(embedder.to(device, memory_format=self._format))
         self.loss = loss.to(device)
         self.ema = ModelEmaV3(self.embedder, config["ema"], use_warmup=True) if config["ema"] > 0 else None
-        self._forward = torch.compile(self.embedder) if config["compile"] else self.embedder
+        forward = torch.compile(self.embedder) if config["compile"] else self.embedder
         self._thawing = [parameter for parameter in embedder.backbone.parameters() if parameter.requires_grad]
-        self._parts = nn.ModuleList([self.embedder, self.loss])
+        self._parts = _Objective(self.embedder, self.loss, forward, world)
+        self._objective = world.averaging(self._parts)
         self.optimisation = Optimisation(embedder.backbone, self._parts, config, steps, device)
 
     @property
@@ -96,7 +116,7 @@ class Learner:
         pixels = images.to(self._device, non_blocking=True).permute(0, 3, 1, 2).contiguous(memory_format=self._format)
         targets = torch.from_numpy(labels).to(self._device)
         with torch.autocast(self._device.type, self._precision, enabled=self._precision is not None):
-            return self.loss(self._world.embed(self._forward, pixels, len(labels)), targets)
+            return self._objective(pixels, targets)
 
     def add(self, loss: Tensor, share: float) -> None:
         """Add the gradient of a batch, which is `share` of the step's photos."""
@@ -104,7 +124,6 @@ class Learner:
 
     def step(self, number: int) -> float:
         """Take step `number` of the training, from 0, along what was added; return the learning rate of the head."""
-        self._world.average_gradients(self._parts.parameters())
         rate = self.optimisation.step(number)
         if self.ema is not None:
             self.ema.update(self.embedder, step=number + 1)

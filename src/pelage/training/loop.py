@@ -159,7 +159,7 @@ class _Trainer:
         try:
             loss, rate = self._learn()
             self.epoch += 1
-            scores = self.world.agree(self._validate() if self.world.first else {})
+            scores = self.world.agree(self._validate())
         except torch.OutOfMemoryError as error:
             raise PelageError(self._too_large(error)) from error
         row = {"epoch": self.epoch, "loss": round(loss, 6), "lr": float(f"{rate:.6g}")}
@@ -173,7 +173,7 @@ class _Trainer:
 
     def take_as_is(self) -> None:
         """Validate and keep the network as its weights are; the history's only row is epoch 0, without a loss."""
-        scores = self.world.agree(self._validate() if self.world.first else {})
+        scores = self.world.agree(self._validate())
         row = {"epoch": 0, "loss": None, "lr": 0.0}
         self.history.append(row | {f"val_{name}": scores.get(name) for name in SCORES})
         self._keep(scores.get(CRITERION, 0.0))
@@ -237,7 +237,7 @@ class _Trainer:
     def _validate(self) -> dict[str, float]:
         """Return the scores of this epoch, to 4 decimals; none if there is nothing to ask or it is not yet time.
 
-        If it is time for a picture, lay it out.
+        If it is time for a picture, lay it out. Of several processes each embeds its share, and the first one judges.
         """
         validation, config = self.data.validation, self.variant.train
         last, often = self.epoch == config["epochs"], config["umap_every"]
@@ -245,10 +245,9 @@ class _Trainer:
         drawn = often > 0 and (last or self.epoch % often == 0)
         if validation is None or not (due or drawn):
             return {}
-        queries, gallery = (
-            embed_images(self.learner.learnt, self.data.images[places], self.batch, self.device)
-            for places in (validation.queries, validation.gallery)
-        )
+        queries, gallery = map(self._embedded, (validation.queries, validation.gallery))
+        if not self.world.first:
+            return {}
         if drawn:
             before = next(reversed(self.pictures.values())).numpy() if self.pictures else None
             places = lay_out(np.concatenate([queries, gallery]), before, config["seed"])
@@ -256,6 +255,11 @@ class _Trainer:
         if not due:
             return {}
         return {name: round(value, 4) for name, value in validation.metrics(queries, gallery).items()}
+
+    def _embedded(self, places: np.ndarray) -> np.ndarray:
+        """Return the embeddings of crops `(N, D)`, of which each process makes its share."""
+        images = self.data.images[places[self.world.batches(len(places), self.batch)]]
+        return self.world.collect(embed_images(self.learner.learnt, images, self.batch, self.device))
 
     def _explain(self, what: str, chosen: np.ndarray) -> str:
         ids = ", ".join(self.data.ids[place] for place in self.data.train[chosen])

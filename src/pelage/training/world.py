@@ -2,8 +2,8 @@
 
 Each process shows its share of a batch to its own copy of the network. Embeddings are gathered together with the way
 back for their gradients, so every process has the loss of the whole batch; batch norm has the statistics of the whole
-batch (Ioffe and Szegedy, ICML 2015, on the CPU too, where torch's synchronised one does not work); gradients are
-averaged once a step. What the network itself draws (dropout) each process draws for itself.
+batch (Ioffe and Szegedy, ICML 2015), and torch's DistributedDataParallel averages gradients over processes while others
+are still computed. What the network itself draws (dropout) each process draws for itself.
 
 Lightning Fabric starts the processes, or takes up those that torchrun started, and carries tensors between them.
 """
@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from timm.layers import convert_sync_batchnorm
+from torch import Tensor, distributed, nn
 from torch.nn.functional import batch_norm, pad
+from torch.nn.parallel import DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 
 from pelage.common.errors import PelageError
@@ -44,7 +46,8 @@ class World:
         self.size: int = 1 if fabric is None else fabric.world_size
         self.rank: int = 0 if fabric is None else fabric.global_rank
         self.first = self.rank == 0
-        self._shared_norms = nullcontext() if fabric is None else _SharedBatchNorm(fabric)
+        self._on_gpu = fabric is not None and fabric.device.type == "cuda"
+        self._shared_norms = nullcontext() if fabric is None or self._on_gpu else _SharedBatchNorm(fabric)
 
     def share(self, chosen: np.ndarray) -> slice:
         """Return which of a batch's photos are this process's: shares differ by one photo at most.
@@ -60,6 +63,25 @@ class World:
         bounds = [rank * len(chosen) // self.size for rank in (self.rank, self.rank + 1)]
         return slice(*bounds)
 
+    def synchronised(self, network: nn.Module) -> nn.Module:
+        """Return `network` with torch's synchronised batch norms where a GPU computes; names of tensors stay.
+
+        timm converts them, because its norms hold activations, which torch's own conversion leaves out.
+        """
+        return convert_sync_batchnorm(network) if self._on_gpu else network
+
+    def averaging(self, module: nn.Module) -> nn.Module:
+        """Return what is called like `module` and on whose way back gradients become their means over processes.
+
+        Parameters may be without a gradient for a time (a frozen backbone), or for ever (layers that pooling leaves
+        out), so torch looks for them, and warns where there are none. Buckets are then the same in each step, and a
+        training that goes on rounds as one that was never ended. Where batches are accumulated, each one's gradients
+        are averaged.
+        """
+        if self._fabric is None:
+            return module
+        return DistributedDataParallel(module, find_unused_parameters=True)
+
     def embed(self, network: Callable[[Tensor], Tensor], pixels: Tensor, total: int) -> Tensor:
         """Return the `(total, D)` embeddings of a whole batch, of which `pixels` are this process's share."""
         with self._shared_norms:
@@ -71,13 +93,21 @@ class World:
         sizes = np.diff([rank * total // self.size for rank in range(self.size + 1)])
         return torch.cat([part[:size] for part, size in zip(gathered, sizes, strict=True)])
 
-    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replace each gradient by its mean over processes."""
-        if self._fabric is not None:
-            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-            mean = self._fabric.all_reduce(torch.cat([gradient.flatten() for gradient in gradients]))
-            for gradient, part in zip(gradients, mean.split([gradient.numel() for gradient in gradients]), strict=True):
-                gradient.copy_(part.view(gradient.shape))
+    def batches(self, total: int, size: int) -> slice:
+        """Return which of `total` rows, taken in batches of `size`, are this process's: whole batches, maybe none.
+
+        So each batch is one that a process alone would have taken, and its numbers are the same to the byte.
+        """
+        count = -(-total // size)
+        return slice(*(size * (rank * count // self.size) for rank in (self.rank, self.rank + 1)))
+
+    def collect(self, rows: np.ndarray) -> np.ndarray:
+        """Return the rows of all processes, in their order; of a process that has none they may have any width."""
+        if self._fabric is None:
+            return rows
+        parts: list[Any] = [None] * self.size
+        distributed.all_gather_object(parts, rows)
+        return np.concatenate([part for part in parts if len(part)])
 
     def agree(self, value: T) -> T:
         """Return the `value` of the first process."""
@@ -124,7 +154,8 @@ def join(device: torch.device, processes: int) -> tuple[World, torch.device]:
 class _SharedBatchNorm(TorchFunctionMode):
     """Within it `batch_norm` that takes statistics takes those of the batch of all processes.
 
-    They are merged from the mean and variance of each share (Chan, Golub and LeVeque, 1979).
+    For the CPU, where torch's `SyncBatchNorm` refuses to work. Statistics are merged from the mean and variance of each
+    share (Chan, Golub and LeVeque, 1979).
     """
 
     def __init__(self, fabric: Any) -> None:
