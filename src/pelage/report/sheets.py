@@ -353,8 +353,8 @@ def detections_sheet(
     Args:
         photos: Folder that `clean["path"]` is relative to.
         clean: Rows of `data/clean.csv`.
-        animals: Rows of `data/animals.csv`, with numbers.
-        detections: Rows of `data/detections.csv`, with numbers.
+        animals: Rows of `data/animals.csv`; numbers may be text.
+        detections: Rows of `data/detections.csv`; numbers may be text.
         truth: Rows of `data/truth/truth.csv`, with numbers; may be empty.
         count: Photos; one with several animals and one with an animal that was missed come first, if there are such.
         seed: Chooses the photos.
@@ -393,9 +393,9 @@ def _detection_tile(
     faces, flanks = mine[mine["part"] == "face"], mine[mine["part"] == "flank"]
     boxes = [(box, TRUE, 2) for box in real[[*BOX]].to_numpy(float)]
     boxes += [(box, TRUE, 2) for box in real[[*FACE]].dropna().to_numpy(float)]
-    boxes += [(box, FOUND, 2) for box in found[[*BOX]].to_numpy(float)]
-    boxes += [(box, FOUND, 2) for box in faces[[*BOX]].to_numpy(float)]
-    boxes += [(box, FOUND, 1) for box in flanks[[*BOX]].to_numpy(float)]
+    boxes += [(box, FOUND, 2) for box in found[[*BOX]].astype(float).to_numpy()]
+    boxes += [(box, FOUND, 2) for box in faces[[*BOX]].astype(float).to_numpy()]
+    boxes += [(box, FOUND, 1) for box in flanks[[*BOX]].astype(float).to_numpy()]
     for (x, y, w, h), colour, width in boxes:
         corners = [x * factor, y * factor, (x + w) * factor, (y + h) * factor]
         draw.rectangle([c + o for c, o in zip(corners, (-1, -1, 1, 1), strict=True)], outline=INK, width=1)
