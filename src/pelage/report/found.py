@@ -168,6 +168,6 @@ def crop_reader(views: Views) -> animals_page.Load:
     def load(crop_id: str) -> np.ndarray | None:
         file = crop_file(crop_id)
         there = next((of_part["crop"] for of_part in views.values() if file in of_part["crop"]), None)
-        return there and sheets.crop_picture(there, crop_id)
+        return None if there is None else sheets.crop_picture(there, crop_id)
 
     return load

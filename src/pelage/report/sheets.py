@@ -164,8 +164,16 @@ def pick(table: pd.DataFrame, count: int, seed: int, name: str) -> pd.DataFrame:
     """Draw `count` rows, of as many identities as there are, in an order that only `seed`, `name` and ids decide."""
     place = table["crop_id"].reset_index(drop=True).sort_values().index.to_numpy()
     place = place[generator(seed, "report", name).permutation(len(place))]
-    again = table["identity"].iloc[place].groupby(table["identity"].iloc[place].to_numpy()).cumcount().to_numpy()
+    identity = pd.Series(pd.factorize(table["identity"])[0][place])
+    again = identity.groupby(identity).cumcount().to_numpy()
     return table.iloc[place[np.argsort(again, kind="stable")[:count]]]
+
+
+def rows_of(split: pd.DataFrame, *crop_ids: pd.Series) -> pd.DataFrame:
+    """Return the rows of `data/split.csv` of some crops, with `crop_id` as index, too."""
+    code = pd.factorize(pd.concat([split["crop_id"], *crop_ids]))[0]  # isin looks at each text in Python
+    rows = split[np.isin(code[: len(split)], code[len(split) :])]
+    return rows.set_index("crop_id", drop=False).rename_axis(None)
 
 
 def views_sheet(
@@ -180,12 +188,13 @@ def views_sheet(
         count: Rows of the sheet.
         seed: Chooses the crops.
     """
-    split = split[split["identity"] != UNKNOWN]
-    there = [part for part in parts if (split["part"] == part).any()]
+    told_apart = split["identity"] != UNKNOWN
+    crops = {part: split.loc[told_apart & (split["part"] == part), ["crop_id", "identity"]] for part in parts}
+    there = [part for part in parts if len(crops[part])]
     rows = []
     for index, part in enumerate(there):
         share = count // len(there) + (index < count % len(there))
-        for _, crop in pick(split[split["part"] == part], share, seed, f"views {part}").iterrows():
+        for _, crop in split.loc[pick(crops[part], share, seed, f"views {part}").index].iterrows():
             crop_view, nobg, crop_edge, nobg_edge = (crop_picture(views[part][view], crop["crop_id"]) for view in VIEWS)
             tiles = [crop_view, nobg, edge_map(nobg_edge), edges_drawn(crop_edge), edges_drawn(nobg_edge)]
             rows.append([Tile(tiles[0], (named(crop), part)), *map(Tile, tiles[1:])])
@@ -217,7 +226,7 @@ def matches_sheet(
         candidates: Ranks shown.
         seed: Chooses the queries.
     """
-    known = split.set_index("crop_id", drop=False).rename_axis(None)
+    known = rows_of(split, ranking["query"], ranking["candidate"])
     shown, first = _hits_and_misses(ranking, known, count, seed)
     ranking = ranking[ranking["query"].isin(shown["crop_id"])].sort_values(["query", "rank"])
     rows = []
@@ -267,7 +276,7 @@ def explained_sheet(
         count: Queries; half of them hits, as far as there are. As many rows as there are, if 0.
         seed: Chooses the queries.
     """
-    known = split.set_index("crop_id", drop=False).rename_axis(None)
+    known = rows_of(split, ranking["query"], ranking["candidate"])
     shown, _ = _hits_and_misses(ranking, known, count or ranking["query"].nunique(), seed)
     ranking, fused, matches = (table[table["query"].isin(shown["crop_id"])] for table in (ranking, fused, matches))
     ranking = ranking.sort_values(["query", "rank"])
