@@ -256,6 +256,7 @@ def counts_figure(split: pd.DataFrame) -> bytes:
     told = split.loc[
         (split["subset"] != "none") & (split["identity"] != UNKNOWN), ["image_id", "identity", "subset", "encounter"]
     ].drop_duplicates(["image_id", "identity"])
+    told = told.astype(dict.fromkeys(["identity", "subset", "encounter"], "category"))
     counts = told.groupby(["identity", "subset"]).size().unstack(fill_value=0)
     counts = counts.reindex(columns=[subset for subset in SUBSET_COLOURS if subset in counts])
     counts = counts.loc[counts.sum(axis=1).sort_index().sort_values(ascending=False, kind="stable").index]

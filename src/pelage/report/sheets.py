@@ -16,6 +16,8 @@ import cv2
 import matplotlib
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as compute
 from PIL import Image, ImageDraw, ImageFont
 
 from pelage.common.errors import PelageError
@@ -169,10 +171,15 @@ def pick(table: pd.DataFrame, count: int, seed: int, name: str) -> pd.DataFrame:
     return table.iloc[place[np.argsort(again, kind="stable")[:count]]]
 
 
+def places(texts: pd.Series, among: pd.Series) -> np.ndarray:
+    """Return where each of N texts stands among others, `(N,)`, -1 where it does not, with no object for each text."""
+    texts, among = (pa.array(values.astype(str), pa.string()) for values in (texts, among))
+    return compute.index_in(texts, value_set=among).fill_null(-1).to_numpy()
+
+
 def rows_of(split: pd.DataFrame, *crop_ids: pd.Series) -> pd.DataFrame:
     """Return the rows of `data/split.csv` of some crops, with `crop_id` as index, too."""
-    code = pd.factorize(pd.concat([split["crop_id"], *crop_ids]))[0]  # isin looks at each text in Python
-    rows = split[np.isin(code[: len(split)], code[len(split) :])]
+    rows = split[places(split["crop_id"], pd.concat(crop_ids)) >= 0]
     return rows.set_index("crop_id", drop=False).rename_axis(None)
 
 
@@ -368,8 +375,8 @@ def detections_sheet(
         count: Photos; one with several animals and one with an animal that was missed come first, if there are such.
         seed: Chooses the photos.
     """
-    order, ids = generator(seed, "report", "detections").permutation(len(clean)), pd.Index(clean["image_id"])
-    found, true = (_animals_of(ids, boxes)[order] for boxes in (animals, truth))
+    order = generator(seed, "report", "detections").permutation(len(clean))
+    found, true = (_animals_of(clean["image_id"], boxes)[order] for boxes in (animals, truth))
     several, missed = np.flatnonzero(np.maximum(found, true) > 1)[:1], np.flatnonzero(true > found)[:1]
     chosen = dict.fromkeys([*several, *missed, *np.flatnonzero(found > 0)[: count + 2]])
     shown = clean.iloc[order[list(chosen)[:count]]]
@@ -379,9 +386,9 @@ def detections_sheet(
     return to_png(compose(rows, PHOTO[1], titles))
 
 
-def _animals_of(ids: pd.Index, boxes: pd.DataFrame) -> np.ndarray:
+def _animals_of(ids: pd.Series, boxes: pd.DataFrame) -> np.ndarray:
     """Return how many boxes each of some photos has, `(N,)`; `boxes` may be of other photos, too."""
-    place = ids.get_indexer(boxes["image_id"])
+    place = places(boxes["image_id"], ids)
     return np.bincount(place[place >= 0], minlength=len(ids))
 
 
