@@ -163,6 +163,8 @@ def _gibbs(
         if named[block]:
             continue
         own, own_size = of[block], size[block]
+        if starts[block] == starts[block + 1] and whole[own][0] == own_size[0]:
+            continue  # nothing is linked to it, and it is alone
         whole[own] = less(whole[own], own_size)
         pull: dict[int, float] = {}
         for place in range(starts[block], starts[block + 1]):
