@@ -12,9 +12,8 @@ import pytest
 from pelage.common.images import encode_png
 from pelage.common.packs import packed_folder
 from pelage.common.tables import crop_file, write_parquet
-from pelage.matching.fusion import RECIPROCAL_RANK
 from pelage.matching.matches import matches_table
-from pelage.matching.rankings import rankings_table
+from pelage.matching.rankings import RECIPROCAL_RANK, rankings_table
 from pelage.report.found import Found, crop_reader, views_of_crops
 from pelage.report.pictures import explained
 from pelage.report.sheets import VIEWS

@@ -8,9 +8,8 @@ import pandas as pd
 from safetensors.numpy import load_file
 
 from pelage.common.tables import read_parquet, read_table
-from pelage.matching.fusion import RECIPROCAL_RANK
 from pelage.matching.matches import matches_table
-from pelage.matching.rankings import FUSED, empty_rankings, ranking_files
+from pelage.matching.rankings import FUSED, RECIPROCAL_RANK, empty_rankings, ranking_files
 from pelage.report import figures, insight_sheets, sheets
 from pelage.report.found import Found, Views
 
