@@ -21,7 +21,6 @@ from pelage.evaluation.reliability import (
 )
 from pelage.matching.fusion import (
     POOL,
-    RECIPROCAL_RANK,
     by_identity,
     candidates,
     fuse_by,
@@ -31,6 +30,7 @@ from pelage.matching.fusion import (
     read_rankings,
 )
 from pelage.matching.placement import read_placements
+from pelage.matching.rankings import RECIPROCAL_RANK
 from pelage.matching.sightings import ask_together
 from pelage.split.protocols import protocol_sets, read_split
 

@@ -15,7 +15,8 @@ from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_parquet, read_table, rejected_table, write_parquet, write_table
-from pelage.matching.fusion import RECIPROCAL_RANK, read_methods
+from pelage.matching.fusion import read_methods
+from pelage.matching.rankings import RECIPROCAL_RANK
 from pelage.split.protocols import PRACTICE, REHEARSAL, SURVEY, read_split
 
 

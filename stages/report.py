@@ -20,7 +20,7 @@ def main() -> None:
     params = read_params()
     dataset, found = params["ingest"]["dataset"], read_found(params)
     views = views_of_crops()
-    answers, load = read_answers(found.metrics), crop_reader(views, found.split)
+    answers, load = read_answers(found.metrics), crop_reader(views)
     pictures = draw(found, views)
     for name, png in pictures.items():
         write_bytes(Path(f"plots/{name}.png"), png)

@@ -8,6 +8,7 @@ import pytest
 from ortools.sat.python import cp_model
 from sklearn.metrics import adjusted_rand_score
 
+from pelage.animals import clustering
 from pelage.animals.clustering import (
     TIES,
     Contradiction,
@@ -217,6 +218,27 @@ def test_baselines_find_what_is_plain(baseline):
     pairs = [(0, 1), (0, 2), (1, 2), (3, 4), (3, 5), (4, 5)]
     plain = graph_of([(a, b, 4.0) for a, b in pairs] + [(2, 3, -4.0)], 7)
     assert baseline(plain).tolist() == [0, 0, 0, 1, 1, 1, 2]
+
+
+@pytest.mark.parametrize("baseline", [average_linkage, hdbscan_labels])
+def test_baselines_never_look_at_more_units_together_than_there_is_room_for(baseline, monkeypatch):
+    links = [(a, b, 4.0) for start in range(0, 40, 5) for a, b in combinations(range(start, start + 5), 2)]
+    links += [(a, a + 5, -4.0) for a in range(35)]  # faint ones, which connect all
+    graph, seen = graph_of(links, 40), []
+    whole = baseline(graph)
+    monkeypatch.setattr(clustering, "LARGEST", 12)
+    assert baseline(graph).tolist() == whole.tolist() == np.repeat(np.arange(8), 5).tolist()
+    clustering._by_part(graph, lambda distance: (seen.append(len(distance)), np.zeros(len(distance), int))[1])
+    assert sum(seen) == 40 and max(seen) == 10
+
+
+def test_what_is_connected_anew_holds_its_strongest_links_and_known_animals(monkeypatch):
+    links = [(0, 1, 5.0), (1, 2, 1.0), (2, 3, 5.0), (3, 4, 0.0), (4, 5, -2.0), (5, 6, 3.0), (6, 7, 2.0)]
+    animal = np.array([-1] * 4 + [3, -1, -1, -1, 3])
+    graph = graph_of(links, 9, animal=animal)
+    assert clustering._parts(graph).max() == 0
+    monkeypatch.setattr(clustering, "LARGEST", 3)
+    assert by_first_member(clustering._parts(graph)).tolist() == [0, 0, 1, 1, 2, 3, 3, 3, 2]
 
 
 @pytest.mark.parametrize(("alone", "paired"), [(0, 10), (4, 10), (20, 3)])

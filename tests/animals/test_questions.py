@@ -99,6 +99,22 @@ def test_graph_id_mends_contradictions_and_stops_when_all_is_held_twice():
     assert asking.labels.tolist() == [0, 0, 1]
 
 
+def test_what_nothing_mends_is_looked_at_once_until_an_answer_changes_it():
+    links = [(0, 1, np.inf), (0, 2, 9.0), (1, 2, -np.inf)]  # 2 is of an animal that it cannot be of
+    links += [(a, b, weight) for a in range(3, 30, 3) for b, weight in ((a + 1, 0.5), (a + 2, 0.3))]
+    asking, looks = GraphID(graph_of([*links, (3, 30, 0.1)], 31)), []
+    asking.torn = {0}
+    asking._mend = lambda animal: looks.append(animal)
+    for _ in range(5):
+        asked = asking.first()
+        asking.answer(asked.unit, asked.other, False)
+    assert looks == [0]
+    asking._connect(asking.members[0])
+    asking.torn = {0}
+    asking.first()
+    assert looks == [0, 0]
+
+
 @pytest.fixture(scope="module")
 def survey():
     rng = np.random.default_rng(8)

@@ -137,6 +137,25 @@ def test_an_archive_of_more_than_four_gigabytes(tmp_path, monkeypatch):
     assert (found.read("a.png"), found.read("b.png")) == (b"first", b"second")
 
 
+@given(st.sets(st.text("ab~%.", min_size=1, max_size=4), max_size=30), st.text("ab~%.", max_size=4))
+def test_every_image_is_found_and_no_other(tmp_path_factory, names, other):
+    data = tmp_path_factory.mktemp("found")
+    rows = [f"{name},{name * 2},{name}.zip\n" for name in sorted(names)]
+    (data / "hashes").mkdir()
+    (data / "hashes/crops.csv").write_text("file,sha256,pack\n" + "".join(rows))
+    found = Packs(data / "crops", data)
+    assert found.names() == sorted(names)
+    assert [found.sha256(name) for name in names] == [name * 2 for name in names]
+    assert (other in found) == (other in names)
+
+
+def test_a_table_of_something_else_is_refused(tmp_path):
+    pack(tmp_path, numbered(3))
+    (tmp_path / "hashes/crops.csv").write_text("file,sha256\n")
+    with pytest.raises(PelageError, match="is no list of images"):
+        Packs(tmp_path / "crops", tmp_path)
+
+
 def test_readers_are_shared_by_threads_and_processes(tmp_path):
     images = numbered(700)
     found = pack(tmp_path, images)

@@ -6,7 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import auc, roc_auc_score
 
-from pelage.evaluation.open_set import auroc, baks_baus, false_match_threshold, least_rate, pairs_in_order, roc_curve
+from pelage.evaluation import open_set
+from pelage.evaluation.open_set import (
+    at_most,
+    auroc,
+    baks_baus,
+    false_match_threshold,
+    least_rate,
+    nearly_at_most,
+    pairs_in_order,
+    roc_curve,
+)
 
 KNOWN = np.array([1, 1, 1, 1, 0, 0, 0], bool)
 RIGHT = np.array([1, 1, 0, 1, 0, 0, 0], bool)
@@ -53,6 +63,27 @@ def test_copies_of_photos_change_nothing():
     names = animals(40)
     repeated = false_match_threshold(np.repeat(score, times), np.repeat(names, times), 0.05)
     assert repeated == pytest.approx(false_match_threshold(score, names, 0.05))
+
+
+@pytest.mark.parametrize("photos", [1, 2, 12])
+def test_of_many_animals_the_threshold_is_that_of_all_chances_worked_out(photos, monkeypatch):
+    rng = np.random.default_rng(photos)
+    who = np.repeat(np.arange(900), rng.integers(1, photos + 1, 900))
+    score = np.exp(rng.normal(size=900)[who] + rng.normal(size=len(who)))
+    exact = false_match_threshold(score, who.astype(str), 0.05)
+    chances = at_most(*levels(score, who))
+    assert np.abs(nearly_at_most(*levels(score, who)) - chances).max() < 0.002
+    monkeypatch.setattr(open_set, "EXACT", 10)
+    monkeypatch.setattr(open_set, "at_most", None)
+    nearly = false_match_threshold(score, who.astype(str), 0.05)
+    between = (score >= min(exact, nearly)) & (score < max(exact, nearly))
+    assert between.sum() <= 1
+
+
+def levels(score, who):
+    """What `at_most` takes, of photos whose scores all differ: the first 500, and the 45-th highest of a draw."""
+    order = np.argsort(-score)[:500]
+    return (1 / np.bincount(who)[who])[order], who[order], np.arange(len(order)), np.array([44, 45])
 
 
 @pytest.mark.parametrize("alike", [0.05, 0.4, 0.8])  # share of the variance that the photos of an animal share

@@ -12,9 +12,8 @@ import pytest
 from pelage.common.images import encode_png
 from pelage.common.packs import packed_folder
 from pelage.common.tables import crop_file, write_parquet
-from pelage.matching.fusion import RECIPROCAL_RANK
 from pelage.matching.matches import matches_table
-from pelage.matching.rankings import rankings_table
+from pelage.matching.rankings import RECIPROCAL_RANK, rankings_table
 from pelage.report.found import Found, crop_reader, views_of_crops
 from pelage.report.pictures import explained
 from pelage.report.sheets import VIEWS
@@ -62,7 +61,6 @@ def test_crops_are_read_from_the_folder_of_their_part(tmp_path, monkeypatch):
         for view in VIEWS:
             with packed_folder(Path(f"data/views/{view}/{part}")) as packer:
                 packer.put(crop_file(f"{part}#0"), encode_png(np.full((4, 4, 3), grey, np.uint8)))
-    split = pd.DataFrame({"crop_id": ["flank#0", "face#0", "lost#0"], "part": ["flank", "face", "face"]})
-    load = crop_reader(views_of_crops(), split)
+    load = crop_reader(views_of_crops())
     assert [load(f"{part}#0").mean() for part in ("flank", "face")] == [10, 200]
-    assert load("lost#0") is None and load("nobody#0") is None
+    assert load("nobody#0") is None

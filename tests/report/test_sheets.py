@@ -126,6 +126,8 @@ def test_detections(survey):
     tables = survey["clean"], survey["animals"], survey["detections"], survey["truth"]
     png = detections_sheet(photos, *tables, 4, 1)
     assert shows(png, FOUND)
+    as_text = [table.astype(dict.fromkeys(sheets.BOX, str)) for table in tables[1:3]]
+    assert detections_sheet(photos, tables[0], *as_text, tables[3], 4, 1) == png
     untold = detections_sheet(photos, *tables[:3], survey["truth"].iloc[:0], 4, 1)
     assert shows(untold, FOUND)
     assert not shows(untold, TRUE)

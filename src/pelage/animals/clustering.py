@@ -32,6 +32,9 @@ TIES = (0.0, 1.0, 0.5)
 FAINT = -4.6
 """Log-odds, those of 1 %: links below it do not connect what the baselines look at together."""
 
+LARGEST = 4000
+"""Units that the baselines look at together at most: the matrix of their distances has the square of it."""
+
 
 def cluster(graph: Graph) -> np.ndarray:
     """Cluster units into animals: maximise `objective`, as far as local search finds it.
@@ -160,6 +163,8 @@ def _gibbs(
         if named[block]:
             continue
         own, own_size = of[block], size[block]
+        if starts[block] == starts[block + 1] and whole[own][0] == own_size[0]:
+            continue  # nothing is linked to it, and it is alone
         whole[own] = less(whole[own], own_size)
         pull: dict[int, float] = {}
         for place in range(starts[block], starts[block + 1]):
@@ -237,9 +242,45 @@ def _components_above(graph: Graph, threshold: float) -> np.ndarray:
     return connected_components(coo_array((np.ones(len(ends[0])), ends), shape=(count, count)), directed=False)[1]
 
 
+def _parts(graph: Graph) -> np.ndarray:
+    """Return the part of each unit, `(N,)`: what links above `FAINT` connect, known animals whole.
+
+    Faint links of a large survey connect nearly all of it. What has more than `LARGEST` units is connected anew, the
+    strongest links first, and a link that would make a larger part is left out. Known animals are not taken apart.
+    """
+    part = _components_above(graph, FAINT)
+    large = np.bincount(part, minlength=1) > LARGEST
+    if not large.any():
+        return part
+    known = graph.known()
+    told = np.flatnonzero(known >= 0)
+    _, one, inverse = np.unique(known[told], return_index=True, return_inverse=True)
+    weight = np.asarray(graph.weight, float)
+    links = np.flatnonzero((weight > FAINT) & large[part[graph.first]])
+    links = links[np.argsort(-weight[links], kind="stable")]
+    pairs = [*zip(told.tolist(), told[one][inverse].tolist(), strict=True)]
+    whole = len(pairs)
+    pairs += zip(graph.first[links].tolist(), graph.second[links].tolist(), strict=True)
+    head, size = list(range(len(part))), [1] * len(part)
+
+    def head_of(unit: int) -> int:
+        while head[unit] != unit:
+            head[unit] = unit = head[head[unit]]
+        return unit
+
+    for place, pair in enumerate(pairs):
+        a, b = map(head_of, pair)
+        if a != b and (place < whole or size[a] + size[b] <= LARGEST):
+            small, great = sorted((a, b), key=lambda unit: (size[unit], unit))
+            head[small] = great
+            size[great] += size[small]
+    anew = np.array([head_of(unit) for unit in range(len(part))])
+    return np.unique(np.where(large[part], len(part) + anew, part), return_inverse=True)[1]
+
+
 def _by_part(graph: Graph, divide: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Divide each component of links above `FAINT` by its matrix of distances; return labels as `cluster`."""
-    component, known = _components_above(graph, FAINT), graph.known()
+    """Divide each of `_parts` by its matrix of distances; return labels as `cluster`."""
+    component, known = _parts(graph), graph.known()
     distance = 1 - expit(np.asarray(graph.weight, float))
     order = np.argsort(component, kind="stable")
     bounds = np.searchsorted(component[order], np.arange(component.max(initial=-1) + 2))

@@ -133,6 +133,7 @@ class GraphID:
         self.of = [-1] * len(self.nodes.links)
         self.members: dict[int, list[int]] = {}
         self.torn: set[int] = set()
+        self.beyond: set[int] = set()
         self._connect(range(len(self.of)))
 
     @property
@@ -150,6 +151,7 @@ class GraphID:
         for node in nodes:
             self.members.pop(self.of[node], None)
             self.torn.discard(self.of[node])
+            self.beyond.discard(self.of[node])
             self.of[node] = -1
         for start in nodes:
             if self.of[start] >= 0:
@@ -172,10 +174,11 @@ class GraphID:
 
     def first(self) -> Question | None:
         """Return the next question: what mends a contradiction, else the likeliest link that is open."""
-        for animal in sorted(self.torn):
+        for animal in sorted(self.torn - self.beyond):
             pair = self._mend(animal)
             if pair is not None:
                 return self._question(pair)
+            self.beyond.add(animal)  # nothing mends it, until an answer takes its parts apart or together
         while self.waiting:
             pair = self.waiting[-1]
             if pair not in self.votes and not self._redundant(*pair):

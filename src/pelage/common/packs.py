@@ -21,7 +21,7 @@ from pelage.common.errors import PelageError
 from pelage.common.files import fresh_folder, sha256_bytes, sha256_file
 from pelage.common.hashes import DATA, hashes_of
 from pelage.common.images import decode_image
-from pelage.common.tables import read_table, write_table
+from pelage.common.tables import write_table
 
 SIZE = 128
 """Images of a pack, on average."""
@@ -104,11 +104,13 @@ class Packs:
     def __init__(self, path: Path, data: Path = DATA) -> None:
         self.path, self._data = path, data
         self._table = hashes_of(path, data)
-        if not self._table.exists():
-            raise PelageError(f"{self._table} is missing, the list of {path}: run the stage that writes both.")
-        rows = read_table(self._table, required=COLUMNS)
-        self._row = {name: row for row, name in enumerate(rows["file"].tolist())}
-        self._told = rows["sha256"].array, rows["pack"].array
+        try:
+            header, _, self._rows = self._table.read_bytes().partition(b"\n")
+        except FileNotFoundError as error:
+            told = f"{self._table} is missing, the list of {path}: run the stage that writes both."
+            raise PelageError(told) from error
+        if header.decode(errors="replace").split(",") != COLUMNS:
+            raise PelageError(f"{self._table} is no list of images: run the stage that writes it again.")
         self._places: dict[str, dict[str, tuple[int, int]]] = {}
 
     def __reduce__(self) -> tuple:
@@ -118,17 +120,36 @@ class Packs:
         return str(self.path)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._row
+        return self._row(name) is not None
 
     def names(self) -> list[str]:
         """Return the names of all images, sorted."""
-        return list(self._row)
+        return [row.split(b",", 1)[0].decode() for row in self._rows.splitlines()]
+
+    def _row(self, name: str) -> tuple[str, str] | None:
+        """Return the hash and the pack of an image, None if there is none.
+
+        Rows ascend by name, so that one is found by halves: of a million few are asked for, and no dictionary is made.
+        """
+        wanted, low, high = name.encode(), 0, len(self._rows)
+        while low < high:
+            start = max(low, self._rows.rfind(b"\n", low, (low + high) // 2) + 1)
+            end = self._rows.index(b"\n", start)
+            file, sha256, pack = self._rows[start:end].split(b",")
+            if file == wanted:
+                return sha256.decode(), pack.decode()
+            low, high = (end + 1, high) if file < wanted else (low, start)
+        return None
 
     def sha256(self, name: str) -> str:
         """Return the SHA-256 of an image's bytes, as the table has it."""
-        if name not in self:
+        return self._found(name)[0]
+
+    def _found(self, name: str) -> tuple[str, str]:
+        row = self._row(name)
+        if row is None:
             raise PelageError(f"{self} has no image {name}.")
-        return self._told[0][self._row[name]]
+        return row
 
     def read(self, name: str) -> bytes:
         """Return the bytes of an image, as the table tells their hash.
@@ -136,7 +157,7 @@ class Packs:
         Raises:
             PelageError: There is no such image; or its pack is missing, torn or another, and what to do.
         """
-        told, pack = self.sha256(name), self._told[1][self._row[name]]
+        told, pack = self._found(name)
         try:
             if pack not in self._places:
                 self._places[pack] = _places(self.path / pack)

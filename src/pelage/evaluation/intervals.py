@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 LEAST_INDIVIDUALS = 5
 """Fewer individuals have no interval: it would be half as wide as all that is possible, or wider."""
@@ -69,7 +69,7 @@ class LeftOut:
             return None, None
         low, high = within
         variance, freedom = self.variance()
-        square = float(student.ppf((1 + confidence) / 2, freedom)) ** 2
+        square = float(stdtrit(freedom, (1 + confidence) / 2)) ** 2
         share = (self.value - low) / (high - low)
         variance /= (high - low) ** 2
         if variance < 1e-12:

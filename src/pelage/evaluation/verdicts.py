@@ -13,7 +13,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtr
 
 from pelage.evaluation.intervals import LEAST_INDIVIDUALS, SIGNED, LeftOut, leave_out
 
@@ -66,7 +66,7 @@ def chance(told: LeftOut) -> float:
     variance, freedom = told.variance()
     if variance < 1e-12:
         return 1.0 if abs(told.value) < 1e-12 else 0.0
-    return float(2 * student.sf(abs(told.value) / np.sqrt(variance), freedom))
+    return float(2 * stdtr(freedom, -abs(told.value) / np.sqrt(variance)))
 
 
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:

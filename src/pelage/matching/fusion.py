@@ -68,8 +68,6 @@ BLOCK = 2**19
 """Rows of rankings that are joined at a time."""
 
 RANK_OFFSET = 60
-RECIPROCAL_RANK = "reciprocal rank"
-"""What is told in the place of a calibration where there was nothing to calibrate on."""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,9 @@ FUSED = "fused"
 SIGHTINGS = "fused_sightings"
 """The fusion, photos of one sighting asked together: other methods see one photo at a time."""
 
+RECIPROCAL_RANK = "reciprocal rank"
+"""What is told in the place of a calibration where there was nothing to calibrate on."""
+
 FILES = {FUSED: "data/fused.parquet", SIGHTINGS: "data/sightings.parquet"}
 """Rankings that stand beside the folder of all others, which the fusion reads."""
 

@@ -47,7 +47,7 @@ def canvas(inches: tuple[float, float], rows: int, columns: int, **options: obje
 def to_png(figure: Figure) -> bytes:
     """Return a figure as PNG bytes with a palette: small, and without dates or versions."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    figure.canvas.print_png(buffer, metadata={"Software": None})  # savefig would lay it out twice
     image = Image.open(buffer).convert("RGB").quantize(128, dither=Image.Dither.NONE)
     buffer = BytesIO()
     image.save(buffer, format="PNG", optimize=True)

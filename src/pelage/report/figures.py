@@ -253,8 +253,10 @@ def counts_figure(split: pd.DataFrame) -> bytes:
     Args:
         split: Rows of `data/split.csv`; photos of unknown individuals are left out.
     """
-    told = split[(split["subset"] != "none") & (split["identity"] != UNKNOWN)]
-    told = told.drop_duplicates(["image_id", "identity"])
+    told = split.loc[
+        (split["subset"] != "none") & (split["identity"] != UNKNOWN), ["image_id", "identity", "subset", "encounter"]
+    ].drop_duplicates(["image_id", "identity"])
+    told = told.astype(dict.fromkeys(["identity", "subset", "encounter"], "category"))
     counts = told.groupby(["identity", "subset"]).size().unstack(fill_value=0)
     counts = counts.reindex(columns=[subset for subset in SUBSET_COLOURS if subset in counts])
     counts = counts.loc[counts.sum(axis=1).sort_index().sort_values(ascending=False, kind="stable").index]
@@ -267,7 +269,9 @@ def counts_figure(split: pd.DataFrame) -> bytes:
         if len(counts) <= BARS:
             bars.bar(np.arange(len(counts)) + 1, counts[subset], 0.86, bottom, **style)
         else:  # bars finer than pixels: their outline
-            bars.stairs(top, np.arange(len(counts) + 1) + 0.5, baseline=bottom, fill=True, **style)
+            ends = [np.append(height, height[-1:]) for height in (bottom, top)]
+            places = np.arange(len(counts) + 1) + 0.5
+            bars.fill_between(places, *ends, step="post", linewidth=0, **style).sticky_edges.y.append(0)
         bottom = top
     bars.set(xlim=(0.4, max(len(counts), 1) + 0.6), xlabel="individuals, most photographed first", ylabel="photos")
     bars.set_title(f"Photos of each of {len(counts)} individuals")

@@ -7,17 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pelage.common.packs import Packs
-from pelage.common.tables import PARTS, read_parquet, read_table
+from pelage.common.tables import PARTS, crop_file, read_parquet, read_table
 from pelage.evaluation.verdicts import NUMBERS as NUMBERS_OF_VERDICTS
 from pelage.report import animals_page, figures, sheets
 from pelage.report.camera_counts import NUMBERS, with_people
 from pelage.report.sightings import NUMBERS as NUMBERS_OF_ANIMALS
 from pelage.report.tables import Method, best_local, leader, leaderboard, list_methods, read_metrics
 
-SPLIT = {"known": bool, "gallery": bool}
+SPLIT = [
+    "crop_id", "image_id", "part", "identity", "label", "encounter", "camera", "station", "date", "orientation",
+    "subset", "known",
+]  # fmt: skip
+"""Columns of `data/split.csv` that are shown or counted."""
+
 PHOTO = ["image_id", "path", "camera", "station", "date"]
 """Columns of `data/clean.csv` that are shown."""
 
@@ -36,8 +42,8 @@ class Found:
         rejected: Tables of rejected rows by stage.
         clean: Photos that are kept.
         split: Crops.
-        animals: Boxes of animals.
-        detections: Boxes of their parts.
+        animals: Boxes of animals, as text.
+        detections: Boxes of their parts, as text.
         truth: Boxes that a drawn data set really has.
         clocks: Corrections of clocks.
         cameras: What became of each camera's photos.
@@ -89,17 +95,15 @@ def read_found(params: Mapping[str, Any]) -> Found:
     networks = [method.name for method in methods if method.kind == "network"]
     table = leaderboard({m.name: read_metrics(Path(f"data/eval/{m.name}.json")) for m in methods}, methods)
     first = leader(table)
-    boxes = {"animals": ["image_id", *sheets.BOX], "detections": ["image_id", "part", *sheets.BOX]}
-    animals, detections = (read_table(Path(f"data/{name}.csv"), sheets.BOX, columns=own) for name, own in boxes.items())
     return Found(
         params=params,
         methods=methods,
         metrics=_metrics(methods, params["parts"]),
         rejected=_rejected(params["parts"]),
         clean=read_table(Path("data/clean.csv"), columns=PHOTO),
-        split=read_table(Path("data/split.csv"), SPLIT),
-        animals=animals,
-        detections=detections,
+        split=read_table(Path("data/split.csv"), {"known": bool}, columns=SPLIT),
+        animals=read_table(Path("data/animals.csv"), columns=["image_id", *sheets.BOX]),
+        detections=read_table(Path("data/detections.csv"), columns=["image_id", "part", *sheets.BOX]),
         truth=read_table(Path("data/truth/truth.csv"), sheets.BOX | sheets.FACE),
         clocks=read_table(Path("data/clocks.csv")),
         cameras=read_table(Path("data/cameras.csv"), NUMBERS),
@@ -158,7 +162,12 @@ def views_of_crops() -> Views:
     return {part: {view: Packs(Path("data/views") / view / part) for view in sheets.VIEWS} for part in PARTS}
 
 
-def crop_reader(views: Views, split: pd.DataFrame) -> animals_page.Load:
+def crop_reader(views: Views) -> animals_page.Load:
     """Return what gives the picture of a crop, None where it has none."""
-    part = dict(zip(split["crop_id"].tolist(), split["part"].tolist(), strict=True))
-    return lambda crop_id: sheets.crop_picture(views[part[crop_id]]["crop"], crop_id) if crop_id in part else None
+
+    def load(crop_id: str) -> np.ndarray | None:
+        file = crop_file(crop_id)
+        there = next((of_part["crop"] for of_part in views.values() if file in of_part["crop"]), None)
+        return None if there is None else sheets.crop_picture(there, crop_id)
+
+    return load

@@ -23,6 +23,7 @@ from pelage.report.sheets import (
     named,
     pick,
     picture,
+    rows_of,
     to_png,
 )
 
@@ -51,7 +52,7 @@ def attention_sheet(
         count: Queries; half of them hits, as far as there are.
         seed: Chooses the queries.
     """
-    known = split.set_index("crop_id", drop=False).rename_axis(None)
+    known = rows_of(split, pairs["query"], pairs["candidate"])
     pairs = pairs.reset_index(drop=True)
     answered = pairs[pairs["right"]].set_index("query")["rank"]
     queries = known.loc[answered.index]
@@ -114,7 +115,7 @@ def inversion_sheet(
         count: Most classes.
         seed: Chooses the photos.
     """
-    learnt = split[split["subset"] == "train"]
+    learnt = split[(split["subset"] == "train") & split["label"].isin(classes["label"])]
     rows, edges = [], False
     for _, row in classes.head(count).iterrows():
         image = picture(inverted / crop_file(row["label"]))

@@ -47,6 +47,9 @@ COUNTED = {
 }
 """Pictures of the stage count: what each shows, and its caption."""
 
+PHOTOS = ("views", "matches", "explained", "attention", "inversion", "detections")
+"""Pictures made of photos."""
+
 SUMS = {
     True: "All places of a photo add up to the cosine of the pair.",
     False: "Its pooling or head is not linear, so the colours are a first-order estimate, not a sum.",
@@ -134,17 +137,18 @@ def duration(seconds: float) -> str:
 
 def split_counts(split: pd.DataFrame) -> list[dict[str, Any]]:
     """Count crops, individuals and encounters of each part and subset, and say what the subset is for."""
-    told = split["subset"].where(
-        split["subset"] != "test", "test, " + split["known"].map({True: "known", False: "novel"})
-    )
+    subset = split["subset"]
+    told = subset.where(subset != "test", "test, " + split["known"].map({True: "known", False: "novel"}))
+    crops = split[["part", "identity", "encounter"]].assign(subset=told).astype("category")
+    groups, named = (rows.groupby(["part", "subset"]) for rows in (crops, crops[crops["identity"] != UNKNOWN]))
+    sizes, encounters, individuals = groups.size(), groups["encounter"].nunique(), named["identity"].nunique()
     rows = []
-    for part in dict.fromkeys(split["part"].sort_values(ascending=False)):
+    for part in sorted(set(split["part"]), reverse=True):
         for subset, purpose in SUBSETS.items():
-            mine = split[(split["part"] == part) & (told == subset)]
-            told_apart = mine[mine["identity"] != UNKNOWN]
-            counts = (len(mine), told_apart["identity"].nunique(), mine["encounter"].nunique())
-            rows.append({"part": part, "subset": subset, "purpose": purpose, "counts": counts})
-    return [row for row in rows if row["counts"][0]]
+            if (group := (part, subset)) in sizes:
+                counts = int(sizes[group]), int(individuals.get(group, 0)), int(encounters[group])
+                rows.append({"part": part, "subset": subset, "purpose": purpose, "counts": counts})
+    return rows
 
 
 def table_block(part: str, protocol: str, rows: pd.DataFrame) -> dict[str, Any]:
@@ -286,7 +290,7 @@ def render(
         blocks=[table_block(*block) for block in blocks(table)],
         methods=methods,
         kinds=KINDS,
-        pictures=dict(zip(pictures, parallel_map(lambda png: png and shrunk(png), pictures.values()), strict=True)),
+        pictures=dict(zip(pictures, parallel_map(_drawn, pictures.items()), strict=True)),
         tables=listed(stages["decisions"]),
         stages={stage: facts(metrics) for stage, metrics in stages.items()},
         rejected=rejected_counts(rejected),
@@ -302,6 +306,11 @@ def render(
         counted=COUNTED,
         thousands=thousands,
     )
+
+
+def _drawn(picture: tuple[str, bytes | None]) -> str | None:
+    name, png = picture
+    return png and shrunk(png, name in PHOTOS)
 
 
 def thousands(values: Iterable[int]) -> list[str]:

@@ -8,9 +8,8 @@ import pandas as pd
 from safetensors.numpy import load_file
 
 from pelage.common.tables import read_parquet, read_table
-from pelage.matching.fusion import RECIPROCAL_RANK
 from pelage.matching.matches import matches_table
-from pelage.matching.rankings import FUSED, ranking_files
+from pelage.matching.rankings import FUSED, RECIPROCAL_RANK, empty_rankings, ranking_files
 from pelage.report import figures, insight_sheets, sheets
 from pelage.report.found import Found, Views
 
@@ -22,7 +21,7 @@ def draw(found: Found, views: Views) -> dict[str, bytes]:
     wanted, split = found.params["report"], found.split
     count, seed = wanted["examples"], wanted["seed"]
     crops = views[found.first["part"]]["crop"]
-    ranking = _of_protocol(ranking_files(found.first["method"])[0], found.first["protocol"])
+    ranking = _ranking(found.first["method"], found.first["protocol"])
     looked = views[found.metrics["insight"]["part"]][found.metrics["insight"]["view"]]
     pairs = read_table(INSIGHT / "pairs.csv", insight_sheets.PAIRS)
     classes = read_table(INSIGHT / "classes.csv", insight_sheets.CLASSES)
@@ -45,15 +44,15 @@ def draw(found: Found, views: Views) -> dict[str, bytes]:
 def explained(found: Found) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return the ranking by local features, its matches, and the fused ranking; without rows where there are none."""
     part, protocol = found.first["part"], found.first["protocol"]
-    ranking = fused = _of_protocol(ranking_files(found.first["method"])[0], protocol).head(0)
+    ranking = fused = empty_rankings()
     matches = matches_table([])
     if found.local:
-        ranking = _of_protocol(ranking_files(found.local)[0], protocol)
-        matches = _of_protocol(Path(f"data/matches/{found.local}.parquet"), protocol)
+        ranking = _ranking(found.local, protocol)
+        matches = read_parquet(Path(f"data/matches/{found.local}.parquet"), where={"protocol": protocol})
     if found.metrics["fuse"]["part"] == part and found.metrics["fuse"]["calibration"] != RECIPROCAL_RANK:
-        fused = _of_protocol(ranking_files(FUSED)[0], protocol)
+        fused = _ranking(FUSED, protocol)
     return ranking, matches, fused
 
 
-def _of_protocol(path: Path, protocol: str) -> pd.DataFrame:
-    return read_parquet(path, where={"protocol": protocol})
+def _ranking(method: str, protocol: str) -> pd.DataFrame:
+    return read_parquet(ranking_files(method)[0], where={"protocol": protocol})

@@ -16,6 +16,8 @@ import cv2
 import matplotlib
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as compute
 from PIL import Image, ImageDraw, ImageFont
 
 from pelage.common.errors import PelageError
@@ -164,8 +166,21 @@ def pick(table: pd.DataFrame, count: int, seed: int, name: str) -> pd.DataFrame:
     """Draw `count` rows, of as many identities as there are, in an order that only `seed`, `name` and ids decide."""
     place = table["crop_id"].reset_index(drop=True).sort_values().index.to_numpy()
     place = place[generator(seed, "report", name).permutation(len(place))]
-    again = table["identity"].iloc[place].groupby(table["identity"].iloc[place].to_numpy()).cumcount().to_numpy()
+    identity = pd.Series(pd.factorize(table["identity"])[0][place])
+    again = identity.groupby(identity).cumcount().to_numpy()
     return table.iloc[place[np.argsort(again, kind="stable")[:count]]]
+
+
+def places(texts: pd.Series, among: pd.Series) -> np.ndarray:
+    """Return where each of N texts stands among others, `(N,)`, -1 where it does not, with no object for each text."""
+    texts, among = (pa.array(values.astype(str), pa.string()) for values in (texts, among))
+    return compute.index_in(texts, value_set=among).fill_null(-1).to_numpy()
+
+
+def rows_of(split: pd.DataFrame, *crop_ids: pd.Series) -> pd.DataFrame:
+    """Return the rows of `data/split.csv` of some crops, with `crop_id` as index, too."""
+    rows = split[places(split["crop_id"], pd.concat(crop_ids)) >= 0]
+    return rows.set_index("crop_id", drop=False).rename_axis(None)
 
 
 def views_sheet(
@@ -180,12 +195,13 @@ def views_sheet(
         count: Rows of the sheet.
         seed: Chooses the crops.
     """
-    split = split[split["identity"] != UNKNOWN]
-    there = [part for part in parts if (split["part"] == part).any()]
+    told_apart = split["identity"] != UNKNOWN
+    crops = {part: split.loc[told_apart & (split["part"] == part), ["crop_id", "identity"]] for part in parts}
+    there = [part for part in parts if len(crops[part])]
     rows = []
     for index, part in enumerate(there):
         share = count // len(there) + (index < count % len(there))
-        for _, crop in pick(split[split["part"] == part], share, seed, f"views {part}").iterrows():
+        for _, crop in split.loc[pick(crops[part], share, seed, f"views {part}").index].iterrows():
             crop_view, nobg, crop_edge, nobg_edge = (crop_picture(views[part][view], crop["crop_id"]) for view in VIEWS)
             tiles = [crop_view, nobg, edge_map(nobg_edge), edges_drawn(crop_edge), edges_drawn(nobg_edge)]
             rows.append([Tile(tiles[0], (named(crop), part)), *map(Tile, tiles[1:])])
@@ -217,7 +233,7 @@ def matches_sheet(
         candidates: Ranks shown.
         seed: Chooses the queries.
     """
-    known = split.set_index("crop_id", drop=False).rename_axis(None)
+    known = rows_of(split, ranking["query"], ranking["candidate"])
     shown, first = _hits_and_misses(ranking, known, count, seed)
     ranking = ranking[ranking["query"].isin(shown["crop_id"])].sort_values(["query", "rank"])
     rows = []
@@ -267,7 +283,7 @@ def explained_sheet(
         count: Queries; half of them hits, as far as there are. As many rows as there are, if 0.
         seed: Chooses the queries.
     """
-    known = split.set_index("crop_id", drop=False).rename_axis(None)
+    known = rows_of(split, ranking["query"], ranking["candidate"])
     shown, _ = _hits_and_misses(ranking, known, count or ranking["query"].nunique(), seed)
     ranking, fused, matches = (table[table["query"].isin(shown["crop_id"])] for table in (ranking, fused, matches))
     ranking = ranking.sort_values(["query", "rank"])
@@ -353,14 +369,14 @@ def detections_sheet(
     Args:
         photos: Folder that `clean["path"]` is relative to.
         clean: Rows of `data/clean.csv`.
-        animals: Rows of `data/animals.csv`, with numbers.
-        detections: Rows of `data/detections.csv`, with numbers.
+        animals: Rows of `data/animals.csv`; numbers may be text.
+        detections: Rows of `data/detections.csv`; numbers may be text.
         truth: Rows of `data/truth/truth.csv`, with numbers; may be empty.
         count: Photos; one with several animals and one with an animal that was missed come first, if there are such.
         seed: Chooses the photos.
     """
-    order, ids = generator(seed, "report", "detections").permutation(len(clean)), pd.Index(clean["image_id"])
-    found, true = (_animals_of(ids, boxes)[order] for boxes in (animals, truth))
+    order = generator(seed, "report", "detections").permutation(len(clean))
+    found, true = (_animals_of(clean["image_id"], boxes)[order] for boxes in (animals, truth))
     several, missed = np.flatnonzero(np.maximum(found, true) > 1)[:1], np.flatnonzero(true > found)[:1]
     chosen = dict.fromkeys([*several, *missed, *np.flatnonzero(found > 0)[: count + 2]])
     shown = clean.iloc[order[list(chosen)[:count]]]
@@ -370,9 +386,9 @@ def detections_sheet(
     return to_png(compose(rows, PHOTO[1], titles))
 
 
-def _animals_of(ids: pd.Index, boxes: pd.DataFrame) -> np.ndarray:
+def _animals_of(ids: pd.Series, boxes: pd.DataFrame) -> np.ndarray:
     """Return how many boxes each of some photos has, `(N,)`; `boxes` may be of other photos, too."""
-    place = ids.get_indexer(boxes["image_id"])
+    place = places(boxes["image_id"], ids)
     return np.bincount(place[place >= 0], minlength=len(ids))
 
 
@@ -393,9 +409,9 @@ def _detection_tile(
     faces, flanks = mine[mine["part"] == "face"], mine[mine["part"] == "flank"]
     boxes = [(box, TRUE, 2) for box in real[[*BOX]].to_numpy(float)]
     boxes += [(box, TRUE, 2) for box in real[[*FACE]].dropna().to_numpy(float)]
-    boxes += [(box, FOUND, 2) for box in found[[*BOX]].to_numpy(float)]
-    boxes += [(box, FOUND, 2) for box in faces[[*BOX]].to_numpy(float)]
-    boxes += [(box, FOUND, 1) for box in flanks[[*BOX]].to_numpy(float)]
+    boxes += [(box, FOUND, 2) for box in found[[*BOX]].astype(float).to_numpy()]
+    boxes += [(box, FOUND, 2) for box in faces[[*BOX]].astype(float).to_numpy()]
+    boxes += [(box, FOUND, 1) for box in flanks[[*BOX]].astype(float).to_numpy()]
     for (x, y, w, h), colour, width in boxes:
         corners = [x * factor, y * factor, (x + w) * factor, (y + h) * factor]
         draw.rectangle([c + o for c, o in zip(corners, (-1, -1, 1, 1), strict=True)], outline=INK, width=1)

@@ -49,19 +49,23 @@ def animals_seen(individuals: pd.DataFrame) -> pd.DataFrame:
         `least_sure`: lowest probability among what pelage decided by itself, missing where it decided nothing;
         `best_crop` of its unit with the most photos, empty if none can be compared.
     """
-    told = individuals[individuals["individual"] != ""]
+    columns = [
+        *("individual", "encounter", "date", "station", "side", "answer", "decided_by", "probability", "photos"),
+        "best_crop",
+    ]
+    told = individuals.loc[individuals["individual"] != "", columns]
     animal = told["individual"]
 
     def encounters(rows: pd.DataFrame) -> pd.Series:
-        return rows.drop_duplicates(["individual", "encounter"]).groupby("individual").size()
+        return rows[["individual", "encounter"]].drop_duplicates().groupby("individual").size()
 
     dated = told[told["date"] != ""].groupby("individual")["date"]
     placed = told[told["station"] != ""].groupby("individual")["station"]
     by_machine = told[told["decided_by"] == MACHINE].groupby("individual")["probability"]
     sides = told["side"].where(told["side"].isin(SIDES), "other")
     named = told["answer"].eq(NAMED).groupby(animal).any()
-    shown = told[told["best_crop"] != ""].sort_values("photos", ascending=False, kind="stable")
-    best = shown.drop_duplicates("individual")
+    shown = told.loc[told["best_crop"] != "", ["individual", "photos", "best_crop"]]
+    best = shown.sort_values("photos", ascending=False, kind="stable").drop_duplicates("individual")
     table = pd.DataFrame({
         "answer": named.map({True: NAMED, False: NEW}),
         "first": dated.min(),
@@ -73,7 +77,7 @@ def animals_seen(individuals: pd.DataFrame) -> pd.DataFrame:
         "asked": encounters(told[told["answer"] != NAMED]),
         "least_sure": by_machine.min(),
         "best_crop": best.set_index("individual")["best_crop"],
-    }).reindex(in_order(animal.unique()))  # fmt: skip
+    }).reindex(in_order(animal.unique().tolist()))  # fmt: skip
     counts = ["stations", "encounters", "photos", *SIDES, "other", "asked"]
     table[counts] = table[counts].fillna(0).astype(int)
     table = table.fillna({"first": "", "last": "", "best_crop": ""})

@@ -22,8 +22,8 @@ from pelage.common.files import sha256_file
 from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.tables import crop_file, read_parquet, read_table
-from pelage.matching.fusion import RECIPROCAL_RANK, read_methods
-from pelage.matching.rankings import FUSED, ranking_files
+from pelage.matching.fusion import read_methods
+from pelage.matching.rankings import FUSED, RECIPROCAL_RANK, ranking_files
 from pelage.split.protocols import PRACTICE, SURVEY, read_split
 
 NEEDED = (
