@@ -61,6 +61,7 @@ def main(address: str) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] in ("pelage", "_path")]:
         del sys.modules[name]
     del sys.path[:3]  # this folder, and the two above
+    sys.dont_write_bytecode = False  # a project's own modules are compiled by the first of its stages that needs them
     gc.collect()
     gc.freeze()
     with socket.socket(socket.AF_UNIX) as server:
