@@ -13,6 +13,8 @@ from pathlib import Path
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 for name, value in THREADS.items():  # a process of pytest has a core: more threads would wait, busily, for the other's
     os.environ.setdefault(name, value)
+# dask forks its workers from a process that has imported it
+os.environ.setdefault("DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", "forkserver")
 gc.set_threshold(50_000, 20)  # as in stages/_path.py
 
 import pytest  # noqa: E402

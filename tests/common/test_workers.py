@@ -29,7 +29,7 @@ from pelage.preprocess.detect import Settings, detect, detect_ahead
 from pelage.preprocess.detectors.onnx_network import Found
 from pelage.preprocess.edges import draw_edges, edges_ahead
 
-PHOTOS, CROPS = 16, 9
+PHOTOS, CROPS = 16, 6
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +275,7 @@ def test_embeddings(caches, dask, crops, tmp_path):
     own = {"backbone": "test_efficientnet", "stride": "none", "pooling": "avg", "grid": [1, 1], "dim": 8}
     own |= {"dropout": 0.0, "batch_norm": False, "width": 32, "height": 32}
     about = {"trained": True, "model": own, "channels": 3, "part": "flank", "view": "crop"}
-    settings, model = {"batch": 2, "chunk": 3, "tta": "none"}, Embedder(own, 3).eval()
+    settings, model = {"batch": 2, "chunk": 2, "tta": "none"}, Embedder(own, 3).eval()
     save_model(tmp_path / "model.safetensors", model.state_dict(), about)
     prepare("cpu", 2)
     local = caches("local")
