@@ -95,7 +95,7 @@ class Scratch:
 
     def dvc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
         """Run DVC here; the memo is this folder's own, downloaded weights are those of the project."""
-        return self.run("python", "-m", "dvc", *arguments, check=check)
+        return self.run("dvc", *arguments, check=check)
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
         """Run a command here; `python` is the warm one."""
@@ -114,7 +114,7 @@ class Scratch:
 
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory):
-    """Return the folder of a `python` that starts warm."""
+    """Return the folder of a `python` and a `dvc` that start warm."""
     with warm_python(tmp_path_factory.mktemp("python")) as folder:
         yield folder
 
