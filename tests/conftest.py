@@ -29,7 +29,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 
-LONGEST = ["test_demo.py", "test_browser.py", "test_workers.py", "test_tune_stage.py", "test_tune.py"]
+LONGEST = [
+    *("test_demo.py", "test_workers.py", "test_browser.py", "test_tune_stage.py", "test_sweeps.py", "test_world.py"),
+    *("test_umap.py", "test_new_photos.py", "test_discovery.py", "test_paths.py", "test_loop.py", "test_export.py"),
+]
 
 
 def pytest_collection_modifyitems(items):
