@@ -13,6 +13,8 @@ from pathlib import Path
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 for name, value in THREADS.items():  # a process of pytest has a core: more threads would wait, busily, for the other's
     os.environ.setdefault(name, value)
+# dask forks its workers from a process that has imported it
+os.environ.setdefault("DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", "forkserver")
 gc.set_threshold(50_000, 20)  # as in stages/_path.py
 
 import pytest  # noqa: E402
@@ -27,7 +29,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 
-LONGEST = ["test_demo.py", "test_browser.py", "test_workers.py", "test_tune_stage.py", "test_tune.py"]
+LONGEST = [
+    *("test_demo.py", "test_workers.py", "test_browser.py", "test_tune_stage.py", "test_sweeps.py", "test_world.py"),
+    *("test_umap.py", "test_new_photos.py", "test_discovery.py", "test_paths.py", "test_loop.py", "test_export.py"),
+]
 
 
 def pytest_collection_modifyitems(items):
@@ -93,7 +98,7 @@ class Scratch:
 
     def dvc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
         """Run DVC here; the memo is this folder's own, downloaded weights are those of the project."""
-        return self.run("python", "-m", "dvc", *arguments, check=check)
+        return self.run("dvc", *arguments, check=check)
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
         """Run a command here; `python` is the warm one."""
@@ -112,7 +117,7 @@ class Scratch:
 
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory):
-    """Return the folder of a `python` that starts warm."""
+    """Return the folder of a `python` and a `dvc` that start warm."""
     with warm_python(tmp_path_factory.mktemp("python")) as folder:
         yield folder
 

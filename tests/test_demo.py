@@ -18,7 +18,7 @@ TINY = {
     "datasets__demo__individuals": 5,
     "datasets__demo__stations": 3,
     "datasets__demo__days": 20,
-    "datasets__demo__photos": 36,
+    "datasets__demo__photos": 26,
     "crop__max_side": 128,
     "train__epochs": 1,
     "mlp__hidden": [[16]],

@@ -62,7 +62,7 @@ pathlib.Path("metrics/detect.json").write_text(json.dumps({"animals": int(1000 *
 
 
 @pytest.fixture(scope="module")
-def trial(tmp_path_factory):
+def trial(tmp_path_factory, warm):
     """A project of one stage that writes the headline's keys, and a trial in it of two parameters that changes all."""
     folder = tmp_path_factory.mktemp("trial")
     (folder / "told.json").write_text(json.dumps(headline({}, {}, {}, [], [])))
@@ -72,7 +72,7 @@ def trial(tmp_path_factory):
     stage = {"cmd": "python stage.py", "deps": ["told.json", "params.yaml"], "params": list(PARAMS), "metrics": metrics}
     (folder / "dvc.yaml").write_text(json.dumps({"stages": {"headline": stage}}))
     environment = os.environ | {"COLUMNS": str(WIDE), "DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(ROOT / "src")}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    environment["PATH"] = os.pathsep.join([str(warm), str(Path(sys.executable).parent), environment["PATH"]])
 
     def run(*command: str) -> str:
         done = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True)

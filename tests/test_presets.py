@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from pelage.training.variant import read_variant
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
+OWN = read_yaml(ROOT / "params.yaml")["variants"]
 TINY = {
     "about": "a test",
     "variants": {"mine": {"part": "flank", "view": "nobg", "loss": {"name": "cosface"}}},
@@ -89,15 +91,21 @@ def test_matchers_and_rematchers_may_be_added():
         presets.applied(TEXT, TINY | {"set": added})
 
 
+@cache
+def laid(name):
+    """Return the parameters under a preset."""
+    return presets.laid_over(TEXT, presets.read_preset(name, ROOT / "presets"))
+
+
 def all_variants():
     for name in presets.preset_names(ROOT / "presets"):
-        params = YAML(typ="safe").load(presets.applied(TEXT, presets.read_preset(name, ROOT / "presets")))
-        yield from (pytest.param(params, variant, id=f"{name}-{variant}") for variant in params["variants"])
+        preset = presets.read_preset(name, ROOT / "presets")
+        yield from ((name, variant) for variant in preset.get("variants", OWN))
 
 
-@pytest.mark.parametrize(("params", "name"), all_variants())
-def test_every_variant_of_every_preset_can_be_built(params, name):
-    variant = read_variant(params, name)
+@pytest.mark.parametrize(("preset", "name"), all_variants())
+def test_every_variant_of_every_preset_can_be_built(preset, name):
+    variant = read_variant(laid(preset), name)
     with torch.device("meta"):
         embedder = Embedder(variant.model, variant.channels)
         create_loss(variant.loss, 10, embedder.dim)
@@ -139,7 +147,7 @@ def told(name):
 @pytest.mark.parametrize("name", presets.preset_names(ROOT / "presets"))
 def test_what_a_header_tells_is_what_the_preset_sets(name):
     assert (ROOT / f"presets/{name}.yaml").read_text(encoding="utf-8").startswith("# ")
-    params = presets.laid_over(TEXT, presets.read_preset(name, ROOT / "presets"))
+    params = laid(name)
     for key, value in told(name):
         found = params
         for part in key.split("."):
@@ -151,7 +159,6 @@ def test_headers_of_published_systems_tell_what_they_train_with():
     told_of = {name: dict(told(name)) for name in ("leopard_paper", "jaguars", "megadescriptor", "bears")}
     for name, keys in told_of.items():
         assert {"train.optimizer", "train.schedule", "train.sampler", "loss.margin"} <= keys.keys(), name
-    params = presets.laid_over(TEXT, presets.read_preset("leopard_paper", ROOT / "presets"))
-    triplet = read_variant(params, "triplet")
+    triplet = read_variant(laid("leopard_paper"), "triplet")
     assert triplet.loss["miner"] == "one_semihard" and triplet.model["edge_filters"] == "red"
     assert told_of["jaguars"]["embed.tta"] == "reflections" and told_of["jaguars"]["search.rerank"] == "20"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -134,7 +136,7 @@ def test_many_levels_of_a_number_are_cut_at_quartiles():
     assert rows["trials"].tolist() == [3, 3, 3, 3] and rows["best"].is_monotonic_increasing
 
 
-def test_queued_run_and_read_with_dvc(tmp_path, monkeypatch):
+def test_queued_run_and_read_with_dvc(tmp_path, monkeypatch, warm):
     """A sweep over a pipeline of one stage: what is queued, what a second call adds, and what is read."""
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     preset = {
@@ -156,6 +158,7 @@ def test_queued_run_and_read_with_dvc(tmp_path, monkeypatch):
     (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": {"train": stage}}))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setenv("PATH", os.pathsep.join([str(warm), str(Path(sys.executable).parent), os.environ["PATH"]]))
     for command in ("git init -q", "git config user.email a@b.c", "git config user.name a", "dvc init -q", "git add -A",
                     "git commit -qm first"):  # fmt: skip
         subprocess.run(command.split(), check=True)

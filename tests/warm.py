@@ -28,20 +28,21 @@ import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
     socket.send_fds(server, [b"."], [0, 1, 2])
-    server.sendall(json.dumps([os.getcwd(), dict(os.environ), sys.argv[1:]]).encode())
+    server.sendall(json.dumps([os.getcwd(), dict(os.environ), {first} + sys.argv[1:]]).encode())
     server.shutdown(socket.SHUT_WR)
     status = server.recv(16)
 sys.exit(int(status or 1))
 """
-"""What stands for `python`: it has the warm process run its arguments."""
+"""What stands for `python`, and for `dvc`: it has the warm process run its arguments."""
 
 
 @contextmanager
 def warm_python(folder: Path):
-    """Give a folder that holds a `python` which runs scripts and modules (`-m`) in children of a warm process."""
-    address, command = str(folder / "socket"), folder / "python"
-    command.write_text(CLIENT.format(python=sys.executable, address=address))
-    command.chmod(0o755)
+    """Give a folder of a `python` which runs scripts and modules (`-m`) in children of a warm process, and a `dvc`."""
+    address = str(folder / "socket")
+    for name, first in (("python", []), ("dvc", ["-m", "dvc"])):
+        (folder / name).write_text(CLIENT.format(python=sys.executable, address=address, first=first))
+        (folder / name).chmod(0o755)
     server = subprocess.Popen([sys.executable, __file__, address], stdout=subprocess.PIPE, cwd=ROOT)
     try:
         assert server.stdout.readline(), "the warm process has ended"
@@ -61,6 +62,7 @@ def main(address: str) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] in ("pelage", "_path")]:
         del sys.modules[name]
     del sys.path[:3]  # this folder, and the two above
+    sys.dont_write_bytecode = False  # a project's own modules are compiled by the first of its stages that needs them
     gc.collect()
     gc.freeze()
     with socket.socket(socket.AF_UNIX) as server:

@@ -208,8 +208,8 @@ ROWS = st.tuples(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-@given(st.lists(ROWS, min_size=1, max_size=12))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(st.lists(ROWS, min_size=1, max_size=24))
 def test_every_file_and_cell_is_used_rejected_or_counted(monkeypatch, rows):
     sure = [
         ("x", "sure1.jpg", "Sure1", "2026-01-01", "1 2 30 40", ""),

@@ -40,28 +40,27 @@ stages:
 """
 
 
-def run(folder, *command):
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    own = {"PATH": path, "PELAGE_CACHE": str(folder / "cache")}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | own)
+def test_bad_input_is_one_paragraph_and_keeps_previous_outputs(tmp_path, warm):
+    path = os.pathsep.join([str(warm), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path, "PELAGE_CACHE": str(tmp_path / "cache")}
 
+    def run(*command):
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
 
-def test_bad_input_is_one_paragraph_and_keeps_previous_outputs(tmp_path):
     (tmp_path / "make.py").write_text(SCRIPT)
     (tmp_path / "dvc.yaml").write_text(DVC_YAML)
     (tmp_path / ".gitignore").write_text("/data/*\n/cache/\n")
     (tmp_path / "bad").write_text("no")
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
-    run(tmp_path, "git", "init", "-q")
-    dvc = [sys.executable, "-m", "dvc"]
-    assert run(tmp_path, *dvc, "init", "-q").returncode == 0
-    done = run(tmp_path, *dvc, "repro")
+    run("git", "init", "-q")
+    assert run("dvc", "init", "-q").returncode == 0
+    done = run("dvc", "repro")
     assert done.returncode == 0, done.stderr
-    run(tmp_path, *git, "add", "-A")
-    run(tmp_path, *git, "commit", "-qm", "first")
+    run(*git, "add", "-A")
+    run(*git, "commit", "-qm", "first")
 
     (tmp_path / "bad").write_text("yes")
-    failed = run(tmp_path, *dvc, "repro")
+    failed = run("dvc", "repro")
     assert failed.returncode != 0
     assert "ERROR: photos.csv, row 3: the clock is wrong. Mend it." in failed.stderr
     assert "Traceback" not in failed.stderr

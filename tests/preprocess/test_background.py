@@ -23,6 +23,7 @@ from pelage.preprocess.background import (
     Segmenter,
     crop_places,
     cut_out,
+    import_rembg,
     judge,
     load_segmenter,
     mask_iou,
@@ -76,8 +77,7 @@ def _image(folder, kind, name):
 
 
 def test_u2netp_agrees_with_rembg(u2netp, monkeypatch):
-    import rembg
-
+    rembg = import_rembg()
     monkeypatch.setenv("U2NET_HOME", str(u2netp.parent))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # rembg would fill all cores
     session = rembg.new_session("u2netp")
@@ -119,8 +119,8 @@ def test_cut_out_blends_with_the_fill():
 
 def test_black_cut_out_is_rembgs():
     from PIL import Image
-    from rembg.bg import naive_cutout
 
+    naive_cutout = import_rembg().bg.naive_cutout
     generator = np.random.default_rng(2)
     image, alpha = generator.integers(0, 256, (30, 40, 3), np.uint8), generator.integers(0, 256, (30, 40), np.uint8)
     theirs = np.asarray(naive_cutout(Image.fromarray(image), Image.fromarray(alpha)))[:, :, :3]

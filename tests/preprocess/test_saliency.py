@@ -11,6 +11,7 @@ from PIL import Image
 from pelage.common.errors import PelageError
 from pelage.common.files import cache_root, sha256_file
 from pelage.model.weights import read_weights
+from pelage.preprocess.background import import_rembg
 from pelage.preprocess.crop import Window
 from pelage.preprocess.saliency import Saliency, SaliencyMaps, cut_map, resize_map, stretch
 
@@ -25,9 +26,9 @@ def u2netp() -> Path:
 
 
 def test_agrees_with_rembg(u2netp, monkeypatch):
-    rembg = pytest.importorskip("rembg")
     from skimage.data import chelsea
 
+    rembg = import_rembg()
     monkeypatch.setenv("U2NET_HOME", str(u2netp.parent))
     photo = chelsea()[::2, ::2].copy()
     theirs = np.array(rembg.remove(Image.fromarray(photo), session=rembg.new_session("u2netp"), only_mask=True))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -27,30 +26,58 @@ pytestmark = pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium on th
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 
+# Imports once, then forks a server for each line of input, of a folder and a port; an empty line kills it.
+DRIVER = """
+import os, signal, sys
+from pelage.review.serve import serve
+
+for line in sys.stdin:
+    if line == "\\n":
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        print("killed", flush=True)
+        continue
+    child = os.fork()
+    if not child:
+        folder, port = line.split()
+        os.chdir(folder)
+        os.environ["PELAGE_CACHE"] = folder + "/cache"
+        serve(int(port))
+"""
+
+
 class Server:
     """`pelage review serve`, as a process that can be killed."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, 0
+    def __init__(self, driver: subprocess.Popen, folder: Path) -> None:
+        self.driver, self.folder, self.port = driver, folder, 0
         self.start()
 
     def start(self) -> None:
-        code = f"from pelage.review.serve import serve; serve({self.port})"
-        paths = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH", "")]))
-        environment = os.environ | {"PYTHONPATH": paths, "PELAGE_CACHE": str(self.folder / "cache")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code], cwd=self.folder, env=environment, stdout=subprocess.PIPE, text=True
-        )
-        for line in self.process.stdout:
-            if found := re.search(r"open (http://127\.0\.0\.1:(\d+)/\?token=\S+)", line):
-                self.address, self.port = found[1], int(found[2])
-                return
-        raise AssertionError("the page did not start")
+        print(self.folder, self.port, file=self.driver.stdin, flush=True)
+        found = self._wait_for(r"open (http://127\.0\.0\.1:(\d+)/\?token=\S+)")
+        self.address, self.port = found[1], int(found[2])
 
     def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        self.process.stdout.close()
+        print(file=self.driver.stdin, flush=True)
+        self._wait_for("killed")
+
+    def _wait_for(self, answer: str) -> re.Match:
+        for line in self.driver.stdout:
+            if found := re.search(answer, line):
+                return found
+        raise AssertionError("the page did not start")
+
+
+@pytest.fixture(scope="module")
+def driver():
+    paths = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH", "")]))
+    command, environment = [sys.executable, "-c", DRIVER], os.environ | {"PYTHONPATH": paths}
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as started:
+        yield started
+        started.stdin.close()
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +88,9 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def server(made, tmp_path):
+def server(driver, made, tmp_path):
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
-    running = Server(tmp_path)
+    running = Server(driver, tmp_path)
     yield running
     running.kill()
 

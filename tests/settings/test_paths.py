@@ -12,19 +12,21 @@ import pytest
 from pelage.common.errors import PelageError
 from pelage.common.files import fresh_folder
 from pelage.common.params import read_yaml
+from pelage.settings import paths
 from pelage.settings.paths import check_paths, find_place, user_paths, written_paths
 
 ROOT = Path(__file__).resolve().parents[2]
+DVC = read_yaml(ROOT / "dvc.yaml")
 LITE0 = "data/weights/tf_efficientnet_lite0.safetensors"
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A folder with a dvc.yaml, photos in `data/photos`, and a home beside it."""
+    """A folder with photos in `data/photos`, and a home beside it; the project's own dvc.yaml is read once for all."""
     root = tmp_path / "project"
     (root / "data/photos/L1").mkdir(parents=True)
     (root / "data/photos/L1/a.jpg").write_bytes(b"a")
-    shutil.copy(ROOT / "dvc.yaml", root)
+    monkeypatch.setattr(paths, "read_yaml", {Path("dvc.yaml"): DVC}.get)
     monkeypatch.chdir(root)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PELAGE_CACHE", str(root / ".pelage"))
@@ -46,7 +48,7 @@ def refused(path: str, **more) -> str:
 
 
 def test_all_that_stages_write_is_known():
-    written = written_paths(read_yaml(ROOT / "dvc.yaml"))
+    written = written_paths(DVC)
     assert {"data/photos", "data/photos.csv", "data/views/crop", "data/rejected", "metrics", "plots/cmc"} <= set(
         written
     )
@@ -175,7 +177,6 @@ def test_two_unicode_forms_are_one_name(project, monkeypatch):
         other = Path(unicodedata.normalize("NFD" if form == "NFC" else "NFC", str(root)))
         here = Path(unicodedata.normalize(form, str(root)))
         here.mkdir(exist_ok=True)
-        shutil.copy(ROOT / "dvc.yaml", here)
         monkeypatch.chdir(here)
         refused(str(other / "data/photos"))
 
@@ -249,7 +250,6 @@ def test_a_cache_elsewhere_is_written_too(project, monkeypatch):
 def test_an_experiment_in_a_copy_writes_in_both(project, monkeypatch):
     copy = project / ".dvc/tmp/exps/tmp1"
     copy.mkdir(parents=True)
-    shutil.copy(ROOT / "dvc.yaml", copy)
     monkeypatch.chdir(copy)
     monkeypatch.setenv("DVC_ROOT", str(project))
     refused("data/photos")

@@ -97,7 +97,7 @@ def test_without_epochs_the_network_stays_as_its_weights_are():
 
 @pytest.mark.parametrize("loss", [{}, {"name": "cosface"}, {"name": "triplet", "margin": 0.2}])
 def test_learns_coats_that_anyone_can_tell(loss):
-    longer = variant(loss=loss, train={"epochs": 30, "lr": 0.005, "patience": 30})
+    longer = variant(loss=loss, train={"epochs": 20, "lr": 0.005, "patience": 20})
     trained = train(longer, striped(labels=4), None, CPU, 8, Kept())
     best = trained.history[trained.best_epoch - 1]
     assert best["val_map"] == max(row["val_map"] for row in trained.history) > 0.65
@@ -118,16 +118,16 @@ MOMENTUM = {"optimizer": "sgd", "lr": 0.03, "schedule": "plateau", "layer_decay"
 HALF = {"precision": "fp16", "accumulate": 2, "schedule": "one_cycle", "channels_last": False}
 
 
-@pytest.mark.parametrize("done", [1, 2, 3])
 @pytest.mark.parametrize("config", [{}, LATER, MOMENTUM, HALF], ids=["default", "later", "momentum", "half"])
-def test_goes_on_after_any_epoch_as_if_nothing_had_happened(done, config):
+def test_goes_on_after_any_epoch_as_if_nothing_had_happened(config):
     whole, own = Kept(), variant(train=config)
     first = train(own, striped(), None, CPU, 8, whole)
-    resumed = train(own, striped(), None, CPU, 8, Kept(whole.states[done - 1]))
-    assert same(first.state, resumed.state) and first.history == resumed.history
-    assert first.best_epoch == resumed.best_epoch
-    # a finished one holds what the outputs need and nothing else
-    assert ("learner" in whole.states[done - 1]) == (done < own.train["epochs"])
+    for done in (1, 2, 3):
+        resumed = train(own, striped(), None, CPU, 8, Kept(whole.states[done - 1]))
+        assert same(first.state, resumed.state) and first.history == resumed.history, f"after {done}"
+        assert first.best_epoch == resumed.best_epoch
+        # a finished one holds what the outputs need and nothing else
+        assert ("learner" in whole.states[done - 1]) == (done < own.train["epochs"])
 
 
 LEOPARDS = {"optimizer": "adam", "weight_decay": 0.0, "schedule": "constant", "warmup": 0.0, "sampler": "exhaustive"}

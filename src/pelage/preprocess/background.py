@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -91,8 +92,20 @@ def load_segmenter(model: str, u2netp: Path) -> Segmenter:
     return Segmenter(alpha, saliency.sha256, saliency)
 
 
+def import_rembg() -> ModuleType:
+    """Import rembg, but compile nothing: numba would take a minute for the refinement of edges, which is not used."""
+    from numba import config
+
+    before, config.DISABLE_JIT = config.DISABLE_JIT, 1
+    try:
+        import rembg  # slow to import, and u2netp does without
+    finally:
+        config.DISABLE_JIT = before
+    return rembg
+
+
 def _rembg_segmenter(model: str) -> Segmenter:
-    import rembg  # slow to import, and u2netp does without
+    rembg = import_rembg()
     from rembg.sessions import sessions
 
     file = sessions[model].resolve_existing(f"{model}.onnx")
