@@ -35,6 +35,34 @@ def draw_tables(count: int, seed: int = 1) -> tuple[pd.DataFrame, Looks, pd.Data
     sizes = rng.geometric(0.2, count)
     visit = np.repeat(np.arange(len(sizes)), sizes)[:count]
     visit[:FRAMES] = visit[-1] + 1
+    looks = draw_looks(visit, rng)
+    names = np.array(["unknown", *(f"L{n}" for n in range(500))], object)
+    photos = pd.DataFrame(
+        {
+            "image_id": [f"S{v % 300}/V{v}/IMG_{i:07d}" for i, v in enumerate(visit.tolist())],
+            "path": [f"S{v % 300}/V{v}/IMG_{i:07d}.JPG" for i, v in enumerate(visit.tolist())],
+            "date": "2026-03-02T10:00:00",
+            "camera": "C1",
+            "station": [f"S{v % 300}" for v in visit.tolist()],
+            "sha256": looks.table["pixels"],
+            "flags": "",
+        }
+    )
+    encounter = pd.Series(visit).map(str)
+    belonging = pd.DataFrame(
+        {"place": photos["station"], "night": "2026-03-02", "encounter": encounter, "rests_on": "time"}
+    )
+    return (
+        photos,
+        looks,
+        belonging,
+        pd.Series(names[rng.integers(0, 501, visit.max() + 1)[visit]]),
+    )
+
+
+def draw_looks(visit: np.ndarray, rng: np.random.Generator) -> Looks:
+    """Draw looks at photos of the same scene wherever they are of the same visit, copies exact and near among them."""
+    count = len(visit)
     scenes = rng.integers(0, 256, (1000, 1024), np.uint8)
     thumbs = scenes[visit % 1000]
     thumbs[:, 400:420] += rng.integers(0, 60, (count, 1), np.uint8)
@@ -53,28 +81,7 @@ def draw_tables(count: int, seed: int = 1) -> tuple[pd.DataFrame, Looks, pd.Data
             "phash": phash,
         }
     )
-    names = np.array(["unknown", *(f"L{n}" for n in range(500))], object)
-    photos = pd.DataFrame(
-        {
-            "image_id": [f"S{v % 300}/V{v}/IMG_{i:07d}" for i, v in enumerate(visit.tolist())],
-            "path": [f"S{v % 300}/V{v}/IMG_{i:07d}.JPG" for i, v in enumerate(visit.tolist())],
-            "date": "2026-03-02T10:00:00",
-            "camera": "C1",
-            "station": [f"S{v % 300}" for v in visit.tolist()],
-            "sha256": looks["pixels"],
-            "flags": "",
-        }
-    )
-    encounter = pd.Series(visit).map(str)
-    belonging = pd.DataFrame(
-        {"place": photos["station"], "night": "2026-03-02", "encounter": encounter, "rests_on": "time"}
-    )
-    return (
-        photos,
-        Looks(looks, thumbs.reshape(-1, 32, 32)),
-        belonging,
-        pd.Series(names[rng.integers(0, 501, visit.max() + 1)[visit]]),
-    )
+    return Looks(looks, thumbs.reshape(-1, 32, 32))
 
 
 def measure_tables(count: int) -> dict[str, float]:

@@ -3,17 +3,27 @@
     dvc repro
     PYTHONPATH=src python benchmarks/million.py -n 1000000
 
-A survey of N photos is drawn as in `benchmarks/tables.py`, an individual for each 200 photos and a station for each
-5,000, and its rows are appended to the tables of the demo's run, which is what networks, matchers and insight left.
-Rankings get a million rows a method for N of a million. In a copy of the run each stage is then started as DVC starts
-it, one after the other, each in a process of its own: its CPU and wall seconds, its greatest memory, and the bytes that
-it wrote. What looks at photos is not run: detections are drawn, and drawn photos and crops are copies of the demo's.
-`--drawn-answers` draws who is who instead of clustering, and leaves out what clusters or fits models of a population.
+A survey of N photos is drawn: an individual for each 50 photos and a station of two cameras for each 4,000, so 20,000
+individuals and 500 cameras for a million. Individuals come to a few stations in bursts of which both cameras take some;
+nobody names the animal of a tenth of the visits; there are copies, undated frames and wrong clocks.
+
+First a folder of N tiny photos with a table of them is a source, for `inventory`, `ingest` and `clean`, whose looks at
+photos are drawn. Then the survey's rows are appended to the tables of the demo's run, which is what networks, matchers
+and insight left. The split is drawn by the demo's shares: of a million photos some 400,000 are queries of test, 200,000
+of validation, and 100,000 wait for a name. Each protocol has rankings of N / 100 of its queries, evenly drawn, with 20
+candidates each: about a million rows a method for a million photos. Who wants to know 20,000 individuals apart to a
+hundredth need ask no more. The other queries count as missed, and what no ranking asks for stays without an answer.
+
+In a copy of the run each stage is started as DVC starts it, one after the other, each in a process of its own: its CPU
+and wall seconds, its greatest memory, and the bytes that it wrote. Then exports, and what the review does before its
+first page. `ELSEWHERE` tells why other stages are not run. `--drawn-answers` draws who is who instead of clustering,
+and leaves out what clusters or fits models of a population.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import shutil
@@ -21,43 +31,141 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
-from tables import survey
+from clean_tables import draw_looks
 
 from pelage.animals.answers import ANSWER_COLUMNS
 from pelage.animals.units import NAMED, SEEN, animals_seen, units_of
 from pelage.catalogue.belonging import belong
-from pelage.common.files import write_json, write_text
+from pelage.common.files import write_bytes, write_json, write_text
 from pelage.common.hashes import hashes_of
 from pelage.common.images import to_rgb
 from pelage.common.packs import Packs, packed_folder
-from pelage.common.params import read_params
+from pelage.common.params import read_params, read_yaml
 from pelage.common.tables import UNKNOWN, crop_file, read_parquet, read_table, write_parquet, write_table
 from pelage.matching.fusion import read_methods
 from pelage.matching.rankings import FUSED, SIGHTINGS, ranking_files
+from pelage.preprocess.clean import Looks
 from pelage.report.thumbnails import small_picture
 from pelage.split.protocols import ASKED, SURVEY, asked_sets, protocol_sets, read_split
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = ("data", "metrics", "plots", "review")
+WRITTEN = ("data", "metrics", "plots", "exported")
 HEAVY = ("weights", "models", "embeddings", "masks", "report")
 """Folders of the run's data that no stage on tables reads."""
 
 PICTURES = 64
 """Different crops that all of the drawn ones are copies of."""
 
+SIDE = 96
+"""Pixels a side of the source's photos."""
+
 CANDIDATES = 20
 EXPORTS = ("secr", "oscr", "spacecap", "mark", "camtrap-dp", "wildlife-datasets")
 INDIVIDUALS = ("individuals", "count", "review")
 """Steps whose time is that of clusters or of models, not of tables."""
 
-STEPS = ("split", "check_leakage", "look", "fuse", "individuals", "evaluate", "count", "headline", "report")
+OF_SOURCE = ("inventory", "ingest", "clean")
+STEPS = (*OF_SOURCE, "split", "check_leakage", "look", "fuse", "individuals", "evaluate", "count", "headline", "report")
 STEPS += (*(f"export {kind}" for kind in EXPORTS), "review")
+
+ELSEWHERE = {
+    **dict.fromkeys(("check_params", "ask"), "reads params.yaml only"),
+    **dict.fromkeys(("weights", "match_weights"), "fetches weights"),
+    **dict.fromkeys(("detect", "crop", "background", "edges"), "works on photos"),
+    **dict.fromkeys(("train", "embed", "mlp", "tune", "insight"), "works on crops, by networks"),
+    **dict.fromkeys(("match", "rematch", "pairs"), "works on crops, by keypoints"),
+    **dict.fromkeys(("search", "naive"), "compares each query with the whole gallery, as matchers do"),
+}
+"""Stages that are not run, and why: see `benchmarks/scale.py` and `docs/scale.md` for what they cost."""
+
+
+BURST = 5
+"""Photos of a visit, by both cameras together."""
+
+
+def sizes(photos: int) -> tuple[int, int]:
+    """Return how many individuals and stations a survey of so many photos has."""
+    return max(photos // 50, 20), max(photos // 4000, 4)
+
+
+def survey(photos: int, individuals: int, stations: int, days: int = 365) -> tuple[pd.DataFrame, pd.Series]:
+    """Return a photo table as `data/photos.csv` (with hashes, as looking at the photos finds them) and its names."""
+    rng = np.random.default_rng(1)
+    visits = photos // BURST
+    visit = np.repeat(np.arange(visits), BURST)
+    individual = rng.integers(individuals, size=visits)
+    home = rng.integers(stations, size=(individuals, 4))  # an individual comes to a few stations
+    station = home[individual, rng.integers(4, size=visits)][visit]
+    twilight = rng.integers(days, size=visits) * 86400 + rng.choice([6, 18], visits) * 3600
+    start = twilight + rng.normal(0, 5400, visits).round()
+    camera = rng.integers(2, size=len(visit))
+    taken = start[visit] + np.tile(np.arange(BURST) * 4, visits)
+    wrong = (camera == 1) & (station % 10 == 0)
+    taken = taken + np.where(wrong & (taken > days * 43200), 3600, 0)  # summer time, on one camera of ten stations
+    date = pd.Series(pd.to_datetime(taken + 1.7e9, unit="s").strftime("%Y-%m-%dT%H:%M:%S"), dtype=object)
+    date[rng.random(len(visit)) < 0.01] = ""
+    background = rng.integers(0, 2**64, (stations, 2), dtype=np.uint64)[station, camera]
+    for _ in range(8):
+        background ^= np.uint64(1) << rng.integers(0, 64, len(visit), dtype=np.uint64)
+    number = np.arange(len(visit))
+    sha256 = np.where(rng.random(len(visit)) < 0.002, number - number % 1000, number)
+    cameras = [f"S{s:03d}{'AB'[c]}" for s, c in zip(station, camera, strict=True)]
+    table = pd.DataFrame({
+        "image_id": [f"P{n:07d}" for n in number],
+        "path": [f"{at}/{n // 10000}/IMG_{n % 10000:04d}.JPG" for at, n in zip(cameras, number, strict=True)],
+        "date": date,
+        "camera": cameras,
+        "station": [f"S{s:03d}" for s in station],
+        "encounter": "",
+        "sequence": "",
+        "sha256": [f"{n:064x}" for n in sha256],
+        "phash": [f"{value:016x}" for value in background],
+        "flags": "",
+    })  # fmt: skip
+    names = pd.Series([f"L{n:04d}" for n in individual[visit]])
+    return table.astype(str), names.mask((rng.random(visits) < 0.1)[visit], UNKNOWN).astype(str)
+
+
+def source(count: int) -> None:
+    """Make a project whose data set is a folder of `count` tiny photos, 64 different ones, and a table of them."""
+    photos, names = survey(count, *sizes(count))
+    rng, folder = np.random.default_rng(4), Path("photos")
+    for number in range(PICTURES):
+        noise = rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+        write_bytes(folder / f"{number}.jpg", cv2.imencode(".jpg", noise, [cv2.IMWRITE_JPEG_QUALITY, 20])[1].tobytes())
+    for parent in sorted({os.path.dirname(path) for path in photos["path"]}):
+        (folder / parent).mkdir(parents=True)
+    for number, path in enumerate(photos["path"]):
+        os.link(folder / f"{number % PICTURES}.jpg", folder / path)
+    for number in range(PICTURES):
+        (folder / f"{number}.jpg").unlink()
+    told = photos[["image_id", "path", "date", "camera", "station"]].assign(identity=names.replace(UNKNOWN, ""))
+    write_table(folder / "metadata.csv", told)
+    params = read_params() | {"datasets": {"many": {"source": "folder", "path": "photos", "boxes": "embedded"}}}
+    params["ingest"]["dataset"] = "many"
+    write_json(Path("params.yaml"), params)  # which is YAML, too
+
+
+def clean() -> None:
+    """Run the stage clean with looks that are drawn: what it does besides looking at photos."""
+    sys.path.insert(0, "stages")
+    stage = importlib.import_module("clean")
+
+    def drawn(photos: pd.DataFrame, **_: Any) -> Looks:
+        number = photos["image_id"].str.removeprefix("P").astype(int).to_numpy()
+        looks = draw_looks(number // BURST, np.random.default_rng(1))
+        return Looks(looks.table.assign(width=SIDE, height=SIDE), looks.thumbs)
+
+    stage.look_at_photos = drawn
+    stage.main()
 
 
 def appended(path: Path, rows: pd.DataFrame) -> None:
@@ -70,7 +178,7 @@ def draw(count: int, data: Path) -> None:
     """Append a survey of `count` photos to the tables from ingest to crop."""
     rng = np.random.default_rng(2)
     params = read_params()
-    photos, names = survey(count, max(count // 200, 20), max(count // 5000, 4))
+    photos, names = survey(count, *sizes(count))
     photos["source"] = "drawn"
     appended(data / "photos.csv", photos)
     claims = pd.DataFrame({"image_id": photos["image_id"], "claim": "0", "identity": names, "orientation": UNKNOWN})
@@ -124,7 +232,8 @@ def packed_crops(files: Sequence[str], data: Path) -> None:
         folder = data / "views" / view / "flank"
         for pack in drawn.iterdir():
             os.link(pack, folder / pack.name)
-        appended(hashes_of(folder, data), table)
+        listed = hashes_of(folder, data)
+        write_table(listed, pd.concat([read_table(listed), table]).sort_values("file"))
     hashes_of(drawn, data).unlink()
     shutil.rmtree(drawn)
 
@@ -223,7 +332,7 @@ def review() -> None:
 
 def project(folder: Path, run: Path) -> None:
     """Copy the code, and link the tables and pictures of a finished run; whatever is written anew replaces its link."""
-    for name in ("src", "stages", "export.yaml"):
+    for name in ("src", "stages", "dvc.yaml", "export.yaml"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
     shutil.copy(run / "params.yaml", folder)
@@ -232,6 +341,13 @@ def project(folder: Path, run: Path) -> None:
         shutil.copytree(run / name, folder / name, ignore=leave)
     write_text(folder / "review/journal.jsonl", "")
     shutil.copy(folder / "data/split.csv", folder / "demo_split.csv")
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, but no photos."""
+    for at, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != "photos"]
+        yield from (Path(at) / name for name in files)
 
 
 def measured(command: Sequence[str], folder: Path) -> dict[str, Any]:
@@ -250,7 +366,7 @@ def measured(command: Sequence[str], folder: Path) -> dict[str, Any]:
         raise SystemExit(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{said[-3000:]}")
     told = {"seconds": round(time.perf_counter() - begun, 1), "cpu_seconds": round(used.ru_utime + used.ru_stime, 1)}
     told["peak_gib"] = round(used.ru_maxrss / 2**20, 2)
-    files = [file for file in folder.rglob("*") if file.is_file() and file.stat().st_mtime >= since]
+    files = [file for name in WRITTEN for file in files_below(folder / name) if file.stat().st_mtime >= since]
     told["written_mb"] = round(sum(file.stat().st_size for file in files) / 1e6, 2)
     pages = [file for file in files if file.suffix in (".html", ".svg", ".css", ".md", ".png")]
     return told | ({"pages_mb": round(sum(file.stat().st_size for file in pages) / 1e6, 2)} if pages else {})
@@ -270,10 +386,14 @@ def main() -> None:
     if arguments.step:
         what, _, kind = arguments.step.partition(" ")
         ways = {"draw": lambda: draw(arguments.n, Path("data")), "export": lambda: export(kind), "review": review}
+        ways |= {"source": lambda: source(arguments.n), "clean": clean}
         ways["draw_rankings"] = lambda: draw_rankings(arguments.n, Path("data"))
         ways["draw_answers"] = lambda: draw_answers(Path("data"))
         ways[what]()
         return
+    unasked = set(read_yaml(ROOT / "dvc.yaml")["stages"]) - set(ELSEWHERE) - set(STEPS)
+    if unasked:
+        raise SystemExit(f"stages neither run nor told why: {sorted(unasked)}")
     result = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     told = result.setdefault(str(arguments.n), {})
     with tempfile.TemporaryDirectory() as temporary:
@@ -283,10 +403,18 @@ def main() -> None:
             folder.mkdir()
             project(folder, arguments.run)
             print("draw", measured([*own, "draw"], folder), flush=True)
+        if set(arguments.steps) & set(OF_SOURCE) and not (folder / "source").exists():
+            (folder / "source").mkdir()
+            for name in ("src", "stages", "dvc.yaml"):
+                (folder / "source" / name).symlink_to(folder / name)
+            shutil.copy(folder / "params.yaml", folder / "source")
+            print("source", measured([*own, "source"], folder / "source"), flush=True)
         steps = [step for step in arguments.steps if not (arguments.drawn_answers and step in INDIVIDUALS)]
         for step in steps:
-            script = folder / "stages" / f"{step}.py"
-            told[step] = measured([sys.executable, script] if script.exists() else [*own, step], folder)
+            here = folder / "source" if step in OF_SOURCE else folder
+            script = here / "stages" / f"{step}.py"
+            by_script = script.exists() and step != "clean"
+            told[step] = measured([sys.executable, script] if by_script else [*own, step], here)
             print(step, told[step], flush=True)
             write_json(arguments.out, result)
             if step == "split":

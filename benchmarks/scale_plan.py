@@ -93,8 +93,8 @@ def stages(memo: Mapping[str, float]) -> list[Stage]:
     """Return the stages, with unit costs as they are measured now; `memo` are the bytes of a result, by its kind."""
     params, lock = read_params(), read_yaml(Path("dvc.lock"))
     crops = sum(measured_crops(part) for part in params["parts"])
-    inventory, tables = measured("inventory"), measured("tables")
-    decoding, cleaning = measured("clean_tables")["decoding"], measured("clean_tables")["tables_of_1000000"]
+    inventory, decoding = measured("inventory"), measured("clean_tables")["decoding"]
+    on_tables = [measured("million")["1000000"][step] for step in ("clean", "split", "check_leakage")]
     looking = measured("detection")["seconds_a_photo_and_core"]
     detection = sum(looking[part] for part in ("read", "network", "saliency", "proposals"))
     few, many = measured("detect_memory")["runs"]
@@ -105,8 +105,6 @@ def stages(memo: Mapping[str, float]) -> list[Stage]:
     dim, depth = params["model"]["dim"], params["search"]["depth"]
     keypoints = params["matchers"]["sift_lnbnn"]["keypoints"]
     features = keypoints * (DESCRIPTOR_DIM + 5 * 4)  # place, scale, angle and weight are float32
-    table_steps = ("belong", "groups", "crop_table", "drawn_split", "find_leaks", "leakage_metrics")
-    table_seconds = sum(tables[step]["seconds"] for step in table_steps) / tables["photos"]
     epochs = params["train"]["epochs"]
     shortlist = 80  # candidates of a query: `local_shortlist` and `global_shortlist`
     pair = glue["adaptive_batched_half_give_up_cpu_seconds_per_pair"]
@@ -140,9 +138,9 @@ def stages(memo: Mapping[str, float]) -> list[Stage]:
         ),
         Stage(
             "clean, split: tables", False,
-            lambda n: n * (cleaning["seconds"] / 1e6 + table_seconds),
-            lambda n: n / 1e6 * max(cleaning["peak_gib"], tables["leakage_metrics"]["peak_gib"]), lambda n: n * 1e3,
-            "clean_tables.json, tables.json; 1 kB a row of all tables assumed",
+            lambda n: n / 1e6 * sum(step["cpu_seconds"] for step in on_tables),
+            lambda n: n / 1e6 * max(step["peak_gib"] for step in on_tables), lambda n: n * 1e3,
+            "million.json; 1 kB a row of all tables assumed",
             "the same steps a station (nothing but names crosses stations), or a table engine that spills to disk",
         ),
         Stage(
