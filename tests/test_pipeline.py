@@ -269,6 +269,19 @@ def test_lock_has_every_stage_and_no_other():
     assert set(lock["stages"]) == stage_names(DVC, PARAMS)
 
 
+def test_folders_of_many_stages_hold_what_these_write_and_nothing_that_is_left_of_others():
+    lock = read_yaml(ROOT / "dvc.lock")["stages"]
+    files = {out["path"]: out.get("nfiles", 1) for stage in lock.values() for out in stage["outs"]}
+    seen = set()
+    for name, stage in lock.items():
+        for dep in stage["deps"]:
+            inside = [count for path, count in files.items() if path.startswith(f"{dep['path']}/")]
+            if inside:
+                seen.add(dep["path"])
+                assert dep["nfiles"] == sum(inside), f"{name}: {dep['path']} in dvc.lock"
+    assert {"data/rankings", "data/models", "data/hashes/views"} <= seen
+
+
 def test_crops_of_every_part_have_their_stages_whatever_parts_are_wanted():
     assert [tuple(DVC["stages"][stage]["foreach"]) for stage in ("crop", "background", "edges")] == [PARTS] * 3
     assert "crop@face" in stage_names(DVC, PARAMS | {"parts": ["flank"]})

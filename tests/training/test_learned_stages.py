@@ -157,6 +157,26 @@ def test_a_further_seed_is_the_only_one_that_is_trained(survey, monkeypatch):
     assert [path.name for path in Path("data/rankings/networks/tiny").iterdir()] == ["1.parquet"]
 
 
+def test_photos_without_a_name_train_nothing_anew_and_another_name_does(survey, monkeypatch):
+    epochs, run_epoch = [], loop._Trainer.run_epoch
+
+    def counted(trainer):
+        epochs.append(trainer.epoch)
+        run_epoch(trainer)
+
+    monkeypatch.setattr(loop._Trainer, "run_epoch", counted)
+    stage("train", "tiny", monkeypatch)
+    model = Path("data/models/tiny/1.safetensors").read_bytes()
+    split = read_table(Path("data/split.csv"))
+    more = split[split["crop_id"] == "u#0"].assign(crop_id="w#0", image_id="w", encounter="w", group="w")
+    write_table(Path("data/split.csv"), pd.concat([more, split]))
+    stage("train", "tiny", monkeypatch)
+    assert epochs == [0, 1] and Path("data/models/tiny/1.safetensors").read_bytes() == model
+    write_table(Path("data/split.csv"), split.replace({"label": {"i0:left": "i9:left"}}))
+    stage("train", "tiny", monkeypatch)
+    assert epochs == [0, 1, 0, 1]
+
+
 def test_a_part_without_crops_is_told_and_leaves_empty_outputs(survey, monkeypatch):
     for name in ("train", "embed", "search"):
         stage(name, "faces", monkeypatch)
