@@ -129,10 +129,11 @@ def test_what_is_too_short_is_embedded_again_and_other_states_are_forgotten(tmp_
         if file.is_file():
             file.write_bytes(file.read_bytes()[:5])
     assert embed(folder, tmp_path / "cache/embeddings/net").tobytes() == before.tobytes()
-    export.embedding_memo("net", "new").put("k" * 64, b"1")
-    export.embedding_memo("other", "old").put("k" * 64, b"1")
-    export.forget_others("net", ["new"])
-    assert sorted(path.name for path in (tmp_path / "cache/embeddings").glob("*/*")) == ["new", "old"]
+    for name, state in (("net", "a" * 16), ("net", "b" * 16), ("net", "my photos"), ("other", "b" * 16)):
+        export.embedding_memo(name, state).put("k" * 64, b"1")
+    export.forget_others("net", ["a" * 16])
+    left = sorted(str(path.relative_to(tmp_path / "cache/embeddings")) for path in (tmp_path / "cache").glob("*/*/*"))
+    assert left == [f"net/{'a' * 16}", "net/my photos", "net/state", f"other/{'b' * 16}"]
 
 
 def test_sizes_that_cannot_be_are_told(tmp_path):

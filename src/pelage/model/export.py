@@ -34,14 +34,16 @@ from pelage.model.embeddings import embed_images
 
 ROOMS = ("common", "model")
 LIBRARIES = ("torch", "timm", "numpy")
+STATE = 16
+"""Hex digits of a fingerprint."""
 
 
 def fingerprint(*depends: Any) -> str:
-    """Return 16 hex digits that change with any of `depends` (JSON), the code that embeds, and the libraries."""
+    """Return `STATE` hex digits that change with any of `depends` (JSON), the code that embeds, and the libraries."""
     root = Path(pelage.__file__).parent
     code = [sha256_file(path) for room in ROOMS for path in sorted((root / room).glob("*.py"))]
     versions = [cv2.__version__, *(version(name) for name in LIBRARIES)]
-    return sha256_bytes(json.dumps([depends, code, versions], sort_keys=True).encode())[:16]
+    return sha256_bytes(json.dumps([depends, code, versions], sort_keys=True).encode())[:STATE]
 
 
 def embedding_memo(name: str, state: str) -> Memo:
@@ -55,8 +57,11 @@ def embedding_memo(name: str, state: str) -> Memo:
 
 
 def forget_others(name: str, states: Sequence[str]) -> None:
-    """Delete a network's memos of other states: of weights that are not its own any more, or of other code."""
-    for folder in (cache_root() / "embeddings" / name).glob("*"):
+    """Delete a network's memos of other states: of weights that are not its own any more, or of other code.
+
+    Nothing else that lies there is touched; whoever chose the cache's folder may keep something in it.
+    """
+    for folder in (cache_root() / "embeddings" / name).glob("[0-9a-f]" * STATE):
         if folder.name not in states:
             shutil.rmtree(folder, ignore_errors=True)
 
