@@ -112,4 +112,4 @@ def run():
             return int(driver.stdout.readline())
 
         yield ask
-        driver.stdin.close()
+        driver.kill()  # it waits for a line: nothing is under way
