@@ -12,7 +12,7 @@ import torch
 
 from pelage.common.files import fresh_folder, seed_files, sha256_file
 from pelage.common.packs import Packs
-from pelage.common.params import read_params
+from pelage.common.params import entry, read_params
 from pelage.common.stage import run_stage
 from pelage.common.workers import Ahead, workers
 from pelage.model.compute import prepare
@@ -29,6 +29,7 @@ def main() -> None:
     split = read_split(Path("data/split.csv"))
     with workers(params["compute"]) as ahead:
         for name in sys.argv[1:] or params["variants"]:
+            entry(params["variants"], name, "variants")
             embed(name, split, params, device, ahead)
 
 

@@ -1,6 +1,7 @@
 """Embeddings of many crops: views by hand, what a killed run leaves, and that a search reads what is written."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -275,6 +276,7 @@ def project(folder: Path) -> Path:
     params = {
         "compute": {"device": "cpu", "threads": 1, "backend": "local", "scheduler": ""},
         "embed": {**params["embed"], **SETTINGS, "batch": 1},
+        "variants": {"tiny": {}},
     }
     crops(folder / "data")
     with open(folder / "params.yaml", "w") as file:
@@ -302,3 +304,10 @@ def test_two_processes_give_the_same_bytes_though_one_is_killed_again_and_again(
     assert said.splitlines()[-1] == "embed tiny: 10 of 10 crops, 8 numbers each, seed 1"
     output = "data/embeddings/tiny/1.parquet"
     assert (killed / output).read_bytes() == (whole / output).read_bytes()
+
+
+def test_a_variant_that_there_is_not_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(project(tmp_path / "run"))
+    monkeypatch.setattr("sys.argv", ["embed.py", "tinny"])
+    with pytest.raises(PelageError, match="variants has no entry 'tinny'"):
+        runpy.run_path(str(ROOT / "stages/embed.py"))["main"]()

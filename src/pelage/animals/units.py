@@ -202,7 +202,7 @@ def _known_links(rows: pd.DataFrame) -> pd.DataFrame:
     for _, units in together.groupby("image_id")["unit"]:
         links += [(*pair, "cannot") for pair in combinations(sorted(set(units)), 2)]
     alone = rows[~rows["crowded"] & (rows.groupby("encounter")["unit"].transform("nunique") > 1)]
-    one = alone["encounter"].isin(one_animal(alone))
+    one = alone["encounter"].isin(encounters_of_one_animal(alone))
     flank = alone["encounter"] + "|" + alone["side"]
     told = [alone["encounter"].where(one), flank.where(~one & (alone["side"] != UNKNOWN))]
     for group in told:
@@ -227,13 +227,13 @@ def sightings(seen: pd.DataFrame) -> dict[str, str]:
     """
     rows = seen[seen["crop_id"] != ""]
     alone = rows[~rows["crowded"]]
-    one = rows["encounter"].isin(one_animal(alone))
+    one = rows["encounter"].isin(encounters_of_one_animal(alone))
     flank = rows["encounter"].where(one, rows["encounter"] + "|" + rows["side"])
     unclear = rows["crowded"] | (~one & (rows["side"] == UNKNOWN))
     return dict(zip(rows["crop_id"], flank.where(~unclear, rows["crop_id"]), strict=True))
 
 
-def one_animal(seen: pd.DataFrame) -> set[str]:
+def encounters_of_one_animal(seen: pd.DataFrame) -> set[str]:
     """Return the encounters whose photos, each of one animal alone, are known to show the same one.
 
     So it is unless there are both flanks; then the source must say it, or a left and a right one must be of two cameras

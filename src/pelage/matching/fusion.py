@@ -31,6 +31,7 @@ from pelage.matching.placement import FEATURES, placed_beside
 from pelage.matching.rankings import (
     PAIR,
     categories,
+    category_codes,
     drop_opposite,
     join_rankings,
     looked_up,
@@ -335,19 +336,21 @@ def fuse(
         placement: By method, as `placement_table` returns them; for the rule that wants them.
     """
     where = placement if placement and rule == PLACED else {}
-    methods, identity = list(rankings), dict(identity)
+    methods, identity, names = list(rankings), dict(identity), pair_names(rankings)
+    shown = looked_up(names["candidate"].to_series(), identity)
     of_validation = {method: table[table["protocol"] == "validation"] for method, table in rankings.items()}
-    blocks = (placed_beside(_named(pairs, identity), where) for pairs in join_blocks(of_validation))
+    blocks = (placed_beside(_named(pairs, shown), where) for pairs in join_blocks(of_validation))
     learnt = pd.concat([pairs[_learnt(pairs, shortlist)] for pairs in blocks], ignore_index=True)
     asked, same = by_identity(learnt, identity)
     with threadpool_limits(1):  # a few numbers are fitted: threads would wait for one another
         fusion, others = learn_fusion(learnt, same, asked, methods, kind, photos, rule)
 
     folds = {name: place for place, (individuals, _) in enumerate(others) for name in individuals}
+    fold_of = np.array([folds.get(str(identity.get(query)), -1) for query in names["query"]], int)
 
     def scored(pairs: pd.DataFrame) -> pd.DataFrame:
         score = fusion.probability(pairs) if fusion else reciprocal_rank(pairs, methods)
-        fold = looked_up(pairs["query"], lambda query: folds.get(str(identity.get(query))))
+        fold = fold_of[pairs["query"].cat.codes]
         held_out = pairs["protocol"].isin(["validation", PSEUDO_NOVEL, PRACTICE]).to_numpy()
         for place, (_, fitted) in enumerate(others):
             own = held_out & (fold == place)
@@ -357,20 +360,28 @@ def fuse(
             score = in_own_order(score, pairs[methods[0]].to_numpy(), learnt[methods[0]].to_numpy())
         return pairs.assign(score=score.round(9))
 
-    tables, known = [], []
+    tables, known, codes = [], [], None
     for pairs in join_blocks(rankings):
-        pairs = scored(placed_beside(_named(pairs, identity), where))
+        pairs = scored(placed_beside(_named(pairs, shown), where))
         known.append(pairs[_learnt(pairs, shortlist)])
-        tables.append(rank_pairs(pairs, len(pairs), by=methods[0] if len(methods) == 1 else "score"))
+        codes = category_codes(pairs) if codes is None else codes
+        tables.append(rank_pairs(pairs, len(pairs), methods[0] if len(methods) == 1 else "score", codes))
     known = pd.concat(known, ignore_index=True)
     return Fused(join_rankings(tables), known.assign(same=by_identity(known, identity)[1]), fusion, bool(others))
 
 
-def _named(pairs: pd.DataFrame, identity: Mapping[str, str]) -> pd.DataFrame:
-    """Return pairs with the candidate's `identity`; where it is asked who is who, it is somebody of its own."""
+def _named(pairs: pd.DataFrame, shown: np.ndarray) -> pd.DataFrame:
+    """Return pairs with the candidate's `identity`; where it is asked who is who, it is somebody of its own.
+
+    Args:
+        pairs: Of a block.
+        shown: Individual by candidate, in the order of their categories.
+    """
     own = pairs["protocol"].isin(ASKED).to_numpy()
-    crops = pairs["candidate"].astype(object).to_numpy()
-    return pairs.assign(identity=np.where(own, crops, looked_up(pairs["candidate"], identity)))
+    candidate = pairs["candidate"].cat
+    who = shown[candidate.codes]
+    who[own] = candidate.categories.to_numpy(object)[candidate.codes[own]]
+    return pairs.assign(identity=who)
 
 
 def _learnt(pairs: pd.DataFrame, shortlist: int) -> np.ndarray:
@@ -503,10 +514,7 @@ def join_blocks(rankings: Mapping[str, pd.DataFrame], rows: int = BLOCK) -> Iter
         rankings: Tables of `rankings_table`, by method.
         rows: Rows of the methods in a block, but for the last query.
     """
-    names = {}
-    for column in PAIR:
-        found = [table[column].astype("category").cat.categories.astype(str) for table in rankings.values()]
-        names[column] = pd.Index(np.unique(np.concatenate(found)), dtype=str)
+    names = pair_names(rankings)
     queries, candidates = (max(len(names[column]), 1) for column in ("query", "candidate"))
     lists = {method: _listed(table, names) for method, table in rankings.items()}
     count = sum(np.bincount(asked, minlength=len(names["protocol"]) * queries) for asked, *_ in lists.values())
@@ -530,12 +538,21 @@ def join_blocks(rankings: Mapping[str, pd.DataFrame], rows: int = BLOCK) -> Iter
         yield pd.DataFrame(columns).assign(nearest=nearest)
 
 
+def pair_names(rankings: Mapping[str, pd.DataFrame]) -> dict[str, pd.Index]:
+    """Return the sorted names in each column of `PAIR`: the categories of the blocks of `join_blocks`."""
+    names = {}
+    for column in PAIR:
+        found = [table[column].astype("category").cat.categories.astype(str) for table in rankings.values()]
+        names[column] = pd.Index(np.unique(np.concatenate(found)), dtype=str)
+    return names
+
+
 def _listed(table: pd.DataFrame, names: Mapping[str, pd.Index]) -> tuple[np.ndarray, ...]:
     """Return protocol and query (as one number), candidate, rank and score of rows with a score, sorted by these."""
     table = table[table["score"].notna()]
     protocol, query, candidate = (categories(table[column], names[column]).codes for column in PAIR)
     asked = protocol.astype(np.int64) * max(len(names["query"]), 1) + query
-    order = np.lexsort((candidate, asked))
+    order = np.argsort(asked * max(len(names["candidate"]), 1) + candidate)
     return asked[order], candidate[order], table["rank"].to_numpy()[order], table["score"].to_numpy()[order]
 
 

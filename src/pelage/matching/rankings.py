@@ -168,7 +168,9 @@ def _best(
     return np.concatenate([best, behind[order]]), np.concatenate([rank, 1 + ahead[order]]), listed
 
 
-def rank_pairs(pairs: pd.DataFrame, depth: int, by: str = "score") -> pd.DataFrame:
+def rank_pairs(
+    pairs: pd.DataFrame, depth: int, by: str = "score", codes: Mapping[str, np.ndarray] | None = None
+) -> pd.DataFrame:
     """Return the table of pairs that are scored one by one, best first, as `rankings_table` does for whole matrices.
 
     Args:
@@ -176,27 +178,33 @@ def rank_pairs(pairs: pd.DataFrame, depth: int, by: str = "score") -> pd.DataFra
             queries are in that of their ids.
         depth: Most rows a query.
         by: Column whose highest values are the best.
+        codes: `category_codes(pairs)`, for who ranks pairs of the same categories again and again.
     """
     protocol, query, candidate = (categories(pairs[column]) for column in PAIR)
     asked = pd.factorize(protocol.codes)[0].astype(np.int64) * max(len(query.categories), 1) + query.codes
-    order = np.lexsort((tie_keys(pairs), -pairs[by].to_numpy(), asked))
+    order = np.lexsort((tie_keys(pairs, codes), -pairs[by].to_numpy(), asked))
     rank = np.arange(1, len(order) + 1) - np.searchsorted(asked[order], asked[order])
     order, rank = order[rank <= depth], rank[rank <= depth]
     return _typed(protocol[order], query[order], candidate[order], rank, pairs["score"].to_numpy()[order])
 
 
-def tie_keys(pairs: pd.DataFrame) -> np.ndarray:
+def tie_keys(pairs: pd.DataFrame, codes: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
     """Return the keys by which equal rows are ordered, the smallest first, `(P,)` uint64.
 
     Args:
         pairs: `query` and `candidate`, as text or categories.
+        codes: As in `rank_pairs`.
     """
-    keys = []
-    for column in ("query", "candidate"):
-        names = pairs[column].astype("category").cat
-        used, places = np.unique(names.codes, return_inverse=True)
-        keys.append(name_codes(names.categories[used])[places])
-    return pair_keys(*keys)
+    if codes is None:
+        used = {column: pairs[column].astype("category").cat.remove_unused_categories() for column in PAIR[1:]}
+        pairs = pd.DataFrame(used)
+        codes = category_codes(pairs)
+    return pair_keys(*(codes[column][pairs[column].cat.codes] for column in PAIR[1:]))
+
+
+def category_codes(pairs: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return `name_codes` of the categories of `query` and of `candidate`."""
+    return {column: name_codes(pairs[column].cat.categories) for column in PAIR[1:]}
 
 
 def categories(column: pd.Series, names: pd.Index | None = None) -> pd.Categorical:
@@ -207,7 +215,10 @@ def categories(column: pd.Series, names: pd.Index | None = None) -> pd.Categoric
         names: Sorted categories that are wanted, which hold those of the column; its own by default.
     """
     own = column.astype("category").array
-    names = own.categories.astype(str).sort_values() if names is None else names
+    if names is None:
+        if own.categories.dtype == "str" and own.categories.is_monotonic_increasing:
+            return own
+        names = own.categories.astype(str).sort_values()
     places = names.get_indexer(own.categories.astype(str)).astype(np.int32)
     return pd.Categorical.from_codes(places[own.codes] if len(own) else [], names)
 
@@ -241,9 +252,15 @@ def drop_opposite(rankings: pd.DataFrame, side: Mapping[str, str]) -> pd.DataFra
         rankings: A table with `query` and `candidate`.
         side: Orientation by crop id; all but `left` and `right` go with any.
     """
-    turned = [looked_up(rankings[column], side) for column in ("query", "candidate")]
-    left, right = ([values == which for values in turned] for which in ("left", "right"))
-    return rankings[~((left[0] & right[1]) | (right[0] & left[1]))]
+    query, candidate = (_turned(rankings[column], side) for column in ("query", "candidate"))
+    return rankings[query * candidate != -1]
+
+
+def _turned(column: pd.Series, side: Mapping[str, str]) -> np.ndarray:
+    """Return -1 for crops of the left flank, 1 for those of the right one, and 0 for all others, `(P,)` int8."""
+    names = column.astype("category").array
+    told = pd.Series(names.categories.astype(object), dtype=object).map(side).to_numpy(object)
+    return ((told == "right").astype(np.int8) - (told == "left"))[names.codes]
 
 
 def _typed(

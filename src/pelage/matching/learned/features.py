@@ -116,11 +116,11 @@ def load_detector(kind: str, folder: Path, keypoints: int, device: torch.device,
     if kind == "superpoint":
         return lambda crops: [network(crop) for crop in crops]
 
-    def detect(crop: Tensor) -> Found:
+    def by_disk(crop: Tensor) -> Found:
         found = network(crop, n=keypoints, pad_if_not_divisible=True)[0]
         return found.keypoints, found.descriptors, found.detection_scores
 
-    return lambda crops: [detect(crop) for crop in crops]
+    return lambda crops: [by_disk(crop) for crop in crops]
 
 
 def _by_aliked(network: ALIKED, batch: int, crops: Sequence[Tensor]) -> list[Found]:
