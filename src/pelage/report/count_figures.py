@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 
-from pelage.report.drawing import INK, SOFT, STYLE, canvas, spread, to_png
+from pelage.report.drawing import INK, SOFT, STYLE, canvas, nothing, spread, to_png
 
 if TYPE_CHECKING:  # who reads estimates needs no estimator
     from pelage.animals.counting import Counted
@@ -87,7 +87,7 @@ def captures_figure(captures: pd.DataFrame, usage: np.ndarray) -> bytes:
     below.step(np.arange(1, len(usage) + 1), usage.sum(axis=1), where="mid", color=INK)
     below.set(xlabel="occasion", ylabel="stations", ylim=(0, max(usage.shape[1], 1) + 0.5))
     if not order:
-        _nothing(axes, "nobody was seen")
+        nothing(axes, "nobody was seen")
     return to_png(figure)
 
 
@@ -97,7 +97,7 @@ def discovery_figure(curves: pd.DataFrame) -> bytes:
     figure, grid = canvas((8, 3.6), 1, 1)
     axes = grid[0, 0]
     last = curves.groupby("population", sort=False)["animals"].last()
-    heights = spread(last.tolist(), 0.07 * max(last.max(), 1)) if len(last) else []
+    heights = spread(last.tolist(), 0.07 * max(last.max(), 1), low=0) if len(last) else []
     for (name, own), height in zip(curves.groupby("population", sort=False), heights, strict=True):
         axes.plot(own["occasion"], own["animals"], color=COLOURS[name], linewidth=2)
         axes.annotate(
@@ -108,10 +108,10 @@ def discovery_figure(curves: pd.DataFrame) -> bytes:
             color=COLOURS[name],
             annotation_clip=False,
         )
-    axes.set(xlabel="occasion", ylabel="animals seen by then", ylim=(0, None))
+    axes.set(xlabel="occasion", ylabel="animals seen by then", ylim=(0, max(axes.get_ylim()[1], 1)))
     axes.set_title("Discovery: flat at the end where few are left to be seen")
     if curves.empty:
-        _nothing(axes, "no occasion")
+        nothing(axes, "no occasion")
     return to_png(figure)
 
 
@@ -136,7 +136,7 @@ def estimates_figure(estimates: pd.DataFrame, region: str) -> bytes:
             most = told.loc[told["estimator"].isin(there), ["n", "high"]]
             axes.set_xlim(0, min(most["high"].max() * 1.08, 4 * most["n"].max()))
         else:
-            _nothing(axes, "no estimate")
+            nothing(axes, "no estimate")
     grid[0, 0].set_title("Estimates with 95 % intervals; dotted: identification taken for right")
     if region:
         grid[1, 0].set_title(f"Density; region: {region}")
@@ -171,7 +171,7 @@ def stations_figure(
     known = ~np.isnan(places[:, 0]) if len(places) else np.zeros(0, bool)
     if not known.any():
         axes.set(xticks=[], yticks=[])
-        _nothing(axes, "no station has coordinates")
+        nothing(axes, "no station has coordinates")
         return to_png(figure)
     middle = places[known].mean(axis=0)
 
@@ -190,7 +190,3 @@ def stations_figure(
     axes.set(xlabel="km east of the middle", ylabel="km north", aspect="equal")
     axes.set_title("Stations (larger: more sightings; paler: fewer days), expected centres")
     return to_png(figure)
-
-
-def _nothing(axes: Axes, words: str) -> None:
-    axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", color=SOFT, style="italic")

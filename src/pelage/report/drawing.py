@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -42,6 +43,11 @@ def canvas(inches: tuple[float, float], rows: int, columns: int, **options: obje
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def nothing(axes: Axes, words: str) -> None:
+    """Say in the middle of axes why they show nothing."""
+    axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", color=SOFT, style="italic")
 
 
 def to_png(figure: Figure) -> bytes:

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from pelage.common.tables import UNKNOWN
-from pelage.report.drawing import INK, SOFT, STYLE, canvas, spread, to_png
+from pelage.report.drawing import INK, SOFT, STYLE, canvas, nothing, spread, to_png
 from pelage.report.tables import HEADLINE, METRIC_NAMES, Method, blocks, number
 
 KIND_COLOURS = {
@@ -144,13 +144,9 @@ def cmc_figure(curves: Mapping[str, pd.DataFrame], methods: Sequence[Method]) ->
         if ends:
             _label_ends(axes, [end[:4] for end in sorted(ends, key=lambda end: end[4])], 0.055)
         else:
-            _nothing(axes, "no queries")
+            nothing(axes, "no queries")
     grid[-1, 0].set_xlabel("rank")
     return to_png(figure)
-
-
-def _nothing(axes: Axes, words: str) -> None:
-    axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", color=SOFT, style="italic")
 
 
 @rc_context(STYLE)
@@ -195,7 +191,7 @@ def training_figure(histories: Mapping[str, pd.DataFrame], methods: Sequence[Met
         if ends:
             _label_ends(axes, ends, 0.065 * axes.get_ylim()[1])
         else:
-            _nothing(axes, "no network was trained")
+            nothing(axes, "no network was trained")
     return to_png(figure)
 
 
@@ -278,13 +274,15 @@ def counts_figure(split: pd.DataFrame) -> bytes:
     bars.grid(False, axis="x")
     if len(counts):
         bars.legend(loc="upper right", ncols=4)
+    else:
+        nothing(bars, "nobody has a name")
     encounters = told.groupby("identity")["encounter"].nunique()
     most = int(encounters.max()) if len(encounters) else 1
     step = max(1, -(-most // 20))
     edges = np.arange(1, most + step + 1, step)
     heights, _ = np.histogram(encounters, np.append(edges, edges[-1] + step))
     histogram.bar(edges, heights, 0.86 * step, color=SOFT, align="edge" if step > 1 else "center")
-    histogram.set(xlabel="encounters", ylabel="individuals")
+    histogram.set(xlabel="encounters", ylabel="individuals", ylim=(0, max(histogram.get_ylim()[1], 1)))
     histogram.set_title("Encounters an individual")
     histogram.grid(False, axis="x")
     for axes in (bars, histogram):

@@ -20,7 +20,7 @@ from pelage.matching.local.lnbnn import Index, Nearest, nearest_rows
 SMALL = 20_000
 """Rows up to which all are compared."""
 
-FLAT = 2_000_000
+FLAT = 1_000_000
 """Rows up to which a descriptor is compared with the centres of all cells, twice the root of the rows."""
 
 CELL = 256
