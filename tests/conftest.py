@@ -82,6 +82,7 @@ class Scratch:
 
     def __init__(self, folder: Path, python: Path, **changes) -> None:
         self.folder, self._python = folder, python
+        shutil.copytree(python / "start", folder, dirs_exist_ok=True)
         for name in ("src", "stages"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
@@ -91,8 +92,6 @@ class Scratch:
         yaml = YAML()
         self.params = yaml.load(ROOT / "params.yaml")
         self.set(**{"compute__threads": 1} | changes)
-        self.run("git", "init", "-q")
-        self.dvc("init", "-q")
 
     def set(self, **changes) -> None:
         """Change parameters: `set(train__epochs=2)` is `train.epochs: 2`."""
@@ -125,8 +124,11 @@ class Scratch:
 
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory):
-    """Return the folder of a `python` and a `dvc` that start warm."""
+    """Return the folder of a `python` and a `dvc` that start warm, and of an empty project to start from."""
     with warm_python(tmp_path_factory.mktemp("python")) as folder:
+        (folder / "start").mkdir()
+        for command in ("git", str(folder / "dvc")):
+            subprocess.run([command, "init", "-q"], cwd=folder / "start", check=True, stdout=subprocess.DEVNULL)
         yield folder
 
 

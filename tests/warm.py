@@ -35,6 +35,15 @@ sys.exit(int(status or 1))
 """
 """What stands for `python`, and for `dvc`: it has the warm process run its arguments."""
 
+DVC = (
+    *("dvc.cli.parser", "dvc.repo", "dvc.repo.index", "dvc.repo.graph", "dvc.stage.run", "dvc.stage.cache", "networkx"),
+    *("dvc.repo.experiments.queue.celery", "dvc.repo.experiments.executor.local", "scmrepo.git", "pygit2", "dulwich"),
+    *("dvc_data.index", "dvc_data.hashfile.db.local", "dvc_http", "dvc_render", "dvc.data_cloud", "dvc.cachemgr"),
+    *("dvc.repo.experiments.show", "dvc.repo.plots", "dvc.repo.stage", "dvc.repo.datasets", "dvc.repo.artifacts"),
+    *("dulwich.worktree", "dulwich.ignore", "dvc.utils.hydra", "hydra.main", "kombu.transport.filesystem"),
+)
+"""What DVC's commands import as they go: half a second each time."""
+
 
 @contextmanager
 def warm_python(folder: Path):
@@ -58,7 +67,8 @@ def main(address: str) -> None:
     for stage in (ROOT / "stages").glob("[!_]*.py"):
         importlib.import_module(stage.stem)
         del sys.modules[stage.stem]
-    importlib.import_module("dvc.commands.repro")
+    for name in DVC:
+        importlib.import_module(name)
     for name in [name for name in sys.modules if name.partition(".")[0] in ("pelage", "_path")]:
         del sys.modules[name]
     del sys.path[:3]  # this folder, and the two above
