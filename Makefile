@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
+# compiled once, not by each of forty stages, also where the environment forbids it
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: repro test lint readme review lock
 .DEFAULT_GOAL := repro

@@ -3,21 +3,25 @@
 The true masks in data/truth only score the result.
 """
 
-import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import _path  # noqa: F401
 import numpy as np
+import pandas as pd
 
 from pelage.common.files import write_json
 from pelage.common.packs import Packs, packed_folder
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
-from pelage.common.tables import crop_file, read_table, rejected_table, write_table
+from pelage.common.tables import PARTS, crop_file, read_table, rejected_table, write_table
 from pelage.common.workers import workers
 from pelage.preprocess.background import (
     FALLBACKS,
     Background,
+    Place,
+    Segmenter,
     crop_places,
     load_segmenter,
     opacities_ahead,
@@ -48,19 +52,31 @@ def mean(values: list[float]) -> float | None:
 
 def main() -> None:
     params = read_params()
-    part = sys.argv[1]
-    settings, photos_folder = params["background"], Path("data/photos")
-    network = settings["model"], Path("data/weights/u2netp.onnx")
+    network = params["background"]["model"], Path("data/weights/u2netp.onnx")
     segmenter = load_segmenter(*network)
     numbers = {"x": float, "y": float, "w": float, "h": float}
     detections = read_table(Path("data/detections.csv"), numbers, ["crop_id", "image_id", "part", "animal", *numbers])
     animals = read_table(Path("data/animals.csv"), numbers, ["image_id", "animal", "outline", *numbers])
     photos = read_table(Path("data/clean.csv"), {"width": int, "height": int}, PHOTO_COLUMNS)
     bands = read_bands(Path("data/shared_bands.csv"))
-    detections = detections[detections.part == part]
-    places = crop_places(detections, animals, photos, bands, params["crop"]["padding"])
-    detections.index = detections.crop_id.map(crop_file)
     truth = read_table(Path("data/truth/truth.csv"), required=["image_id", "mask"])
+    for part in PARTS:
+        own = detections[detections.part == part]
+        places = crop_places(own, animals, photos, bands, params["crop"]["padding"])
+        mask_part(part, own.set_axis(own.crop_id.map(crop_file)), places, params, network, segmenter, truth)
+
+
+def mask_part(
+    part: str,
+    detections: pd.DataFrame,
+    places: Mapping[str, Place],
+    params: Mapping[str, Any],
+    network: tuple[str, Path],
+    segmenter: Segmenter,
+    truth: pd.DataFrame,
+) -> None:
+    """Mask the crops of one part, whose `detections` have their files as index, and score the masks."""
+    settings, photos_folder = params["background"], Path("data/photos")
     folder, crops = Path(f"data/masks/{part}"), Packs(Path(f"data/views/crop/{part}"))
     with workers(params["compute"]) as ahead:
         opacities_ahead(ahead, crops, *network, settings, places, photos_folder)

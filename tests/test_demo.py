@@ -66,7 +66,7 @@ def project(scratch):
 
 
 def test_every_stage_ran_and_a_second_time_only_the_look_at_the_sources(project):
-    some = {"ingest", "detect", "edges@flank", "train@cosface", "embed", "match@sift_lnbnn", "insight", "report"}
+    some = {"ingest", "detect", "edges", "train@cosface", "embed", "match@sift_lnbnn", "insight", "report"}
     assert some <= project.first
     assert ran(project.dvc("repro").stdout) == {"inventory"}
 
@@ -94,7 +94,7 @@ def test_a_pack_that_is_changed_by_hand_is_made_again(project):
     images, told = pack.read_bytes(), table.read_bytes()
     pack.chmod(0o644)
     pack.write_bytes(images + b"by hand")
-    project.dvc("repro", "background@flank")
+    project.dvc("repro", "background")
     assert (pack.read_bytes(), table.read_bytes()) == (images, told)
 
 
@@ -160,7 +160,7 @@ def test_margin_retrains_and_nothing_before(project):
 
 def test_hed_reruns_edges_and_what_reads_edge_views(project):
     stages = would_run(project, "edges__method", "hed")
-    assert {"edges@flank", "train@cosface"} <= stages
+    assert {"edges", "train@cosface"} <= stages
     assert {name.split("@")[0] for name in stages} <= {"edges", "train"} | AFTER_TRAINING
     assert "train@face" not in stages, "the face variant reads the view without edges"
 
@@ -172,7 +172,7 @@ def test_a_part_is_dropped_by_one_edit(project):
     """
     project.set(parts=["flank"], loss__margin=0.5, edges__method="hed")
     done = project.dvc("repro").stdout
-    assert {"edges@flank", "train@cosface", "report"} <= ran(done)
+    assert {"edges", "train@cosface", "report"} <= ran(done)
     assert done.count("left out: variants.face") == 1
     split = read_table(project.folder / "data/split.csv")
     assert set(split["part"]) == {"flank"} and not any((project.folder / "data/views/crop/face").iterdir())

@@ -21,8 +21,8 @@ from pelage.matching.rankings import ranking_files
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = (
-    *("weights", "inventory", "ingest", "clean", "detect", "look", "crop:flank", "background:flank", "edges:flank"),
-    *("crop:face", "background:face", "edges:face", "split", "ask", "check_leakage"),
+    *("weights", "inventory", "ingest", "clean", "detect", "look", "crop", "background", "edges"),
+    *("split", "ask", "check_leakage"),
     *("train:net", "embed:net", "search:net", "match:sift_lnbnn", "mlp", "pairs", "naive"),
     *("fuse", "individuals", "evaluate", "insight", "count", "headline", "report"),
 )

@@ -49,9 +49,7 @@ def refused(path: str, **more) -> str:
 
 def test_all_that_stages_write_is_known():
     written = written_paths(DVC)
-    assert {"data/photos", "data/photos.csv", "data/views/crop", "data/rejected", "metrics", "plots/cmc"} <= set(
-        written
-    )
+    assert {"data/photos", "data/photos.csv", "data/views/crop/face", "metrics/count.json", "plots/cmc"} <= set(written)
     assert {"data/models", "data/rankings", "data/matches", LITE0} <= set(written)
     assert not any("$" in path for path in written) and "data" not in written
 
@@ -292,7 +290,7 @@ def tree(folder: Path) -> dict[str, bytes]:
         ("data/photos", ["ingest"]),
         ("data/weights", ["weights"]),
         ("linked", []),
-        ("data/views/crop/flank", ["--force", "crop@flank"]),
+        ("data/views/crop/flank", ["--force", "crop"]),
     ],
 )
 def test_dvc_removes_no_photo_whatever_it_is_asked_for(scratch, where, target):

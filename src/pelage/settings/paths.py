@@ -113,7 +113,7 @@ def find_place(path: Path | str) -> Place:
 def written_paths(dvc: Mapping[str, Any]) -> list[str]:
     """Return what the stages of a dvc.yaml write: its outs, metrics and plots, sorted.
 
-    A path with a template, such as `data/views/crop/${item}`, counts as the folder before it.
+    A path with a template, such as `data/models/${key}`, counts as the folder before it.
     """
     found = set()
     for stage in dvc["stages"].values():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from pelage.common.parallel import parallel_map
 from pelage.matching.local.lnbnn import Features, Index, Nearest, build_index, nearest_rows
 
 SAMPLE = 20
@@ -27,10 +28,12 @@ def search_recall(crops: Sequence[Features], search: Callable[[Index], Nearest])
     nearest = search(index)
     if nearest is nearest_rows:
         return 1.0
-    found = true = 0
-    for own in np.unique(np.linspace(0, len(crops) - 1, SAMPLE).astype(int)):
+
+    def compare(own: int) -> tuple[int, int]:
         others = np.arange(len(crops)) != own
         rows, exact = (way(index, crops[own].descriptors, others, NEIGHBOURS)[0] for way in (nearest, nearest_rows))
-        found += int((rows[:, :, None] == exact[:, None]).any(axis=1).sum())
-        true += exact.size
-    return found / max(true, 1)
+        return int((rows[:, :, None] == exact[:, None]).any(axis=1).sum()), exact.size
+
+    sample = np.unique(np.linspace(0, len(crops) - 1, SAMPLE).astype(int))
+    found, true = np.sum(list(parallel_map(compare, sample)), axis=0)
+    return float(found / max(true, 1))
