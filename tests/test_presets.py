@@ -109,8 +109,10 @@ def test_every_variant_of_every_preset_can_be_built(preset, name):
     with torch.device("meta"):
         embedder = Embedder(variant.model, variant.channels)
         create_loss(variant.loss, 10, embedder.dim)
-        crops = torch.zeros(2, variant.channels, variant.model["height"], variant.model["width"])
-    assert embedder(crops).shape == (2, embedder.dim)
+        seen = embedder.layout
+        maps = {"maps": (seen.width, seen.rows, seen.columns), "maps_last": (seen.rows, seen.columns, seen.width)}
+        shape = maps.get(seen.kind, (seen.prefix + seen.rows * seen.columns, seen.width))
+        assert embedder.project(torch.zeros(2, *shape)).shape == (2, embedder.dim)
     assert embedder.dim == (variant.model["dim"] if variant.model["depth"] else embedder.layout.width)
 
 

@@ -11,8 +11,12 @@ import atexit
 import gc
 import importlib
 import json
+import logging
+import multiprocessing.util
 import os
 import runpy
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -73,39 +77,57 @@ def main(address: str) -> None:
         del sys.modules[name]
     del sys.path[:3]  # this folder, and the two above
     sys.dont_write_bytecode = False  # a project's own modules are compiled by the first of its stages that needs them
+    atexit._clear()  # a child has nothing to tidy up of what was imported here, but its own processes and what it logs
+    atexit.register(multiprocessing.util._exit_function)
+    atexit.register(logging.shutdown)
     gc.collect()
     gc.freeze()
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
         server.listen()
         print("ready", flush=True)
-        while True:
+        serve(server)
+
+
+def serve(server: socket.socket) -> None:
+    """Fork a child for each caller, and tell him its exit status when it has ended: a fork takes a twentieth second."""
+    callers: dict[int, socket.socket] = {}
+    ended, bell = socket.socketpair()
+    for end in (ended, bell):
+        end.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # it rings the bell
+    signal.set_wakeup_fd(bell.fileno(), warn_on_full_buffer=False)
+    while True:
+        ready, *_ = select.select([server, ended], [], [])
+        if ended in ready:
+            ended.recv(4096)
+            while callers and (found := os.waitpid(-1, os.WNOHANG))[0]:
+                with callers.pop(found[0]) as caller, suppress(BrokenPipeError):
+                    caller.sendall(str(os.waitstatus_to_exitcode(found[1])).encode())
+        if server in ready:
             caller, _ = server.accept()
-            if not os.fork():
-                server.close()
+            child = os.fork()
+            if not child:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for other in (server, ended, bell, *callers.values()):
+                    other.close()
                 answer(caller)
-                os._exit(0)
-            caller.close()
-            with suppress(ChildProcessError):  # when all have ended
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
+            callers[child] = caller
 
 
 def answer(caller: socket.socket) -> None:
-    """Run what a caller asks for in a child, and tell its exit status."""
+    """Be the process that a caller asks for."""
     _, streams, *_ = socket.recv_fds(caller, 1, 3)
     folder, environment, arguments = json.loads(b"".join(iter(lambda: caller.recv(65536), b"")))
-    child = os.fork()
-    if not child:
-        caller.close()
-        for number, stream in enumerate(streams):
-            os.dup2(stream, number)
-            os.close(stream)
-        os.chdir(folder)
-        os.environ.clear()
-        os.environ.update(environment)
-        run(arguments)
-    caller.sendall(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
+    caller.close()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    run(arguments)
 
 
 def run(arguments: list[str]) -> None:
