@@ -8,7 +8,7 @@ import pytest
 from ortools.sat.python import cp_model
 from sklearn.metrics import adjusted_rand_score
 
-from pelage.animals import clustering
+from pelage.animals import clustering, local_search
 from pelage.animals.clustering import (
     TIES,
     Contradiction,
@@ -134,6 +134,23 @@ def test_small_graphs_are_solved_as_cp_sat_solves_them():
     assert len(gaps) > 50
     assert np.mean(np.array(gaps) < 1e-4) > 0.9  # on random weights, where nothing is plain
     assert np.mean(gaps) < 0.1
+
+
+def test_clusters_too_large_for_alternatives_are_clustered_all_the_same(monkeypatch):
+    """Less well, but by the same rules; and one that is small beside them is as before."""
+    rng, worse = np.random.default_rng(2), 0
+    for _ in range(40):
+        graph = random_graph(rng, 12, 0.6)
+        monkeypatch.setattr(local_search, "WIDE", 2000)
+        try:
+            best = objective(graph, cluster(graph))
+        except Contradiction:
+            continue
+        monkeypatch.setattr(local_search, "WIDE", 3)
+        value = objective(graph, cluster(graph))
+        assert np.isfinite(value)
+        worse += value < best - 1e-9
+    assert worse > 3
 
 
 def partitions(count):

@@ -24,6 +24,13 @@ NOTHING: Size = (0, 0, 0, 0)
 TRIES = 6
 """Links of a pair of clusters, the strongest against the present state, that alternatives are built from."""
 
+WIDE = 2000
+"""Nodes of one or two clusters beyond which no alternative is built.
+
+It takes as long as they are many, and a cluster has as many links. A matcher that takes most animals for one makes such
+clusters; greedy joining and single moves have the last word on them.
+"""
+
 
 @dataclass
 class Clusters:
@@ -247,7 +254,7 @@ def alternative(nodes: Nodes, labels: Sequence[int], one: int, other: int) -> li
 
 
 def improve(clusters: Clusters, start: Iterable[int]) -> None:
-    """Take alternatives of single clusters and of linked pairs of clusters until none is better.
+    """Take alternatives of single clusters and of linked pairs of clusters, up to `WIDE`, until none is better.
 
     Args:
         clusters: The present state, which is changed.
@@ -272,6 +279,8 @@ def improve(clusters: Clusters, start: Iterable[int]) -> None:
         region = waiting.popleft()
         queued.discard(region)
         if any(cluster not in clusters.members for cluster in region):
+            continue
+        if sum(len(clusters.members[cluster]) for cluster in region) > WIDE:
             continue
         against = conflicts(clusters, region)
         if not against:
