@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit, xlogy
 
+from pelage.animals import spatial
 from pelage.animals.spatial import (
     Detections,
     Likelihood,
@@ -181,6 +182,27 @@ def test_nothing_underflows(kernel, detector):
     for twice in (False, True):
         value, area = Likelihood(told, far, kernel, twice).parts(theta)
         assert np.isfinite(value) and 0 < area < 100
+
+
+@pytest.mark.parametrize("detector", ["proximity", "count", "multi"])
+def test_blocks_of_histories_change_nothing(detector, monkeypatch):
+    told, _ = survey(1)
+    told, mask = replace(told, detector=detector), trap_buffer(told.places, 4000, 16)
+    theta, answers = np.array([logit(0.1), np.log(500.0)]), []
+    for most in (spatial.BLOCK, 1, 3 * len(mask.points)):
+        monkeypatch.setattr(spatial, "BLOCK", most)
+        found = fit(told, mask)
+        answers.append([*Likelihood(told, mask, "half_normal").parts(theta), *np.ravel(centres(found, told, mask)[0])])
+    assert answers[1] == pytest.approx(answers[0], rel=1e-12) and answers[2] == pytest.approx(answers[0], rel=1e-12)
+
+
+def test_a_fit_ends_at_the_same_maximum_from_wherever_it_starts():
+    told, _ = survey(1)
+    mask = trap_buffer(told.places, 4000, 32)
+    found = fit(told, mask)
+    for start in (found.theta + np.array([0.1, -0.05]), found.theta + np.array([4.0, 2.0]), np.full(2, np.nan)):
+        again = fit(told, mask, start=start)
+        assert again.converged and again.density == pytest.approx(found.density, rel=1e-6)
 
 
 def ghosts(told, share, seed):

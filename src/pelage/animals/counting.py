@@ -7,7 +7,7 @@ tell how many animals use the area of the stations; spatial ones tell their dens
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -57,13 +57,10 @@ class Counted:
     centres: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["individual", "x", "y", "spread_m"]))
 
 
-def drawn_sightings(seen: pd.DataFrame, partitions: pd.DataFrame) -> list[pd.DataFrame]:
-    """Return the sightings as each partition names their animals; units that no partition knows keep their name."""
-    drawn = []
-    for _, partition in partitions.groupby("draw", sort=True):
-        names = partition.set_index("unit")["individual"]
-        drawn.append(seen.assign(individual=seen["unit"].map(names).fillna(seen["individual"])))
-    return drawn
+def drawn_sightings(seen: pd.DataFrame, partition: pd.DataFrame) -> pd.DataFrame:
+    """Return the sightings as a partition names their animals; units that it does not know keep their name."""
+    names = partition.set_index("unit")["individual"]
+    return seen.assign(individual=seen["unit"].map(names).fillna(seen["individual"]))
 
 
 def count_all(
@@ -72,7 +69,7 @@ def count_all(
     effort: Effort,
     habitat: Habitat,
     kernel: str,
-    track: Callable[[Sequence], Iterator] = iter,
+    track: Callable[[Iterable], Iterator] = iter,
 ) -> Counted:
     """Estimate each population, from the decisions and from the partitions drawn.
 
@@ -92,7 +89,8 @@ def count_all(
     decided = {which: counter.estimates(population(seen, which)) for which in POPULATIONS}
     fits = {(which, name): fitted for which in POPULATIONS for name, fitted in counter.fits(population(seen, which))}
     drawn: dict[str, list[dict[str, Estimate]]] = {which: [] for which in POPULATIONS}
-    for sighted in track(drawn_sightings(seen, partitions)):
+    for _, partition in track(partitions.groupby("draw", sort=True)):
+        sighted = drawn_sightings(seen, partition)
         for which in POPULATIONS:
             drawn[which].append(counter.estimates(population(sighted, which)))
     rows = []
@@ -144,12 +142,8 @@ class _Counter:
         return self.known[key]
 
     def _fit(self, name: str, told: Detections) -> Fit:
-        """Fit from where the last fit of this kind ended, which is near; else from the start."""
-        fitted = None
-        if name in self.starts:
-            fitted = fit(told, self.mask, self.kernel, SPATIAL[name], self.starts[name])
-        if fitted is None or not fitted.converged:
-            fitted = fit(told, self.mask, self.kernel, SPATIAL[name])
+        """Fit from where the first fit of this kind ended, which is near."""
+        fitted = fit(told, self.mask, self.kernel, SPATIAL[name], self.starts.get(name))
         if fitted.converged:
             self.starts.setdefault(name, fitted.theta)
         return fitted

@@ -14,10 +14,12 @@ Places are metres, areas km2, densities animals a km2.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 from scipy.special import expit, gammaln, logit
@@ -42,6 +44,10 @@ CELLS, MOST_CELLS = 64, 20_000
 """Least cells of a mask from west to east, and most of all."""
 THINNED = 7
 """Of so many cells one is looked at for a start; a number that no row of cells shares."""
+BLOCK = 2**20
+"""Histories times cells that are looked at together: what stays near the processor."""
+NEWTON = 4
+"""Most of Newton's steps."""
 STEP = 1e-3
 """Of central differences, in logit or log units; the error of the curvature is about a millionth of it."""
 
@@ -186,51 +192,55 @@ class Likelihood:
         self.animals = self.detections.animals
         self.histories, self.rows, self.weight, self.arranged = self._sum_up()
 
-    def _sum_up(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    def _sum_up(self) -> tuple[csr_array, np.ndarray, np.ndarray, float]:
         """Return distinct sums `(U, K + P)`, each animal's row of them, how often each occurs, and what is arranged.
 
-        A sum says how often an animal was detected at each station, and in each pattern of running stations. The last
-        is the sum of ln(m!) over the multiplicities m of distinct histories.
+        A sum says how often an animal was detected at each station, and for traps in each pattern of running stations:
+        mostly never. The last is the sum of ln(m!) over the multiplicities m of distinct histories.
         """
         told, stations = self.detections, len(self.effort)
-        sums = np.zeros((self.animals, stations + len(self.usage)))
+        multi = told.detector == "multi"
+        sums = np.zeros((self.animals, stations + multi * len(self.usage)))
         np.add.at(sums, (told.animal, told.station), 1)
-        np.add.at(sums, (told.animal, stations + self.pattern[told.occasion]), 1)
+        if multi:
+            np.add.at(sums, (told.animal, stations + self.pattern[told.occasion]), 1)
         cells = told.occasion * stations + told.station
         full = [tuple(sorted(cells[of])) for of in _members(told.animal, self.animals)]
         arranged = sum(gammaln(count + 1) for count in Counter(full).values())
         if told.detector == "count":
             arranged += sum(gammaln(count + 1) for history in full for count in Counter(history).values())
-        if told.detector != "multi":
-            sums = sums[:, :stations]
         unique, rows, weight = np.unique(sums, axis=0, return_inverse=True, return_counts=True)
-        return unique, rows.ravel(), weight, float(arranged)
+        return csr_array(unique), rows.ravel(), weight, float(arranged)
 
-    def cells(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return `(U, X)` ln Pr(history | centre), and `(X,)` the chance that an animal is detected (twice) at all."""
+    def cells(self, theta: np.ndarray) -> tuple[Iterator[np.ndarray], np.ndarray]:
+        """Return ln Pr(history | centre), `(U, X)` in blocks of rows, and `(X,)` the chance to be detected (twice)."""
         log_g, h = _kernel(self.kernel, theta, self.squares)
         exposed = self.effort @ h
         if self.detections.detector == "multi":
             sums = self.usage @ h
             with np.errstate(divide="ignore", invalid="ignore"):
                 captured = np.where(sums > 0, np.log(-np.expm1(-sums) / sums), 0.0) + sums
-            log = self.histories @ np.concatenate([_log_hazard(log_g, h), captured]) - exposed
+            log = np.concatenate([_log_hazard(log_g, h), captured])
             odds = self.repeats @ np.expm1(np.minimum(sums, 700))
         elif self.detections.detector == "count":
-            log, odds = self.histories @ _log_hazard(log_g, h) - exposed, exposed
+            log, odds = _log_hazard(log_g, h), exposed
         else:
-            log = self.histories @ (log_g + h) - exposed
+            log = log_g + h
             odds = self.effort @ np.exp(np.minimum(log_g + h, 700))
         detected = -np.expm1(-exposed)
         if self.twice:
             detected = np.maximum(detected - np.exp(-exposed) * odds, 0.0)
-        return log, detected
+        rows = max(BLOCK // max(len(exposed), 1), 1)
+        blocks = (self.histories[start : start + rows] for start in range(0, self.histories.shape[0], rows))
+        return (block @ log - exposed for block in blocks), detected
 
     def parts(self, theta: np.ndarray) -> tuple[float, float]:
         """Return the conditional log-likelihood without its constant, and the effective sampling area in km2."""
         log, detected = self.cells(theta)
         total = detected.sum()
-        value = self.weight @ _log_sums(log) - self.animals * np.log(total) if total > 0 else -np.inf
+        if not total > 0:
+            return -np.inf, float(total * self.mask.cell)
+        value = self.weight @ np.concatenate([_log_sums(block) for block in log]) - self.animals * np.log(total)
         return float(value), float(total * self.mask.cell)
 
     def conditional(self, theta: np.ndarray) -> float:
@@ -288,7 +298,7 @@ def fit(detections: Detections, mask: Mask, kernel: str = "half_normal", twice: 
         kernel: One of `KERNELS`.
         twice: Leave out animals detected once, which misidentified photos make, and condition on two detections (SCR-2,
             Kodi et al. 2024; the exact chance of a single detection in the place of the Poisson's).
-        start: `(2,)` theta to start from, such as that of a fit to nearly the same data.
+        start: `(2,)` theta of a fit to nearly the same data: the maximum is looked for there first.
 
     Returns:
         The fit; where `note` says why, it has no density, or none to trust. One thread is faster with matrices as small
@@ -303,23 +313,16 @@ def fit(detections: Detections, mask: Mask, kernel: str = "half_normal", twice: 
         value = -model.parts(theta)[0]
         return value if np.isfinite(value) else 1e10
 
-    link = np.log if kernel == "hazard_half_normal" else logit
-    if start is None:
+    if start is not None:
+        theta, curve, esa_slope, ended = _newton(model, np.asarray(start, float))
+    if start is None or not ended:
+        link = np.log if kernel == "hazard_half_normal" else logit
         start = _best_start(Likelihood(detections, replace(mask, points=mask.points[::THINNED]), kernel, twice), link)
-    found = minimize(loss, np.asarray(start, float), method="BFGS", options={"gtol": 1e-2})
-    theta = found.x
-    for _ in range(3):  # Newton's steps from BFGS's end, whose own differences are coarse
-        slope, curve, esa_slope = _differences(model, theta)
-        sound = np.all(np.isfinite(curve)) and np.all(np.linalg.eigvalsh(curve) > 0)
-        if not sound:
-            break
-        step = np.linalg.solve(curve, slope)
-        theta = theta - step if np.abs(step).max() < 0.5 else theta
-        if slope @ step < 1e-6:
-            break
+        found = minimize(loss, start, method="BFGS", options={"gtol": 1e-2})
+        theta, curve, esa_slope, ended = _newton(model, found.x)  # BFGS's own differences are coarse
     esa = model.parts(theta)[1]
     density = model.animals / esa
-    if not (sound and slope @ step < 1e-4):
+    if not ended:
         return replace(
             _no_fit(kernel, mask, twice, "the search found no maximum: too few animals were seen at several stations"),
             theta=theta,
@@ -330,6 +333,19 @@ def fit(detections: Detections, mask: Mask, kernel: str = "half_normal", twice: 
         kernel, theta, covariance, model.animals, esa, density, density * float(np.sqrt(variance)),
         model.full(theta, density), model.conditional(theta), mask.area, twice,
     )  # fmt: skip
+
+
+def _newton(model: Likelihood, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+    """Go up by Newton's steps; return theta, curvature, slope of ln a, and whether that is a maximum."""
+    for _ in range(NEWTON):
+        slope, curve, esa_slope = _differences(model, theta)
+        if not (np.all(np.isfinite(curve)) and np.all(np.linalg.eigvalsh(curve) > 0)):
+            return theta, curve, esa_slope, False
+        step = np.linalg.solve(curve, slope)
+        theta = theta - step if np.abs(step).max() < 0.5 else theta
+        if slope @ step < 1e-6:
+            break
+    return theta, curve, esa_slope, bool(slope @ step < 1e-4)
 
 
 def _best_start(model: Likelihood, link) -> np.ndarray:
@@ -424,8 +440,10 @@ def fit_with_buffer(
 def centres(fitted: Fit, detections: Detections, mask: Mask) -> tuple[np.ndarray, np.ndarray]:
     """Return where each animal's centre is expected, `(n, 2)` metres, and its standard deviation an axis, `(n,)`."""
     model = Likelihood(detections, mask, fitted.kernel)
-    log = model.cells(fitted.theta)[0]
-    share = np.exp(log - _log_sums(log)[:, None])
-    mean = share @ mask.points
-    variance = np.maximum(share @ mask.points**2 - mean**2, 0).mean(axis=1)
-    return mean[model.rows], np.sqrt(variance)[model.rows]
+    found = []
+    for log in model.cells(fitted.theta)[0]:
+        share = np.exp(log - _log_sums(log)[:, None])
+        mean = share @ mask.points
+        found.append(np.column_stack([mean, np.maximum(share @ mask.points**2 - mean**2, 0).mean(axis=1)]))
+    mean, variance = np.split(np.concatenate(found)[model.rows], [2], axis=1)
+    return mean, np.sqrt(variance[:, 0])
