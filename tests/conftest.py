@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
@@ -124,11 +126,25 @@ class Scratch:
 
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory):
-    """Return the folder of a `python` and a `dvc` that start warm, and of an empty project to start from."""
-    with warm_python(tmp_path_factory.mktemp("python")) as folder:
-        (folder / "start").mkdir()
-        for command in ("git", str(folder / "dvc")):
-            subprocess.run([command, "init", "-q"], cwd=folder / "start", check=True, stdout=subprocess.DEVNULL)
+    """Return the folder of a `python` and a `dvc` that start warm, and of an empty project to start from.
+
+    All processes of tests share it: the first that asks makes it, and takes it away when the others are done.
+    """
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder = root / "python"
+    with (root / "making").open("a") as making, (root / "using").open("a") as using, ExitStack() as mine:
+        fcntl.flock(making, fcntl.LOCK_EX)
+        fcntl.flock(using, fcntl.LOCK_SH)
+        if not folder.exists():
+            folder.mkdir()
+            mine.callback(shutil.rmtree, folder)
+            mine.enter_context(warm_python(folder))
+            (folder / "start").mkdir()
+            for command in ("git", str(folder / "dvc")):
+                subprocess.run([command, "init", "-q"], cwd=folder / "start", check=True, stdout=subprocess.DEVNULL)
+            mine.callback(fcntl.flock, using, fcntl.LOCK_EX)  # waits for the others
+        fcntl.flock(making, fcntl.LOCK_UN)
         yield folder
 
 

@@ -29,7 +29,7 @@ from pelage.preprocess.detect import Settings, detect, detect_ahead
 from pelage.preprocess.detectors.onnx_network import Found
 from pelage.preprocess.edges import draw_edges, edges_ahead
 
-PHOTOS, CROPS = 16, 6
+PHOTOS, CROPS = 16, 4
 
 
 @pytest.fixture(scope="module")

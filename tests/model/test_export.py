@@ -3,7 +3,6 @@
 import os
 import runpy
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -292,12 +291,13 @@ def project(folder: Path) -> Path:
     return folder
 
 
-def test_two_processes_give_the_same_bytes_though_one_is_killed_again_and_again(tmp_path):
+def test_two_processes_give_the_same_bytes_though_one_is_killed_again_and_again(tmp_path, warm):
     whole, killed = project(tmp_path / "whole"), project(tmp_path / "killed")
     environment = {key: value for key, value in os.environ.items() if key not in ("DVC_ROOT", "PELAGE_CACHE")}
-    undisturbed = [sys.executable, ROOT / "stages/embed.py", "tiny"]
+    (tmp_path / "killer.py").write_text(KILLER)
+    undisturbed = [warm / "python", ROOT / "stages/embed.py", "tiny"]
     with subprocess.Popen(undisturbed, cwd=whole, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        killer = [sys.executable, "-c", KILLER, ROOT, killed]
+        killer = [warm / "python", tmp_path / "killer.py", ROOT, killed]
         done = subprocess.run(killer, env=environment, capture_output=True, text=True, timeout=300)
         said, _ = process.communicate()
     assert done.returncode == 0, done.stderr

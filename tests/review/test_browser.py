@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,9 +13,8 @@ import pytest
 from survey_run import make_run, read_lines
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
-)
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), "")
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
@@ -29,6 +26,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 # Imports once, then forks a server for each line of input, of a folder and a port; an empty line kills it.
 DRIVER = """
 import os, signal, sys
+sys.path.insert(0, sys.argv[1])
 from pelage.review.serve import serve
 
 for line in sys.stdin:
@@ -70,20 +68,19 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def driver():
-    paths = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH", "")]))
-    command, environment = [sys.executable, "-c", DRIVER], os.environ | {"PYTHONPATH": paths}
-    with subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as started:
+def driver(warm, tmp_path_factory):
+    script = tmp_path_factory.mktemp("driver") / "driver.py"
+    script.write_text(DRIVER)
+    command = [warm / "python", script, SOURCE]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
         yield started
-        started.kill()
+        started.stdin.close()
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    make_run(folder, known=8, new=4, visits=3, practised=8, alike=1.0, missed=0.3)
+    make_run(folder, known=6, new=3, visits=3, practised=6, alike=1.0, missed=0.3)
     return folder
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -101,10 +100,12 @@ def tiny_survey():
 
 
 @pytest.fixture(scope="session")
-def run():
+def run(warm, tmp_path_factory):
     """Return a function that trains in a folder, in a process of its own, and returns its exit status."""
     environment = {key: value for key, value in os.environ.items() if key not in ("DVC_ROOT", "PELAGE_CACHE")}
-    command = [sys.executable, "-c", DRIVER, str(ROOT)]
+    script = tmp_path_factory.mktemp("driver") / "driver.py"
+    script.write_text(DRIVER)
+    command = [warm / "python", script, ROOT]
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
 
         def ask(folder: Path, moment: str = "never", count: int = 0) -> int:
@@ -112,4 +113,4 @@ def run():
             return int(driver.stdout.readline())
 
         yield ask
-        driver.kill()  # it waits for a line: nothing is under way
+        driver.stdin.close()  # it waits for a line

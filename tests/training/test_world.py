@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -136,14 +135,15 @@ def noted(asked, embedder, images, *rest):
     return embed_images(embedder, images, *rest)
 
 
-def test_torchrun_on_two_processes_gives_the_result_of_one(tmp_path, tiny_survey, run):
+def test_torchrun_on_two_processes_gives_the_result_of_one(tmp_path, tiny_survey, run, warm):
     for name, config in CONFIGS.items():
         for count in ("one", "two"):
             tiny_survey(tmp_path / count / name, dropout=0.0, **config)
         assert run(tmp_path / "one" / name, "double") == 0
     (tmp_path / "driver.py").write_text(DRIVER)
     environment = {key: value for key, value in os.environ.items() if key not in ("DVC_ROOT", "PELAGE_CACHE")}
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    python = str(warm / "python")
+    torchrun = [python, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python", python]
     command = [*torchrun, "driver.py", str(ROOT), *(str(tmp_path / "two" / name) for name in CONFIGS)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
