@@ -14,8 +14,9 @@ Places are metres, areas km2, densities animals a km2.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from scipy.optimize import minimize
@@ -26,6 +27,9 @@ from scipy.special import expit, gammaln, logit
 from threadpoolctl import threadpool_limits
 
 from pelage.animals.closed import Estimate, log_normal
+from pelage.common.parallel import parallel_map
+
+R = TypeVar("R")
 
 DETECTORS = ("proximity", "count", "multi")
 """A camera tells once an occasion that it saw an animal (proximity), or how often (count); a trap (multi) keeps an
@@ -40,11 +44,11 @@ WIDE = 4
 """Scales that the mask reaches beyond the stations: a half-normal detects e^-8 of its maximum there."""
 FINE = 0.6
 """Most spacing of the mask's cells, in scales."""
-CELLS, MOST_CELLS = 64, 20_000
+CELLS, MOST_CELLS = 64, 8_000
 """Least cells of a mask from west to east, and most of all."""
 THINNED = 7
 """Of so many cells one is looked at for a start; a number that no row of cells shares."""
-BLOCK = 2**20
+BLOCK = 2**18
 """Histories times cells that are looked at together: what stays near the processor."""
 NEWTON = 4
 """Most of Newton's steps."""
@@ -212,8 +216,11 @@ class Likelihood:
         unique, rows, weight = np.unique(sums, axis=0, return_inverse=True, return_counts=True)
         return csr_array(unique), rows.ravel(), weight, float(arranged)
 
-    def cells(self, theta: np.ndarray) -> tuple[Iterator[np.ndarray], np.ndarray]:
-        """Return ln Pr(history | centre), `(U, X)` in blocks of rows, and `(X,)` the chance to be detected (twice)."""
+    def cells(self, theta: np.ndarray, find: Callable[[np.ndarray], R]) -> tuple[list[R], np.ndarray]:
+        """Return what `find` makes of each block of rows of ln Pr(history | centre), and the chance of being detected.
+
+        Logarithms are `(U, X)`, and all cores find. The chance to be detected (twice) at all is `(X,)`.
+        """
         log_g, h = _kernel(self.kernel, theta, self.squares)
         exposed = self.effort @ h
         if self.detections.detector == "multi":
@@ -231,16 +238,17 @@ class Likelihood:
         if self.twice:
             detected = np.maximum(detected - np.exp(-exposed) * odds, 0.0)
         rows = max(BLOCK // max(len(exposed), 1), 1)
-        blocks = (self.histories[start : start + rows] for start in range(0, self.histories.shape[0], rows))
-        return (block @ log - exposed for block in blocks), detected
+        blocks = [self.histories[start : start + rows] for start in range(0, self.histories.shape[0], rows)]
+        each = map if len(blocks) == 1 else parallel_map
+        return list(each(lambda block: find(block @ log - exposed), blocks)), detected
 
     def parts(self, theta: np.ndarray) -> tuple[float, float]:
         """Return the conditional log-likelihood without its constant, and the effective sampling area in km2."""
-        log, detected = self.cells(theta)
+        logs, detected = self.cells(theta, _log_sums)
         total = detected.sum()
         if not total > 0:
             return -np.inf, float(total * self.mask.cell)
-        value = self.weight @ np.concatenate([_log_sums(block) for block in log]) - self.animals * np.log(total)
+        value = self.weight @ np.concatenate(logs) - self.animals * np.log(total)
         return float(value), float(total * self.mask.cell)
 
     def conditional(self, theta: np.ndarray) -> float:
@@ -380,8 +388,8 @@ def _differences(model: Likelihood, theta: np.ndarray) -> tuple[np.ndarray, np.n
     areas = np.log([[area for _, area in pair] for pair in ends])
     slope, esa_slope = (np.subtract(*pairs.T) / (2 * STEP) for pairs in (values, areas))
     curve = np.diag((values.sum(axis=1) - 2 * middle) / STEP**2)
-    corners = [-model.parts(theta + a * steps[0] + b * steps[1])[0] for a, b in ((1, 1), (-1, -1), (1, -1), (-1, 1))]
-    curve[0, 1] = curve[1, 0] = (corners[0] + corners[1] - corners[2] - corners[3]) / (4 * STEP**2)
+    corners = [-model.parts(theta + sign * steps.sum(axis=0))[0] for sign in (1, -1)]
+    curve[0, 1] = curve[1, 0] = (sum(corners) - values.sum() + 2 * middle) / (2 * STEP**2)
     return slope, curve, esa_slope
 
 
@@ -439,11 +447,12 @@ def fit_with_buffer(
 
 def centres(fitted: Fit, detections: Detections, mask: Mask) -> tuple[np.ndarray, np.ndarray]:
     """Return where each animal's centre is expected, `(n, 2)` metres, and its standard deviation an axis, `(n,)`."""
-    model = Likelihood(detections, mask, fitted.kernel)
-    found = []
-    for log in model.cells(fitted.theta)[0]:
+
+    def middle(log: np.ndarray) -> np.ndarray:
         share = np.exp(log - _log_sums(log)[:, None])
         mean = share @ mask.points
-        found.append(np.column_stack([mean, np.maximum(share @ mask.points**2 - mean**2, 0).mean(axis=1)]))
-    mean, variance = np.split(np.concatenate(found)[model.rows], [2], axis=1)
+        return np.column_stack([mean, np.maximum(share @ mask.points**2 - mean**2, 0).mean(axis=1)])
+
+    model = Likelihood(detections, mask, fitted.kernel)
+    mean, variance = np.split(np.concatenate(model.cells(fitted.theta, middle)[0])[model.rows], [2], axis=1)
     return mean, np.sqrt(variance[:, 0])
