@@ -133,9 +133,9 @@ def warm(tmp_path_factory):
     root = tmp_path_factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
     folder = root / "python"
-    with (root / "making").open("a") as making, (root / "using").open("a") as using, ExitStack() as mine:
-        fcntl.flock(making, fcntl.LOCK_EX)
-        fcntl.flock(using, fcntl.LOCK_SH)
+    with (root / "making").open("a+") as making, (root / "using").open("a+") as using, ExitStack() as mine:
+        fcntl.lockf(making, fcntl.LOCK_EX)  # not `flock`, which forked workers of a pool would hold on to
+        fcntl.lockf(using, fcntl.LOCK_SH)
         if not folder.exists():
             folder.mkdir()
             mine.callback(shutil.rmtree, folder)
@@ -143,8 +143,8 @@ def warm(tmp_path_factory):
             (folder / "start").mkdir()
             for command in ("git", str(folder / "dvc")):
                 subprocess.run([command, "init", "-q"], cwd=folder / "start", check=True, stdout=subprocess.DEVNULL)
-            mine.callback(fcntl.flock, using, fcntl.LOCK_EX)  # waits for the others
-        fcntl.flock(making, fcntl.LOCK_UN)
+            mine.callback(fcntl.lockf, using, fcntl.LOCK_EX)  # waits for the others
+        fcntl.lockf(making, fcntl.LOCK_UN)
         yield folder
 
 

@@ -24,12 +24,13 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 
 # Imports once, then forks a server for each line of input, of a folder and a port; an empty line kills it.
+# Ends at `end`: processes that tests fork hold its input open.
 DRIVER = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from pelage.review.serve import serve
 
-for line in sys.stdin:
+while (line := sys.stdin.readline()) not in ("", "end\\n"):
     if line == "\\n":
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -74,7 +75,7 @@ def driver(warm, tmp_path_factory):
     command = [warm / "python", script, SOURCE]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
         yield started
-        started.stdin.close()
+        print("end", file=started.stdin, flush=True)
 
 
 @pytest.fixture(scope="module")

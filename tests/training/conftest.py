@@ -18,6 +18,7 @@ from pelage.common.tables import crop_file, write_table
 ROOT = Path(__file__).resolve().parents[2]
 
 # Imports once, then forks a process for each line of input: folder, moment, count. Answers with its exit status.
+# Ends at `end`: processes that tests fork hold its input open.
 DRIVER = """
 import os, runpy, signal, sys
 root = sys.argv[1]
@@ -49,7 +50,7 @@ def prepare(moment, count):
     if moment == "output":
         embedder.save_model = deadly(embedder.save_model, count)
 
-for line in sys.stdin:
+while (line := sys.stdin.readline()) not in ("", "end\\n"):
     folder, moment, count = line.split()
     child = os.fork()
     if child == 0:
@@ -113,4 +114,4 @@ def run(warm, tmp_path_factory):
             return int(driver.stdout.readline())
 
         yield ask
-        driver.stdin.close()  # it waits for a line
+        print("end", file=driver.stdin, flush=True)
