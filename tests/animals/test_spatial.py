@@ -120,7 +120,8 @@ def test_black_bears_at_detectors_that_are_as_cameras_are(bears):
     assert (found.intercept, found.sigma) == pytest.approx((0.155666, 700.65), rel=2e-5)
     assert found.standard_errors() == pytest.approx([0.09816, 0.15914, 0.06699], abs=1e-4)
     stored = np.array([-1.690833, 6.552013])
-    value = Likelihood(told, mask, "exponential").full(stored, np.exp(-4.668966) * HECTARE)
+    model = Likelihood(told, mask, "exponential")
+    value = model.full(*model.parts(stored), np.exp(-4.668966) * HECTARE)
     assert value + by_sex == pytest.approx(-1164.547310945, abs=1e-6)
 
 
@@ -165,8 +166,9 @@ def test_likelihood_by_hand():
     chances = near**2 * (1 - far), (1 - near) ** 2 * far
     model = Likelihood(told, Mask(np.zeros((1, 2)), 3.0), "half_normal")
     expected = np.log(chances).sum() + 2 * np.log(3 * density) - density * 3 * seen
-    assert model.full(theta, density) == pytest.approx(expected)
-    assert model.conditional(theta) == pytest.approx(np.log(np.array(chances) / seen).sum() + np.log(2))
+    value, area = model.parts(theta)
+    assert model.full(value, area, density) == pytest.approx(expected)
+    assert model.conditional(value) == pytest.approx(np.log(np.array(chances) / seen).sum() + np.log(2))
     once = near * 2 * (1 - near) * (1 - far) + (1 - near) ** 2 * far
     twice = Likelihood(told, Mask(np.zeros((1, 2)), 3.0), "half_normal", twice=True)
     assert twice.animals == 1 and twice.cells(theta, len)[1] == pytest.approx(seen - once)

@@ -44,7 +44,7 @@ WIDE = 4
 """Scales that the mask reaches beyond the stations: a half-normal detects e^-8 of its maximum there."""
 FINE = 0.6
 """Most spacing of the mask's cells, in scales."""
-CELLS, MOST_CELLS = 64, 8_000
+CELLS, MOST_CELLS = 64, 20_000
 """Least cells of a mask from west to east, and most of all."""
 THINNED = 7
 """Of so many cells one is looked at for a start; a number that no row of cells shares."""
@@ -251,13 +251,12 @@ class Likelihood:
         value = self.weight @ np.concatenate(logs) - self.animals * np.log(total)
         return float(value), float(total * self.mask.cell)
 
-    def conditional(self, theta: np.ndarray) -> float:
-        """Return the log-likelihood of the histories of the animals that were detected."""
-        return self.parts(theta)[0] + float(gammaln(self.animals + 1)) - self.arranged
+    def conditional(self, value: float) -> float:
+        """Return the log-likelihood of the histories of the animals that were detected, of the first of `parts`."""
+        return value + float(gammaln(self.animals + 1)) - self.arranged
 
-    def full(self, theta: np.ndarray, density: float) -> float:
-        """Return the log-likelihood of the histories and of how many there are, of a density in animals a km2."""
-        value, esa = self.parts(theta)
+    def full(self, value: float, esa: float, density: float) -> float:
+        """Return the log-likelihood of histories and of how many there are, of `parts` and a density, animals a km2."""
         expected = density * esa
         return value + self.animals * np.log(expected) - expected - self.arranged
 
@@ -328,7 +327,7 @@ def fit(detections: Detections, mask: Mask, kernel: str = "half_normal", twice: 
         start = _best_start(Likelihood(detections, replace(mask, points=mask.points[::THINNED]), kernel, twice), link)
         found = minimize(loss, start, method="BFGS", options={"gtol": 1e-2})
         theta, curve, esa_slope, ended = _newton(model, found.x)  # BFGS's own differences are coarse
-    esa = model.parts(theta)[1]
+    value, esa = model.parts(theta)
     density = model.animals / esa
     if not ended:
         return replace(
@@ -339,7 +338,7 @@ def fit(detections: Detections, mask: Mask, kernel: str = "half_normal", twice: 
     variance = 1 / model.animals + esa_slope @ covariance @ esa_slope
     return Fit(
         kernel, theta, covariance, model.animals, esa, density, density * float(np.sqrt(variance)),
-        model.full(theta, density), model.conditional(theta), mask.area, twice,
+        model.full(value, esa, density), model.conditional(value), mask.area, twice,
     )  # fmt: skip
 
 
@@ -350,8 +349,9 @@ def _newton(model: Likelihood, theta: np.ndarray) -> tuple[np.ndarray, np.ndarra
         if not (np.all(np.isfinite(curve)) and np.all(np.linalg.eigvalsh(curve) > 0)):
             return theta, curve, esa_slope, False
         step = np.linalg.solve(curve, slope)
-        theta = theta - step if np.abs(step).max() < 0.5 else theta
-        if slope @ step < 1e-6:
+        far = np.abs(step).max() >= 0.5
+        theta = theta if far else theta - step
+        if far or slope @ step < 1e-6:
             break
     return theta, curve, esa_slope, bool(slope @ step < 1e-4)
 
