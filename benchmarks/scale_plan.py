@@ -94,9 +94,6 @@ def stages(memo: Mapping[str, float]) -> list[Stage]:
     params, lock = read_params(), read_yaml(Path("dvc.lock"))
     crops = sum(measured_crops(part) for part in params["parts"])
     inventory, decoding = measured("inventory"), measured("clean_tables")["decoding"]
-    million = measured("million")["1000000"]
-    on_tables = [million[step] for step in ("clean", "split", "check_leakage")]
-    on_answers = [million[step] for step in ("fuse", "individuals", "count")]
     looking = measured("detection")["seconds_a_photo_and_core"]
     detection = sum(looking[part] for part in ("read", "network", "saliency", "proposals"))
     few, many = measured("detect_memory")["runs"]
@@ -122,6 +119,12 @@ def stages(memo: Mapping[str, float]) -> list[Stage]:
         index = search["hnsw"]
         return count * (index["build_s"] / search["crops"] + index["milliseconds_a_query"] / 1e3)
 
+    def of_million(*steps: str) -> tuple[Callable[[float], float], Callable[[float], float]]:
+        """Return seconds and GiB of so many photos, as steps on tables of a million have them."""
+        told = [measured("million")["1000000"][step] for step in steps]
+        seconds, most = sum(step["cpu_seconds"] for step in told), max(step["peak_gib"] for step in told)
+        return lambda n: n / 1e6 * seconds, lambda n: n / 1e6 * most
+
     def none(_: float) -> float:
         return 0.0
 
@@ -140,8 +143,7 @@ def stages(memo: Mapping[str, float]) -> list[Stage]:
         ),
         Stage(
             "clean, split: tables", False,
-            lambda n: n / 1e6 * sum(step["cpu_seconds"] for step in on_tables),
-            lambda n: n / 1e6 * max(step["peak_gib"] for step in on_tables), lambda n: n * 1e3,
+            *of_million("clean", "split", "check_leakage"), lambda n: n * 1e3,
             "million.json; 1 kB a row of all tables assumed",
             "the same steps a station (nothing but names crosses stations), or a table engine that spills to disk",
         ),
@@ -204,8 +206,7 @@ def stages(memo: Mapping[str, float]) -> list[Stage]:
         ),
         Stage(
             "fuse, individuals, count", False,
-            lambda n: n / 1e6 * sum(step["cpu_seconds"] for step in on_answers),
-            lambda n: n / 1e6 * max(step["peak_gib"] for step in on_answers), lambda n: n * 3e2,
+            *of_million("fuse", "individuals", "count"), lambda n: n * 3e2,
             "million.json, of a million pairs a method; counted on a mask of 8,000 cells; 0.3 kB a row assumed",
             "a region at a time, of stations that share animals",
         ),

@@ -6,7 +6,7 @@ package secr (Efford): the likelihood counts the ways to arrange distinct histor
 everywhere, the maximum of the full likelihood is that of the one conditional on being detected, and the density is
 D = n / a, the animals detected by the area that the stations effectively sample; so two parameters are searched, not
 three. What depends on occasions only by which stations ran is summed over them, and the likelihood of all animals at
-all cells of the mask is one product of matrices; logarithms throughout, so that nothing underflows.
+all cells of the mask is a product of matrices, made by blocks; logarithms throughout, so that nothing underflows.
 
 Places are metres, areas km2, densities animals a km2.
 """
@@ -51,7 +51,7 @@ THINNED = 7
 BLOCK = 2**18
 """Histories times cells that are looked at together: what stays near the processor."""
 NEWTON = 4
-"""Most of Newton's steps."""
+"""Most steps of Newton's method; from a fit to nearly the same data two or three are enough."""
 STEP = 1e-3
 """Of central differences, in logit or log units; the error of the curvature is about a millionth of it."""
 
@@ -308,8 +308,8 @@ def fit(detections: Detections, mask: Mask, kernel: str = "half_normal", twice: 
         start: `(2,)` theta of a fit to nearly the same data: the maximum is looked for there first.
 
     Returns:
-        The fit; where `note` says why, it has no density, or none to trust. One thread is faster with matrices as small
-        as these, and sums up in the same order everywhere.
+        The fit; where `note` says why, it has no density, or none to trust. Of a product of
+        matrices as small as these one thread is faster, and sums up in the same order everywhere.
     """
     refused = unfit(detections.seen_again() if twice else detections)
     if refused:
