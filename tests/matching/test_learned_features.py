@@ -21,7 +21,7 @@ from pelage.matching.learned.features import (
 CPU = torch.device("cpu")
 
 
-def grid(crops) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+def grid(crops) -> list:
     """A detector of known answers: a keypoint every 10 pixels, the brighter the stronger."""
     return [of_one(crop) for crop in crops]
 
@@ -30,7 +30,7 @@ def of_one(image):
     height, width = image.shape[2:]
     y, x = torch.meshgrid(torch.arange(0, height, 10), torch.arange(0, width, 10), indexing="ij")
     xy = torch.stack([x.flatten(), y.flatten()], 1)
-    return xy.float(), torch.ones(len(xy), 4) / 2, image[0, 0, xy[:, 1], xy[:, 0]]
+    return xy.float(), image[0, 0, xy[:, 1], xy[:, 0]], (torch.ones(len(xy), 4) / 2).__getitem__
 
 
 def photo(width=100, height=60) -> np.ndarray:
@@ -129,12 +129,21 @@ def test_aliked_finds_in_a_crop_what_it_finds_whatever_comes_with_it(tmp_path):
         together = many(crops)
         for crop, found in zip(crops, together, strict=True):
             (whole,), (single,) = network(crop), alone([crop])
-            expected = whole.keypoints, whole.descriptors, whole.keypoint_scores
-            assert len(found[0]) == 60 and all(map(torch.equal, single, expected))
-            for own, other in zip(found, expected, strict=True):
-                torch.testing.assert_close(own, other, rtol=0, atol=1e-4)
+            expected = whole.keypoints, whole.keypoint_scores, whole.descriptors
+            assert len(found[0]) == 60 and all(map(torch.equal, single[:2], expected[:2]))
+            for own in (everything(single), everything(found)):
+                for value, other in zip(own, expected, strict=True):
+                    torch.testing.assert_close(value, other, rtol=0, atol=1e-4)
+            some = torch.tensor([40, 7, 8])
+            torch.testing.assert_close(single[2](some), whole.descriptors[some], rtol=0, atol=1e-6)
         for left, right in zip(together, [*many(crops[:1]), *many(crops[1:])], strict=True):
-            assert all(map(torch.equal, left, right)), "all batches are full"
+            assert all(map(torch.equal, everything(left), everything(right))), "all batches are full"
+
+
+def everything(found) -> tuple[torch.Tensor, ...]:
+    """Positions, strengths and the descriptors of all."""
+    xy, strength, describe = found
+    return xy, strength, describe(torch.arange(len(xy)))
 
 
 def test_missing_and_foreign_weights_are_said_in_words(tmp_path):

@@ -80,6 +80,33 @@ def test_pairs_are_matched_once_and_ranked_by_sure_matches(monkeypatch, tmp_path
     assert placement[["protocol", "query", "candidate"]].apply(tuple, axis=1).tolist() == of_three
 
 
+def test_two_crops_that_ask_for_one_another_are_matched_once(monkeypatch, tmp_path):
+    rng = np.random.default_rng(0)
+    crops = {name: dataclasses.replace(features(4), xy=rng.random((4, 2)).astype(np.float32)) for name in "ab"}
+    crops["c"], asked = features(0), []
+
+    def match_pairs(network, queries, candidates, effort):
+        asked.append(len(queries))
+        return [
+            PairMatches(np.array([0, 1, 3]), np.array([2, 1, 0]), np.array([0.9, 0.8, 0.7], np.float32))
+            for _ in queries
+        ]
+
+    monkeypatch.setattr(module, "match_pairs", match_pairs)
+    both = [("disjoint", "a", "b"), ("closed", "b", "a"), ("disjoint", "b", "a"), ("disjoint", "b", "gone")]
+    pairs = pd.DataFrame(both, columns=["protocol", "query", "candidate"])
+    memo = Memo("glue", 1, {}, tmp_path)
+    table, matches, placement = rematch(pairs, crops, None, "matches", 0.5, EFFORT, 9, memo, workers=2)
+    assert asked == [1] and table["score"].tolist() == pytest.approx([3.8] * 3)
+    assert set(table[["protocol", "query", "candidate"]].itertuples(index=False, name=None)) == set(both[:3])
+    ends = {key: rows.to_numpy()[:, 3:].astype(float) for key, rows in matches.groupby(["protocol", "query"])}
+    np.testing.assert_allclose(ends["disjoint", "a"][:, :2], crops["a"].xy[[0, 1, 3]] / 9, rtol=1e-6)
+    np.testing.assert_allclose(ends["disjoint", "b"][:, :2], crops["b"].xy[[2, 1, 0]] / 9, rtol=1e-6)
+    np.testing.assert_array_equal(ends["disjoint", "b"], ends["closed", "b"])
+    np.testing.assert_array_equal(ends["disjoint", "a"], ends["disjoint", "b"][:, [2, 3, 0, 1, 4]])
+    assert placement.drop(columns=["protocol", "query", "candidate"]).nunique().eq(1).all() and len(placement) == 3
+
+
 def test_no_pairs_give_an_empty_table(tmp_path):
     none = pd.DataFrame({"protocol": [], "query": [], "candidate": []}, dtype=str)
     tables = rematch(none, {}, None, "matches", 0.5, EFFORT, 9, Memo("glue", 1, {}, tmp_path), workers=2)

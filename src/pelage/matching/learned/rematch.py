@@ -49,6 +49,9 @@ BATCHES_AT_ONCE = 128
 """Batches of pairs to a block, which is matched by one worker, or recalled, as a whole."""
 
 COLUMNS = [field.name for field in fields(PairMatches)]
+TURNED = [2, 3, 0, 1, 4]
+"""Columns of `placed` with query and candidate in each other's place."""
+
 KEPT = 4 * EXPLAINED
 """Candidates of a query whose matches are kept until all protocols are ranked; these share most candidates."""
 
@@ -88,7 +91,8 @@ def rematch(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Score pairs by LightGlue and rank them.
 
-    A pair that several protocols ask for is matched once.
+    A pair that several protocols ask for is matched once, and so are two crops that ask for one another: LightGlue says
+    the same of both directions.
 
     Args:
         pairs: As `shortlist` returns it. Pairs with a crop that has no features are left out.
@@ -106,21 +110,24 @@ def rematch(
     """
     choose(score, ("matches", "inliers"), "score of a rematcher")
     unique = unique_pairs(pairs, features)
-    scores: list[float] = []
+    keys = list(pairs[["query", "candidate"]].itertuples(index=False, name=None))
+    scores: dict[tuple[str, str], float] = dict.fromkeys(keys, np.nan)
     places: dict[tuple[str, str], np.ndarray | None] = {}
     sure: dict[str, list[tuple[float, str, np.ndarray]]] = {}
     found_all = match_all(unique, features, network, effort, memo, workers)
-    for pair, found in zip(unique.itertuples(), found_all, strict=True):
-        query, candidate = features[pair.query], features[pair.candidate]
+    for (first, second), found in zip(unique.itertuples(index=False, name=None), found_all, strict=True):
         if score == "inliers":
-            found = found.only(magsac_inliers(query, candidate, found))
-        scores.append(count_matches(found, confidence))
+            found = found.only(magsac_inliers(features[first], features[second], found))
+        value = count_matches(found, confidence)
         found = found.only(found.confidence > confidence)
-        ends = placed(query, candidate, found.query, found.candidate, found.confidence)
-        places[pair.query, pair.candidate] = lie(ends)
-        best = sorted([*sure.get(pair.query, ()), (-scores[-1], pair.candidate, ends)], key=lambda entry: entry[:2])
-        sure[pair.query] = best[:KEPT]
-    scored = pairs.merge(unique.assign(score=scores), on=["query", "candidate"])
+        ends = placed(features[first], features[second], found.query, found.candidate, found.confidence)
+        where = lie(ends)
+        for query, candidate, own in ((first, second, ends), (second, first, ends[:, TURNED])):
+            if (query, candidate) in scores:
+                scores[query, candidate], places[query, candidate] = value, where
+                best = sorted([*sure.get(query, ()), (-value, candidate, own)], key=lambda entry: entry[:2])
+                sure[query] = best[:KEPT]
+    scored = pairs.assign(score=[scores[key] for key in keys]).dropna(subset="score")
     rankings = join_rankings([rank_pairs(scored, depth)])
     kept = {(query, candidate): ends for query, best in sure.items() for _, candidate, ends in best}
     first = rankings.loc[rankings["rank"] <= EXPLAINED, PAIR].itertuples(index=False, name=None)
@@ -130,9 +137,11 @@ def rematch(
 
 
 def unique_pairs(pairs: pd.DataFrame, features: Mapping[str, LearnedFeatures]) -> pd.DataFrame:
-    """Return `query` and `candidate` of the pairs that are matched: both have features, and each pair comes once."""
+    """Return `query` and `candidate` of the pairs that are matched: both have features, and two crops come once."""
     pairs = pairs[pairs["query"].isin(features) & pairs["candidate"].isin(features)]
-    return pairs[["query", "candidate"]].drop_duplicates(ignore_index=True)
+    pairs = pairs[["query", "candidate"]].reset_index(drop=True)
+    either = pd.DataFrame(np.sort(pairs.to_numpy(str), axis=1))
+    return pairs[~either.duplicated()].reset_index(drop=True)
 
 
 def match_ahead(ahead: Ahead, pairs: pd.DataFrame, place: Mapping[str, Any]) -> None:
