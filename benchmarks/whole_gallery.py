@@ -51,7 +51,7 @@ def main() -> None:
         asked = {*pairs["query"], *pairs["candidate"]}
         tools = matching_tools(wanted | {"keypoints": count}, asked, crops, masks, weights, device)
         for give_up in (5, 0):
-            effort = Effort(wanted["batch"], adaptive=False, give_up=give_up, half=True)
+            effort = Effort(wanted["batch"], adaptive=False, give_up=give_up, glance=wanted["glance"], half=True)
             start = time.perf_counter()
             named = judge(tools["network"], pairs, tools["features"], split["identity"], effort, wanted["confidence"])
             seconds = time.perf_counter() - start

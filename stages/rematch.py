@@ -13,6 +13,7 @@ from pelage.common.stage import run_stage
 from pelage.common.tables import REJECTED_COLUMNS, crop_file, read_parquet, read_table, write_parquet
 from pelage.common.workers import workers
 from pelage.matching.features import told_without_mask
+from pelage.matching.learned.own_list import own_list
 from pelage.matching.learned.rematch import (
     keypoints_ahead,
     match_ahead,
@@ -24,27 +25,33 @@ from pelage.matching.learned.rematch import (
 from pelage.matching.learned.rematchers import read_rematcher
 from pelage.matching.rankings import ranking_files
 from pelage.model.compute import prepare
-from pelage.split.protocols import PROTOCOLS, read_asked, read_split
+from pelage.split.protocols import PROTOCOLS, asked_sets, protocol_sets, read_asked, read_split
 
 
 def main() -> None:
-    """Find learned keypoints on the crops that two methods list first, and match these pairs by them.
+    """Find learned keypoints on the crops that other methods list first, and match these pairs by them.
 
-    A network that was trained with several seeds lists those of its lowest seed.
+    A network that was trained with several seeds lists those of its lowest seed. With `own_shortlist`, keypoints are
+    found on all crops, and list candidates themselves.
     """
     name = sys.argv[1]
     params = read_params()
     wanted = read_rematcher(params, name)
     device = prepare(params["compute"]["device"], threads=1)  # crops and pairs share the cores instead
-    side = read_split(Path("data/split.csv")).set_index("crop_id")["orientation"]
-    protocols = [*PROTOCOLS, *read_asked(Path(f"data/asked/{name}.json"))]
+    split = read_split(Path("data/split.csv"))
+    side = split.set_index("crop_id")["orientation"] if wanted["same_side"] else None
+    others = read_asked(Path(f"data/asked/{name}.json"))
     sources = [read_parquet(ranking_files(wanted[field])[0]) for field in ("local", "global")]
-    sources = [table[table["protocol"].isin(protocols)] for table in sources]
+    sources = [table[table["protocol"].isin([*PROTOCOLS, *others])] for table in sources]
     depths = [wanted["local_shortlist"], wanted["global_shortlist"]]
-    pairs = shortlist(sources, depths, side if wanted["same_side"] else None)
+    pairs = shortlist(sources, depths, side)
+    asked = {*pairs["query"], *pairs["candidate"]}
+    sets = {}
+    if wanted["own_shortlist"]:
+        sets = protocol_sets(split, wanted["part"]) | asked_sets(split, wanted["part"], others)
+        asked.update(*(rows["crop_id"] for chosen in sets.values() for rows in (chosen.queries, chosen.gallery)))
 
     crops, masks = (Packs(Path(folder) / wanted["part"]) for folder in ("data/views/crop", "data/masks"))
-    asked = {*pairs["query"], *pairs["candidate"]}
     fell_back = read_table(Path(f"data/rejected/background_{wanted['part']}.csv"), required=REJECTED_COLUMNS)["path"]
     without_mask, warning = told_without_mask(map(crop_file, asked), fell_back)
     weights = Path("data/tuned_weights") / name
@@ -52,6 +59,9 @@ def main() -> None:
     with workers(params["compute"]) as ahead:
         keypoints_ahead(ahead, asked, place)
         tools = matching_tools(**place, crop_ids=asked)
+        if sets:
+            own = own_list(tools["features"], sets, wanted["own_shortlist"], wanted["same_side"])
+            pairs = shortlist([*sources, own], [*depths, wanted["own_shortlist"]], side)
         match_ahead(ahead, unique_pairs(pairs, tools["features"]), place)
     start = time.perf_counter()
     scoring = {"score": wanted["score"], "confidence": wanted["confidence"], "depth": params["search"]["depth"]}

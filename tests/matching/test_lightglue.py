@@ -84,9 +84,9 @@ def by_kornia(network: LightGlue, query: LearnedFeatures, candidate: LearnedFeat
         return other(data)
 
 
-def one_layer(network: LightGlue) -> LightGlue:
+def layers(network: LightGlue, count: int) -> LightGlue:
     shallow = copy.deepcopy(network)
-    shallow.transformers = shallow.transformers[:1]
+    shallow.transformers = shallow.transformers[:count]
     return shallow
 
 
@@ -95,7 +95,7 @@ def one_layer(network: LightGlue) -> LightGlue:
 def test_a_batch_finds_what_kornia_finds_pair_by_pair(network, pairs, adaptive, batch, monkeypatch):
     monkeypatch.setattr(lightglue, "_sizes", lambda kept: kept)  # kornia keeps no point more than it must
     matches, layers, pruned = 0, set(), 0
-    results = match_pairs(network, *pairs, Effort(batch, adaptive, 0, half=False))
+    results = match_pairs(network, *pairs, Effort(batch, adaptive, 0, 0, half=False))
     for query, candidate, found in zip(*pairs, results, strict=True):
         expected = by_kornia(network, query, candidate, adaptive)
         assert np.c_[found.query, found.candidate].tolist() == expected["matches"][0].tolist()
@@ -108,7 +108,7 @@ def test_a_batch_finds_what_kornia_finds_pair_by_pair(network, pairs, adaptive, 
 
 
 def test_a_pair_does_not_depend_on_its_neighbours_in_the_batch(network, pairs):
-    effort = Effort(8, True, 0, half=False)
+    effort = Effort(8, True, 0, 0, half=False)
     together = match_pairs(network, *pairs, effort)
     alone = [
         match_pairs(network, [query], [candidate], replace(effort, batch=1))[0]
@@ -119,41 +119,40 @@ def test_a_pair_does_not_depend_on_its_neighbours_in_the_batch(network, pairs):
     assert len(together[5].query) == 0  # no keypoints
 
 
-@pytest.mark.parametrize("adaptive", [False, True])
-def test_pairs_with_few_confident_matches_are_given_up_and_no_other_changes(network, pairs, adaptive, monkeypatch):
-    whole, hopeful = (match_pairs(network, *pairs, Effort(8, adaptive, give_up, False)) for give_up in (0, 20))
-    monkeypatch.setattr(lightglue, "JUDGED", 0)  # all that are not done are given up after one layer
-    first = match_pairs(network, *pairs, Effort(8, adaptive, 10**6, False))
-    same = [np.array_equal(left.confidence, right.confidence) for left, right in zip(whole, hopeful, strict=True)]
-    assert {True, False} == set(same)
-    for kept, left, right in zip(same, whole, hopeful, strict=True):
-        assert kept or (right.confidence > lightglue.CONFIDENT).sum() < 20, "given up only where few are confident"
-        assert kept or not np.array_equal(left.query, right.query) or len(left.query) == 0
-    for found, query, candidate in zip(first, *pairs, strict=True):
-        shallow = one_layer(network)
-        (expected,) = match_pairs(shallow, [query], [candidate], Effort(1, False, 0, False))
+@pytest.mark.parametrize("glance", [32, 96])
+def test_pairs_with_few_matches_at_first_glance_keep_these_and_no_other_changes(network, pairs, glance):
+    whole, hopeful = (match_pairs(network, *pairs, Effort(8, True, give_up, glance, False)) for give_up in (0, 1))
+    shallow, looked = layers(network, lightglue.GLANCED), []
+    for full, found, *pair in zip(whole, hopeful, *pairs, strict=True):
+        few = [replace(crop, xy=crop.xy[:glance], descriptors=crop.descriptors[:glance]) for crop in pair]
+        (seen,) = match_pairs(shallow, *([crop] for crop in few), Effort(1, False, 0, 0, False))
+        looked.append(bool((seen.confidence > lightglue.CONFIDENT).any()))
+        expected = full if looked[-1] else seen
         assert found.query.tolist() == expected.query.tolist()
+        assert found.candidate.tolist() == expected.candidate.tolist()
+        np.testing.assert_allclose(found.confidence, expected.confidence, atol=1e-4)
+    assert set(looked) == {True, False}
 
 
 def test_a_network_made_ready_finds_the_same_and_keeps_no_more_crops_than_it_may(network, pairs, monkeypatch):
     looks = []
     first_points = lightglue.first_points
     monkeypatch.setattr(lightglue, "first_points", lambda *asked: looks.append(asked) or first_points(*asked))
-    effort = Effort(4, True, 0, half=False)
+    effort = Effort(4, True, 0, 0, half=False)
     expected = match_pairs(network, *pairs, effort)
-    ready, before = Ready(network, half=False), len(looks)
-    for most, again in ((lightglue.KEPT, 0), (2, 1)):
+    for most, again in ((lightglue.KEPT, 0), (200, 1)):
         monkeypatch.setattr(lightglue, "KEPT", most)
+        ready, before = Ready(network, half=False), len(looks)
         for _ in range(2):
             for left, right in zip(expected, match_pairs(ready, *pairs, effort), strict=True):
                 assert np.array_equal(left.query, right.query) and np.array_equal(left.confidence, right.confidence)
         seen = len(looks) - before
         assert seen == 12 if not again else seen > 12, "twelve crops with keypoints meet one; each looks at itself once"
-        assert len(ready._known) <= most
+        assert ready._points == sum(count for _, count in ready._known) <= most
 
 
 def test_half_precision_finds_about_the_same(network, pairs):
-    full, half = (match_pairs(network, *pairs, Effort(4, False, 0, half)) for half in (False, True))
+    full, half = (match_pairs(network, *pairs, Effort(4, False, 0, 0, half)) for half in (False, True))
     sure = [
         {(i, *match) for i, found in enumerate(way) for match in zip(found.query, found.candidate, strict=True)}
         for way in (full, half)

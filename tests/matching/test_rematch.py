@@ -24,7 +24,7 @@ PARAMS = {
     "rematchers": {"glue": {"part": "flank", "features": "disk", "local": "sift_lnbnn", "global": "net"}},
 }
 
-EFFORT = Effort(batch=4, adaptive=True, give_up=0, half=True)
+EFFORT = Effort(batch=4, adaptive=True, give_up=0, glance=0, half=True)
 TWO = dataclasses.replace(EFFORT, batch=2)
 
 

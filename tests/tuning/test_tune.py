@@ -29,7 +29,7 @@ SETTINGS = {
     "weight_decay": 0.0,
     "seed": 1,
 }
-EFFORT = Effort(batch=8, adaptive=False, give_up=0, half=False)
+EFFORT = Effort(batch=8, adaptive=False, give_up=0, glance=0, half=False)
 
 
 def survey(individuals: int = 4, photos: int = 3) -> tuple[pd.DataFrame, dict[str, LearnedFeatures]]:

@@ -52,7 +52,7 @@ class FeedForward:
         both = torch.cat([typed, message.transpose(1, 2).flatten(start_dim=2)], dim=-1)
         hidden = functional.linear(both, *self.first)
         hidden = functional.gelu(functional.layer_norm(hidden, hidden.shape[-1:], *self.norm))
-        return points + functional.linear(hidden, *self.second)
+        return functional.linear(hidden, *self.second).float().add_(points)
 
 
 @dataclass(frozen=True)

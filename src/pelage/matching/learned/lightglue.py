@@ -1,5 +1,8 @@
 """LightGlue (Lindenberger et al., ICCV 2023): which keypoints of two crops are the same, and how surely, in batches.
 
+Most pairs of a shortlist show different animals. So all pairs are glanced at first, by few keypoints and two of the
+layers, and only those are looked at in full that then have matches.
+
 The network is kornia's, the weights those of the authors; its layers are made ready for inference (`layers`). kornia
 matches pairs one by one as soon as points are pruned, because pairs keep different numbers of them. Here pairs are
 batched by their numbers of keypoints, and after each layer a batch falls apart into pairs that are done and smaller
@@ -10,7 +13,7 @@ the batch.
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from threading import Lock
@@ -27,7 +30,7 @@ from pelage.matching.learned.layers import prepare_layers
 if TYPE_CHECKING:
     from kornia.feature import LightGlue
 
-VERSION = 4
+VERSION = 5
 """Raised whenever `match_pairs` finds something else."""
 
 WEIGHTS = {kind: f"{kind}_lightglue.safetensors" for kind in ("aliked", "disk", "superpoint")}
@@ -43,13 +46,13 @@ UNMATCHABLE = 0.01
 """A point that is sure and whose matchability is at most this is left out of the layers that follow."""
 
 CONFIDENT = 0.5
-"""Confidence above which a match counts when it is decided whether a pair is given up."""
+"""Confidence above which a match counts when it is decided whether a pair is looked at in full."""
 
-JUDGED = 1
-"""Layer after which that is decided, the second."""
+GLANCED = 2
+"""Layers after which that is decided. On nyalas one decides worse, and three hardly better."""
 
-KEPT = 2048
-"""Crops whose points and encodings are kept while others are matched: of 512 points each, 1.6 GB."""
+KEPT = 2**20
+"""Points of crops that are kept with their encodings while others are matched: 1.6 GB."""
 
 STEPS = 8
 """Numbers of keypoints to the octave. A crop's weakest keypoints are dropped down to the next one, at most an eighth of
@@ -64,8 +67,9 @@ class Effort:
         batch: Most pairs at a time.
         adaptive: Stop early and leave points out, as the authors do by default: 2 to 3 times as fast, fewer matches.
             False runs all layers on all points.
-        give_up: A pair with fewer confident matches than this after two layers stops there; 0: none does. Most pairs
-            of a shortlist show different animals, and these have few by then.
+        give_up: A pair that has fewer confident matches than this at first glance keeps these; 0: all are looked at
+            in full.
+        glance: Most keypoints of a crop at first glance, the strongest ones.
         half: Multiply matrices in half precision (bfloat16 on a CPU, float16 on a GPU) where layers mix points; what
             stays between layers, and the assignment, are float32.
     """
@@ -73,6 +77,7 @@ class Effort:
     batch: int
     adaptive: bool
     give_up: int
+    glance: int
     half: bool
 
     @classmethod
@@ -155,7 +160,8 @@ class Ready:
         typed = torch.float16 if device.type == "cuda" else torch.bfloat16
         self.network, self.device = network, device
         self.layers = prepare_layers(network, typed if half else torch.float32)
-        self._known: OrderedDict[int, tuple[LearnedFeatures, Tensor, Tensor]] = OrderedDict()
+        self._known: OrderedDict[tuple[int, int], tuple[LearnedFeatures, Tensor, Tensor]] = OrderedDict()
+        self._points = 0
         self._lock = Lock()
 
     def first_look(self, side: Sequence[LearnedFeatures], count: int) -> tuple[Tensor, Tensor]:
@@ -165,16 +171,20 @@ class Ready:
         return torch.cat(points), torch.cat(encodings, dim=1)
 
     def _look(self, features: LearnedFeatures, count: int) -> tuple[Tensor, Tensor]:
-        key = id(features)  # kept beside the tensors, so that no other crop can have it
+        key = id(features), count  # kept beside the tensors, so that no other crop can have it
         with self._lock:
-            known = self._known.pop(key, None)
-        if known is None:
-            points, encoding = first_points(self.network, [features], count)
-            known = features, self.layers[0].within(points, encoding), encoding
+            known = self._known.get(key)
+            if known is not None:
+                self._known.move_to_end(key)
+                return known[1:]
+        points, encoding = first_points(self.network, [features], count)
+        known = features, self.layers[0].within(points, encoding), encoding
         with self._lock:
+            self._points += count * (key not in self._known)
             self._known[key] = known
-            while len(self._known) > KEPT:
-                self._known.popitem(last=False)
+            while self._points > KEPT:
+                (_, dropped), _ = self._known.popitem(last=False)
+                self._points -= dropped
         return known[1:]
 
 
@@ -195,30 +205,43 @@ def match_pairs(
     Returns:
         Matches of each pair; none where a crop has no keypoints.
     """
-    empty = PairMatches(np.zeros(0, int), np.zeros(0, int), np.zeros(0, np.float32))
-    results = [empty] * len(queries)
-    groups = defaultdict(list)
-    for place, (query, candidate) in enumerate(zip(queries, candidates, strict=True)):
-        counts = rounded_count(len(query)), rounded_count(len(candidate))
-        if all(counts):
-            groups[counts].append(place)
+    results = [PairMatches(np.zeros(0, int), np.zeros(0, int), np.zeros(0, np.float32))] * len(queries)
     with torch.inference_mode():
         ready = network if isinstance(network, Ready) else Ready(network, effort.half)
-        for counts in sorted(groups):
-            for start in range(0, len(groups[counts]), effort.batch):
-                places = groups[counts][start : start + effort.batch]
-                sides = ([queries[i] for i in places], [candidates[i] for i in places])
-                for place, found in _run(ready, _start(ready, places, sides, counts), 0, effort):
+        places: Sequence[int] = range(len(queries))
+        if effort.give_up:
+            for batch in _batches(ready, queries, candidates, places, effort.batch, effort.glance):
+                for place, found in _glance(ready, batch):
                     results[place] = found
+            sure = [(found.confidence > CONFIDENT).sum() for found in results]
+            places = [place for place in places if sure[place] >= effort.give_up]
+        for batch in _batches(ready, queries, candidates, places, effort.batch):
+            for place, found in _run(ready, batch, 0, effort.adaptive):
+                results[place] = found
     return results
 
 
-def _start(
-    ready: Ready, places: list[int], sides: tuple[list[LearnedFeatures], ...], counts: tuple[int, int]
-) -> _Batch:
-    points, encodings = zip(*map(ready.first_look, sides, counts), strict=True)
-    keypoints = tuple(torch.arange(count, device=ready.device).expand(len(places), -1) for count in counts)
-    return _Batch(torch.tensor(places, device=ready.device), points, encodings, keypoints, sum(counts))
+def _batches(
+    ready: Ready,
+    queries: Sequence[LearnedFeatures],
+    candidates: Sequence[LearnedFeatures],
+    places: Iterable[int],
+    most: int,
+    keypoints: int | None = None,
+) -> Iterator[_Batch]:
+    """Yield the pairs at some `places` in batches of at most so many, by at most so many `keypoints`."""
+    groups = defaultdict(list)
+    for place in places:
+        counts = tuple(rounded_count(len(side[place].xy[:keypoints])) for side in (queries, candidates))
+        if all(counts):
+            groups[counts].append(place)
+    for counts in sorted(groups):
+        for start in range(0, len(groups[counts]), most):
+            chosen = groups[counts][start : start + most]
+            sides = ([side[place] for place in chosen] for side in (queries, candidates))
+            points, encodings = zip(*map(ready.first_look, sides, counts), strict=True)
+            own = tuple(torch.arange(count, device=ready.device).expand(len(chosen), -1) for count in counts)
+            yield _Batch(torch.tensor(chosen, device=ready.device), points, encodings, own, sum(counts))
 
 
 def first_points(network: LightGlue, side: Sequence[LearnedFeatures], count: int) -> tuple[Tensor, Tensor]:
@@ -237,7 +260,15 @@ def first_points(network: LightGlue, side: Sequence[LearnedFeatures], count: int
     return points, network.posenc(torch.from_numpy(np.stack(where).astype(np.float32)).to(device))
 
 
-def _run(ready: Ready, batch: _Batch, layer: int, effort: Effort) -> Iterator[tuple[int, PairMatches]]:
+def _glance(ready: Ready, batch: _Batch) -> Iterator[tuple[int, PairMatches]]:
+    """Yield the matches of each pair of `batch` after the first `GLANCED` layers."""
+    points = ready.layers[0].between(*batch.points)
+    for layer in ready.layers[1:GLANCED]:
+        points = layer(points, batch.encodings)
+    yield from _finish(ready.network, replace(batch, points=points), GLANCED - 1)
+
+
+def _run(ready: Ready, batch: _Batch, layer: int, adaptive: bool) -> Iterator[tuple[int, PairMatches]]:
     """Yield the matches of each pair of `batch`, from `layer` on."""
     network, layers = ready.network, ready.layers
     points = layers[layer](batch.points, batch.encodings) if layer else layers[0].between(*batch.points)
@@ -245,24 +276,14 @@ def _run(ready: Ready, batch: _Batch, layer: int, effort: Effort) -> Iterator[tu
     if layer == len(layers) - 1:
         yield from _finish(network, batch, layer)
         return
-    judged = effort.give_up and layer == JUDGED
-    if not effort.adaptive and not judged:
-        yield from _run(ready, batch, layer + 1, effort)
+    if not adaptive:
+        yield from _run(ready, batch, layer + 1, adaptive)
         return
-    done = torch.zeros(len(batch.pairs), dtype=torch.bool, device=batch.pairs.device)
-    if effort.adaptive:
-        threshold = network.confidence_thresholds[layer]
-        confidences = network.token_confidence[layer](*points)
-        unsure = sum((confidence < threshold).sum(dim=1) for confidence in confidences)
-        done |= unsure < (1 - SURE) * batch.counts
-    if judged:
-        found, _, confidence = _assign(network, batch, layer)
-        done |= (found & (confidence > CONFIDENT)).sum(dim=1) < effort.give_up
+    threshold = network.confidence_thresholds[layer]
+    confidences = network.token_confidence[layer](*points)
+    unsure = sum((confidence < threshold).sum(dim=1) for confidence in confidences)
+    done = unsure < (1 - SURE) * batch.counts
     yield from _finish(network, _chosen(batch, done), layer)
-    if not effort.adaptive:
-        if not done.all():
-            yield from _run(ready, _chosen(batch, ~done), layer + 1, effort)
-        return
     orders, sizes = [], []
     for side, confidence in zip(points, confidences, strict=True):
         matchable = network.log_assignment[layer].get_matchability(side)
@@ -273,7 +294,7 @@ def _run(ready: Ready, batch: _Batch, layer: int, effort: Effort) -> Iterator[tu
     for size in torch.unique(sizes[~done], dim=0).tolist():
         alike = ~done & (sizes == torch.tensor(size, device=sizes.device)).all(dim=1)
         orders_alike = [order[alike] for order in orders]
-        yield from _run(ready, _pruned(_chosen(batch, alike), orders_alike, size), layer + 1, effort)
+        yield from _run(ready, _pruned(_chosen(batch, alike), orders_alike, size), layer + 1, adaptive)
 
 
 def _sizes(kept: Tensor) -> Tensor:

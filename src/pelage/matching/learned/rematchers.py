@@ -17,13 +17,15 @@ DEFAULTS = {
     "global": None,  # a variant whose first candidates are, too
     "local_shortlist": 40,  # candidates of the matcher
     "global_shortlist": 40,  # candidates of the variant
+    "own_shortlist": 0,  # candidates for whom its own keypoints speak (LNBNN), of all that may answer
     "same_side": True,  # a left flank is never compared with a right one
     "side": 600,  # pixels that a crop's longer side is scaled to
     "keypoints": 512,  # most keypoints of a crop, by strength
     "score": "matches",  # matches | inliers: of those, the ones that agree with a homography
     "confidence": 0.5,  # above which a match counts
     "adaptive": True,  # stop early, leave points out; False: 2 to 3 times as slow, more matches
-    "give_up": 5,  # pairs with fewer confident matches after two layers stop there: twice as fast; 0: none
+    "give_up": 3,  # pairs with fewer confident matches at first glance are not looked at in full; 0: all are
+    "glance": 192,  # most keypoints of a crop at first glance, by strength
     "half": True,  # half precision: twice as fast where the processor has it (AVX512-BF16, any GPU), slower elsewhere
     "batch": 8,  # pairs at a time; a GPU takes more
     "tuning": {},  # how LightGlue goes on learning from training individuals; see TUNING
