@@ -50,7 +50,7 @@ def main() -> None:
     for count in arguments.keypoints:
         asked = {*pairs["query"], *pairs["candidate"]}
         tools = matching_tools(wanted | {"keypoints": count}, asked, crops, masks, weights, device)
-        for give_up in (5, 0):
+        for give_up in (wanted["give_up"], 0):
             effort = Effort(wanted["batch"], adaptive=False, give_up=give_up, glance=wanted["glance"], half=True)
             start = time.perf_counter()
             named = judge(tools["network"], pairs, tools["features"], split["identity"], effort, wanted["confidence"])

@@ -81,7 +81,8 @@ def test_a_users_weights_detect_and_match(tmp_path):
     features = extract(image, mask, detector, side=120, keypoints=50, device=CPU)
     assert len(features) == 50 and features.descriptors.shape == (50, 256) and features.size == (120, 80)
     glued = load_lightglue("superpoint", tmp_path, CPU)
-    (matches,) = match_pairs(glued, [features], [features], Effort(batch=1, adaptive=False, give_up=0, glance=0, half=False))
+    effort = Effort(batch=1, adaptive=False, give_up=0, glance=0, half=False)
+    (matches,) = match_pairs(glued, [features], [features], effort)
     assert len(matches.query) <= 50
     save_file({"conv1a.weight": torch.zeros(64, 1, 3, 3)}, tmp_path / WEIGHTS["superpoint"])
     with pytest.raises(PelageError, match="another network"):

@@ -14,7 +14,6 @@ import faiss
 import numpy as np
 
 from pelage.common.parallel import parallel_map
-from pelage.matching.local.features import DESCRIPTOR_DIM
 from pelage.matching.local.lnbnn import Index, Nearest, nearest_rows
 
 SMALL = 20_000
@@ -52,18 +51,18 @@ def approximate_search(index: Index, probes: int, small: int = SMALL) -> Nearest
 
 
 def sort_into_cells(descriptors: np.ndarray) -> faiss.IndexIVF:
-    """Return the inverted file of descriptors `(R, 128)` uint8.
+    """Return the inverted file of descriptors `(R, D)` uint8.
 
     The cells depend on the rows and their order alone (a fixed seed, one thread a block of rows).
     """
     faiss.omp_set_num_threads(1)
     if len(descriptors) <= FLAT:
-        centres = faiss.IndexFlatL2(DESCRIPTOR_DIM)
+        centres = faiss.IndexFlatL2(descriptors.shape[1])
         centres.add(_centres(descriptors.astype(np.float32), round(2 * np.sqrt(len(descriptors)))))
     else:
         centres = _clustered_centres(descriptors, len(descriptors) // CELL)
     kept = faiss.ScalarQuantizer.QT_8bit_direct, faiss.METRIC_L2, False
-    inverted = faiss.IndexIVFScalarQuantizer(centres, DESCRIPTOR_DIM, centres.ntotal, *kept)
+    inverted = faiss.IndexIVFScalarQuantizer(centres, descriptors.shape[1], centres.ntotal, *kept)
     inverted.is_trained = True  # its bytes need no learning
 
     def cells(start: int) -> tuple[np.ndarray, np.ndarray]:
@@ -77,22 +76,22 @@ def sort_into_cells(descriptors: np.ndarray) -> faiss.IndexIVF:
 
 
 def _centres(rows: np.ndarray, count: int) -> np.ndarray:
-    """Return the centres of `count` clusters of rows `(R, 128)` float32, by k-means on `SAMPLE` rows for each."""
-    clustering = faiss.Clustering(DESCRIPTOR_DIM, count)
+    """Return the centres of `count` clusters of rows `(R, D)` float32, by k-means on `SAMPLE` rows for each."""
+    clustering = faiss.Clustering(rows.shape[1], count)
     clustering.seed, clustering.niter, clustering.max_points_per_centroid = 1, 10, SAMPLE
     clustering.min_points_per_centroid = 1
-    clustering.train(rows, faiss.IndexFlatL2(DESCRIPTOR_DIM))
-    return faiss.vector_to_array(clustering.centroids).reshape(count, DESCRIPTOR_DIM)
+    clustering.train(rows, faiss.IndexFlatL2(rows.shape[1]))
+    return faiss.vector_to_array(clustering.centroids).reshape(count, -1)
 
 
 def _clustered_centres(descriptors: np.ndarray, count: int) -> faiss.IndexIVF:
     """Return about `count` centres of cells, themselves in an inverted file: k-means of the rows of each cluster."""
     some = np.linspace(0, len(descriptors) - 1, SAMPLE * count).astype(int)
     rows = descriptors[some].astype(np.float32)
-    clusters = faiss.IndexFlatL2(DESCRIPTOR_DIM)
+    clusters = faiss.IndexFlatL2(rows.shape[1])
     clusters.add(_centres(rows, round(np.sqrt(count))))
     own = clusters.search(rows, 1)[1][:, 0]
-    centres = faiss.IndexIVFFlat(clusters, DESCRIPTOR_DIM, clusters.ntotal, faiss.METRIC_L2)
+    centres = faiss.IndexIVFFlat(clusters, rows.shape[1], clusters.ntotal, faiss.METRIC_L2)
     centres.nprobe = FILED
 
     def members(cluster: int) -> np.ndarray:

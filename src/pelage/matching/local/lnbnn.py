@@ -32,7 +32,7 @@ class Index:
     """All descriptors of a gallery of G crops, one row a keypoint, in the order of the crops.
 
     Attributes:
-        descriptors: `(R, 128)` uint8.
+        descriptors: `(R, D)` uint8, 128 bytes of SIFT.
         crop: `(R,)` int, place of the row's crop in the gallery.
         keypoint: `(R,)` int, place of the row's keypoint in its crop.
         weight: `(R,)` float32, share of the keypoint's neighbourhood that lies on the animal.
@@ -106,8 +106,8 @@ def _stacked(gallery: tuple[Features, ...]) -> Index:
     counts = [len(features) for features in gallery]
     keypoint = np.concatenate([np.zeros(0, int), *map(np.arange, counts)])
     weight = np.concatenate([np.zeros(0, np.float32), *(features.weight for features in gallery)])
-    none = np.zeros((0, DESCRIPTOR_DIM), np.uint8)
-    descriptors = np.concatenate([none, *(features.descriptors for features in gallery)])
+    none = [] if gallery else [np.zeros((0, DESCRIPTOR_DIM), np.uint8)]
+    descriptors = np.concatenate([*none, *(features.descriptors for features in gallery)])
     return Index(descriptors, np.repeat(np.arange(len(gallery)), counts), keypoint, weight)
 
 
