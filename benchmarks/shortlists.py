@@ -78,7 +78,7 @@ def main() -> None:
         cut = rank_pairs(rematched.astype(dict.fromkeys(PAIR, str)).merge(pairs, on=PAIR), len(rematched))
         choices = fusion["shortlist"], fusion["calibration"], fusion["photos"]
         fused = fuse({**rankings, arguments.rematcher: cut}, rows["identity"], *choices)
-        result[str(depth)] |= {arguments.rematcher: scored(cut), "fused": scored(fused.rankings(len(fused.pairs)))}
+        result[str(depth)] |= {arguments.rematcher: scored(cut), "fused": scored(fused.rankings)}
         print(depth, result[str(depth)])
     write_json(arguments.out, {"protocol": arguments.protocol, "list_of": wanted["local"], "depths": result})
 

@@ -134,6 +134,20 @@ def test_pairs_with_few_matches_at_first_glance_keep_these_and_no_other_changes(
     assert set(looked) == {True, False}
 
 
+def test_pairs_that_have_no_more_matches_after_another_layer_are_given_up(network, pairs, monkeypatch):
+    effort = Effort(8, False, 2, 96, False)
+    shallow = match_pairs(layers(network, 2), *pairs, replace(effort, give_up=0))
+    counts = [(found.confidence > lightglue.CONFIDENT).sum() for found in shallow]
+    assert counts[0] == counts[2] == 2, "as many as at first glance, and three are asked for after two layers"
+    stopped = match_pairs(network, *pairs, effort)
+    monkeypatch.setattr(lightglue, "JUDGED", ())
+    whole, full = match_pairs(network, *pairs, effort), match_pairs(network, *pairs, replace(effort, give_up=0))
+    for place in (0, 2):
+        assert np.array_equal(stopped[place].confidence, shallow[place].confidence)
+        assert np.array_equal(whole[place].confidence, full[place].confidence)
+        assert not np.array_equal(stopped[place].confidence, full[place].confidence)
+
+
 def test_a_network_made_ready_finds_the_same_and_keeps_no_more_crops_than_it_may(network, pairs, monkeypatch):
     looks = []
     first_points = lightglue.first_points

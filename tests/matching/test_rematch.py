@@ -173,6 +173,10 @@ def test_defaults_are_filled_in_and_weights_are_pinned():
         ("global", "sift_lnbnn", "global is 'sift_lnbnn'"),
         ("global", "muzzle", "part face"),
         ("depth", 3, "unknown field 'depth'"),
+        ("glance", 0, "rematchers.glue.glance is 0; it must be a whole number from 1"),
+        ("own_shortlist", -1, "own_shortlist is -1; it must be a whole number from 0"),
+        ("give_up", 2.5, "give_up is 2.5; it must be a whole number from 0"),
+        ("tuning", {"pairs": True}, "tuning.pairs is True; it must be a whole number from 1"),
     ],
 )
 def test_wrong_settings_are_named(field, value, message):

@@ -1,7 +1,7 @@
 """LightGlue (Lindenberger et al., ICCV 2023): which keypoints of two crops are the same, and how surely, in batches.
 
 Most pairs of a shortlist show different animals. So all pairs are glanced at first, by few keypoints and two of the
-layers, and only those are looked at in full that then have matches.
+layers; only those that then have matches are looked at by all keypoints, as long as they have more after each layer.
 
 The network is kornia's, the weights those of the authors; its layers are made ready for inference (`layers`). kornia
 matches pairs one by one as soon as points are pruned, because pairs keep different numbers of them. Here pairs are
@@ -46,10 +46,13 @@ UNMATCHABLE = 0.01
 """A point that is sure and whose matchability is at most this is left out of the layers that follow."""
 
 CONFIDENT = 0.5
-"""Confidence above which a match counts when it is decided whether a pair is looked at in full."""
+"""Confidence above which a match counts when it is decided whether a pair is given up."""
 
 GLANCED = 2
 """Layers after which that is decided. On nyalas one decides worse, and three hardly better."""
+
+JUDGED = (1, 2, 3)
+"""Layers of all keypoints after which it is decided again; each asks for one match more than the one before."""
 
 KEPT = 2**20
 """Points of crops that are kept with their encodings while others are matched: 1.6 GB."""
@@ -67,8 +70,8 @@ class Effort:
         batch: Most pairs at a time.
         adaptive: Stop early and leave points out, as the authors do by default: 2 to 3 times as fast, fewer matches.
             False runs all layers on all points.
-        give_up: A pair that has fewer confident matches than this at first glance keeps these; 0: all are looked at
-            in full.
+        give_up: A pair that has fewer confident matches than this at first glance keeps these, and so does one that,
+            by all keypoints, has not as many and one more for each layer (`JUDGED`); 0: none.
         glance: Most keypoints of a crop at first glance, the strongest ones.
         half: Multiply matrices in half precision (bfloat16 on a CPU, float16 on a GPU) where layers mix points; what
             stays between layers, and the assignment, are float32.
@@ -216,7 +219,7 @@ def match_pairs(
             sure = [(found.confidence > CONFIDENT).sum() for found in results]
             places = [place for place in places if sure[place] >= effort.give_up]
         for batch in _batches(ready, queries, candidates, places, effort.batch):
-            for place, found in _run(ready, batch, 0, effort.adaptive):
+            for place, found in _run(ready, batch, 0, effort):
                 results[place] = found
     return results
 
@@ -268,7 +271,7 @@ def _glance(ready: Ready, batch: _Batch) -> Iterator[tuple[int, PairMatches]]:
     yield from _finish(ready.network, replace(batch, points=points), GLANCED - 1)
 
 
-def _run(ready: Ready, batch: _Batch, layer: int, adaptive: bool) -> Iterator[tuple[int, PairMatches]]:
+def _run(ready: Ready, batch: _Batch, layer: int, effort: Effort) -> Iterator[tuple[int, PairMatches]]:
     """Yield the matches of each pair of `batch`, from `layer` on."""
     network, layers = ready.network, ready.layers
     points = layers[layer](batch.points, batch.encodings) if layer else layers[0].between(*batch.points)
@@ -276,14 +279,20 @@ def _run(ready: Ready, batch: _Batch, layer: int, adaptive: bool) -> Iterator[tu
     if layer == len(layers) - 1:
         yield from _finish(network, batch, layer)
         return
-    if not adaptive:
-        yield from _run(ready, batch, layer + 1, adaptive)
-        return
-    threshold = network.confidence_thresholds[layer]
-    confidences = network.token_confidence[layer](*points)
-    unsure = sum((confidence < threshold).sum(dim=1) for confidence in confidences)
-    done = unsure < (1 - SURE) * batch.counts
+    done = torch.zeros(len(batch.pairs), dtype=torch.bool, device=batch.pairs.device)
+    if effort.adaptive:
+        threshold = network.confidence_thresholds[layer]
+        confidences = network.token_confidence[layer](*points)
+        unsure = sum((confidence < threshold).sum(dim=1) for confidence in confidences)
+        done |= unsure < (1 - SURE) * batch.counts
+    if effort.give_up and layer in JUDGED:
+        found, _, confidence = _assign(network, batch, layer)
+        done |= (found & (confidence > CONFIDENT)).sum(dim=1) < effort.give_up + layer
     yield from _finish(network, _chosen(batch, done), layer)
+    if not effort.adaptive:
+        if not done.all():
+            yield from _run(ready, _chosen(batch, ~done), layer + 1, effort)
+        return
     orders, sizes = [], []
     for side, confidence in zip(points, confidences, strict=True):
         matchable = network.log_assignment[layer].get_matchability(side)
@@ -294,7 +303,7 @@ def _run(ready: Ready, batch: _Batch, layer: int, adaptive: bool) -> Iterator[tu
     for size in torch.unique(sizes[~done], dim=0).tolist():
         alike = ~done & (sizes == torch.tensor(size, device=sizes.device)).all(dim=1)
         orders_alike = [order[alike] for order in orders]
-        yield from _run(ready, _pruned(_chosen(batch, alike), orders_alike, size), layer + 1, adaptive)
+        yield from _run(ready, _pruned(_chosen(batch, alike), orders_alike, size), layer + 1, effort)
 
 
 def _sizes(kept: Tensor) -> Tensor:

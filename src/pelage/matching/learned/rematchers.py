@@ -24,7 +24,7 @@ DEFAULTS = {
     "score": "matches",  # matches | inliers: of those, the ones that agree with a homography
     "confidence": 0.5,  # above which a match counts
     "adaptive": True,  # stop early, leave points out; False: 2 to 3 times as slow, more matches
-    "give_up": 3,  # pairs with fewer confident matches at first glance are not looked at in full; 0: all are
+    "give_up": 3,  # pairs with fewer confident matches at first glance, or after some layers, stop there; 0: none
     "glance": 192,  # most keypoints of a crop at first glance, by strength
     "half": True,  # half precision: twice as fast where the processor has it (AVX512-BF16, any GPU), slower elsewhere
     "batch": 8,  # pairs at a time; a GPU takes more
@@ -43,6 +43,13 @@ TUNING = {
     "candidates": 10,  # of each validation query, compared after each epoch to keep the best one
     "seed": 1,
 }
+
+WHOLE = {
+    ("local_shortlist", "global_shortlist", "own_shortlist", "give_up", "tuning.epochs"): 0,
+    ("side", "keypoints", "glance", "batch"): 1,
+    ("tuning.rounds", "tuning.pairs", "tuning.lookalikes", "tuning.keypoints", "tuning.batch", "tuning.candidates"): 1,
+}
+"""Fields that are whole numbers, and the least."""
 
 NEEDED = {
     "aliked": ("aliked_n16.safetensors", "aliked_lightglue.safetensors"),
@@ -82,12 +89,12 @@ def read_rematcher(params: Mapping[str, Any], name: str) -> dict[str, Any]:
     choose(wanted["features"], NEEDED, f"{where}.features")
     choose(wanted["score"], ("matches", "inliers"), f"{where}.score")
     wanted["tuning"] = merged(TUNING, wanted["tuning"], f"{where}.tuning")
-    for field in ("epochs", "rounds", "pairs", "lookalikes", "keypoints", "batch", "candidates"):
-        value, least = wanted["tuning"][field], 0 if field == "epochs" else 1
-        if type(value) is not int or value < least:
-            raise PelageError(
-                f"params.yaml: {where}.tuning.{field} is {value!r}; it must be a whole number from {least}."
-            )
+    for fields, least in WHOLE.items():
+        for field in fields:
+            *outer, key = field.split(".")
+            value = wanted[outer[0]][key] if outer else wanted[key]
+            if type(value) is not int or value < least:
+                raise PelageError(f"params.yaml: {where}.{field} is {value!r}; it must be a whole number from {least}.")
     sources = {"local": params["matchers"], "global": params["variants"]}
     for field, methods in sources.items():
         part = methods[choose(wanted[field], methods, f"{where}.{field}")]["part"]
