@@ -4,7 +4,8 @@
 
 Both ways match the same pairs of the same keypoints with the same network. Pair by pair is how kornia's `LightGlue` is
 called, with its own early stopping and pruning (`adaptive`) or with neither (`full`); batches are also matched in half
-precision, and with kornia's layers as they are (`kornia_layers`). The ways take turns within one run; what counts are
+precision, with pairs given up (`give_up`), and with kornia's layers as they are (`kornia_layers`), by which pairs are
+given up as they once were: by five of all keypoints after two layers. The ways take turns within one run; what counts are
 the ratios, on a machine that does nothing else (seconds of CPU, of all threads together, depend less on that).
 `agreement` is the share of matches above the confidence that both ways find.
 """
@@ -79,12 +80,16 @@ class KorniaLayer:
 
 @contextmanager
 def kornia_layers() -> Iterator[None]:
-    """Have `match_pairs` run kornia's layers, and look at a crop anew in each pair."""
+    """Have `match_pairs` run kornia's layers, look at a crop anew in each pair, and judge pairs once."""
 
     def prepare(network: torch.nn.Module, dtype: torch.dtype) -> list[KorniaLayer]:
         return [KorniaLayer(layer, dtype) for layer in network.transformers]
 
-    with patch.object(lightglue, "prepare_layers", prepare), patch.object(lightglue, "KEPT", 0):
+    with (
+        patch.object(lightglue, "prepare_layers", prepare),
+        patch.object(lightglue, "KEPT", 0),
+        patch.object(lightglue, "JUDGED", ()),
+    ):
         yield
 
 
@@ -133,11 +138,11 @@ def main() -> None:
     full.conf.depth_confidence = full.conf.width_confidence = -1
 
     def batched(adaptive: bool, half: bool, give_up: int = 0) -> list[PairMatches]:
-        return match_pairs(network, *sides, Effort(arguments.batch, adaptive, give_up, half))
+        return match_pairs(network, *sides, Effort(arguments.batch, adaptive, give_up, DEFAULTS["glance"], half))
 
-    def by_kornia(**effort: bool) -> list[PairMatches]:
+    def by_kornia(adaptive: bool, half: bool, give_up: int = 0) -> list[PairMatches]:
         with kornia_layers():
-            return batched(**effort)
+            return match_pairs(network, *sides, Effort(arguments.batch, adaptive, give_up, arguments.keypoints, half))
 
     ways = {
         "adaptive_one_by_one": lambda: one_by_one(network, pairs),
@@ -145,9 +150,7 @@ def main() -> None:
         "adaptive_batched_half": lambda: batched(adaptive=True, half=True),
         "adaptive_batched_half_give_up": lambda: batched(adaptive=True, half=True, give_up=DEFAULTS["give_up"]),
         "adaptive_batched_half_kornia_layers": lambda: by_kornia(adaptive=True, half=True),
-        "adaptive_batched_half_give_up_kornia_layers": lambda: by_kornia(
-            adaptive=True, half=True, give_up=DEFAULTS["give_up"]
-        ),
+        "adaptive_batched_half_give_up_kornia_layers": lambda: by_kornia(adaptive=True, half=True, give_up=5),
         "full_one_by_one": lambda: one_by_one(full, pairs),
         "full_batched": lambda: batched(adaptive=False, half=False),
         "full_batched_half": lambda: batched(adaptive=False, half=True),

@@ -18,6 +18,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import numpy as np
 from lightglue import kornia_layers
@@ -27,6 +28,7 @@ from pelage.common.memo import Memo
 from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.tables import read_parquet
+from pelage.matching.learned import lightglue
 from pelage.matching.learned.lightglue import CONFIDENT, Ready, count_matches
 from pelage.matching.learned.rematch import match_all, matching_tools, shortlist, unique_pairs
 from pelage.matching.learned.rematchers import read_rematcher
@@ -39,7 +41,6 @@ WAYS = {
     FULL: {"give_up": 0},
     "5 of all keypoints, kornia's layers": {"give_up": 5, "glance": 10**6},
     "5 of all keypoints": {"give_up": 5, "glance": 10**6},
-    "5 of 192 keypoints": {"give_up": 5, "glance": 192},
     "4 of 192 keypoints": {"give_up": 4, "glance": 192},
     "3 of 192 keypoints": {"give_up": 3, "glance": 192},
     "2 of 192 keypoints": {"give_up": 2, "glance": 192},
@@ -76,7 +77,9 @@ def main() -> None:
     rows, clear = [], same
     for name in arguments.ways:
         way, kornia = WAYS[name], "kornia" in name
-        with TemporaryDirectory() as folder, kornia_layers() if kornia else nullcontext():
+        judged = lightglue.JUDGED if way.get("glance", 0) < 10**6 else ()  # those of all keypoints are judged once
+        layers = kornia_layers() if kornia else nullcontext()
+        with TemporaryDirectory() as folder, layers, patch.object(lightglue, "JUDGED", judged):
             ready = Ready(tools["network"].network, wanted["half"])
             effort = replace(tools["effort"], **way)
             own = {"effort": effort, "network": ready, "memo": Memo("rematching", 1, way, Path(folder))}

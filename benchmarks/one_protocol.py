@@ -1,0 +1,108 @@
+"""Rematch and fuse the validation queries and those of one protocol alone, which takes a part of a run's time.
+
+    cd FOLDER  # where the pipeline has run with preset nyala_population as far as `match` and `match_weights`
+    PYTHONPATH=/path/of/pelage/src python /path/of/pelage/benchmarks/one_protocol.py aliked_lightglue --out OUT.json
+
+Nothing of what is told depends on the other protocols: shortlists, matches, what the fusion learns from validation
+queries and which rule it takes are those of the stages `rematch` and `fuse`, with the weights in `data/match_weights`.
+Intervals are by individual.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pelage.common.files import write_json
+from pelage.common.packs import Packs
+from pelage.common.params import read_params
+from pelage.common.tables import read_parquet
+from pelage.evaluation.choice import choose_rule
+from pelage.evaluation.judging import ask, judge
+from pelage.evaluation.masks import FLANK
+from pelage.evaluation.scoring import score_protocol
+from pelage.matching.fusion import candidates, fuse_by, read_methods
+from pelage.matching.learned.own_list import own_list
+from pelage.matching.learned.rematch import matching_tools, rematch, shortlist, unique_pairs
+from pelage.matching.learned.rematchers import read_rematcher
+from pelage.matching.placement import read_placements
+from pelage.matching.rankings import PAIR, drop_opposite, ranking_files
+from pelage.model.compute import prepare
+from pelage.split.protocols import protocol_sets, read_split
+
+KEYS = ("top1", "top1_low", "top1_high", "top5", "map", "map_at_r", "map_at_r_low", "map_at_r_high")
+VALIDATION = "validation"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rematcher")
+    parser.add_argument("--protocol", default="disjoint")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    params, name = read_params(), arguments.rematcher
+    device = prepare(params["compute"]["device"], threads=1)
+    wanted = read_rematcher(params, name)
+    part, methods, one_sided = read_methods(params)
+    split = read_split(Path("data/split.csv"))
+    rows, every = split.set_index("crop_id"), protocol_sets(split, part)
+    sets = {protocol: every[protocol] for protocol in (VALIDATION, arguments.protocol)}
+    side = rows["orientation"]
+    ids = {crop for chosen in sets.values() for asked in (chosen.queries, chosen.gallery) for crop in asked["crop_id"]}
+    crops, masks = (Packs(Path(folder) / part) for folder in ("data/views/crop", "data/masks"))
+    tools = matching_tools(wanted, ids, crops, masks, Path("data/match_weights") / name, device)
+
+    def of_these(table: pd.DataFrame) -> pd.DataFrame:
+        table = table[table["protocol"].isin(list(sets))]
+        return table.astype(dict.fromkeys(PAIR, str)).astype(dict.fromkeys(PAIR, "category"))
+
+    start = time.perf_counter()
+    lists = [of_these(read_parquet(ranking_files(wanted[field])[0])) for field in ("local", "global")]
+    depths = [wanted["local_shortlist"], wanted["global_shortlist"], wanted["own_shortlist"]]
+    if depths[-1]:
+        lists.append(own_list(tools["features"], sets, depths[-1], wanted["same_side"]))
+    pairs = shortlist(lists, depths[: len(lists)], side if wanted["same_side"] else None)
+    scoring = {"score": wanted["score"], "confidence": wanted["confidence"], "depth": params["search"]["depth"]}
+    ranked, _, places = rematch(pairs, **tools, **scoring)
+    told = {"pairs": len(unique_pairs(pairs, tools["features"])), "seconds": round(time.perf_counter() - start, 1)}
+
+    own = {method: of_these(ranked if method == name else read_parquet(ranking_files(method)[0])) for method in methods}
+    fused = own | {method: drop_opposite(own[method], side) for method in one_sided}
+    placement = {method: of_these(table) for method, table in read_placements(methods).items()}
+    placement[name] = of_these(places)
+    rules = params["fusion"]["shortlist"], params["fusion"]["calibration"], params["fusion"]["photos"]
+
+    def practised(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+        return {method: table[table["protocol"] == VALIDATION] for method, table in tables.items()}
+
+    found = candidates(practised(own), practised(fused), rows["identity"], *rules, placement)
+    question = ask(VALIDATION, sets[VALIDATION])
+    values = {rule: judge(made.rankings, question, rule).hits[FLANK].metrics()["map"] for rule, made in found.items()}
+    individual = np.unique(sets[VALIDATION].queries["identity"].astype(str), return_inverse=True)[1]
+    confidence = params["evaluate"]["confidence"]
+    rule, *_ = choose_rule(values, methods, question.totals[FLANK] > 0, individual, confidence)
+    whole = fuse_by(rule, own, fused, rows["identity"], *rules, placement)
+
+    def scored(table: pd.DataFrame, protocol: str) -> dict[str, float]:
+        question = ask(protocol, sets[protocol])
+        judged = judge(table[table["protocol"] == protocol], question, "ranking")
+        scores = score_protocol(question, [judged], [None], None, confidence)
+        return {key: scores[key] for key in KEYS} | {"queries": len(sets[protocol].queries)}
+
+    result = {"protocol": arguments.protocol, "rematcher": name, "rule": rule, "device": str(device), **told}
+    for method, table in (("fused", whole.rankings), *own.items()):
+        result[method] = scored(table, arguments.protocol)
+        result[method] |= {f"validation_{key}": value for key, value in scored(table, VALIDATION).items()}
+        result[method]["validation_flank_map"] = round(
+            float(np.nanmean(values[rule if method == "fused" else method])), 4
+        )
+        print(method, result[method], flush=True)
+    write_json(arguments.out, result)
+
+
+if __name__ == "__main__":
+    main()
