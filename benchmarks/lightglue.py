@@ -5,8 +5,8 @@
 Both ways match the same pairs of the same keypoints with the same network. Pair by pair is how kornia's `LightGlue` is
 called, with its own early stopping and pruning (`adaptive`) or with neither (`full`); batches are also matched in half
 precision, with pairs given up (`give_up`), and with kornia's layers as they are (`kornia_layers`), by which pairs are
-given up as they once were: by five of all keypoints after two layers. The ways take turns within one run; what counts are
-the ratios, on a machine that does nothing else (seconds of CPU, of all threads together, depend less on that).
+given up as they once were: by five of all keypoints after two layers. The ways take turns within one run; what counts
+are the ratios, on a machine that does nothing else (seconds of CPU, of all threads together, depend less on that).
 `agreement` is the share of matches above the confidence that both ways find.
 """
 
