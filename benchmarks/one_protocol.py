@@ -68,7 +68,8 @@ def main() -> None:
     pairs = shortlist(lists, depths[: len(lists)], side if wanted["same_side"] else None)
     scoring = {"score": wanted["score"], "confidence": wanted["confidence"], "depth": params["search"]["depth"]}
     ranked, _, places = rematch(pairs, **tools, **scoring)
-    told = {"pairs": len(unique_pairs(pairs, tools["features"])), "seconds": round(time.perf_counter() - start, 1)}
+    seconds = None if tools["memo"].hits else round(time.perf_counter() - start, 1)  # what is recalled takes none
+    told = {"pairs": len(unique_pairs(pairs, tools["features"])), "seconds": seconds}
 
     own = {method: of_these(ranked if method == name else read_parquet(ranking_files(method)[0])) for method in methods}
     fused = own | {method: drop_opposite(own[method], side) for method in one_sided}
