@@ -25,6 +25,9 @@ LENGTH = 400.0
 SCALE = 16.0
 """Diameter of a keypoint in pixels; all are alike, so a placement is a shift."""
 
+VERIFIED = 100
+"""Candidates whose votes are asked to agree on one placement, at least."""
+
 
 def own_list(
     features: Mapping[str, LearnedFeatures], sets: Mapping[str, ProtocolSet], depth: int, same_side: bool
@@ -37,7 +40,7 @@ def own_list(
         depth: Candidates of a query.
         same_side: A left flank never matches a right one.
     """
-    rules = SiftLnbnn(shortlist=depth)
+    rules = SiftLnbnn(shortlist=max(depth, VERIFIED))
     own = (rules.neighbours, rules.shortlist, rules.min_inliers, rules.exact, rules.probes)
 
     def score(queries: list, gallery: list, permitted: np.ndarray, _: np.ndarray):
