@@ -43,6 +43,14 @@ def test_shortlists_are_joined_each_pair_once():
     assert set(pairs[pairs["protocol"] == "open"]["candidate"]) == {"a", "b", "c"} and len(pairs) == 5
 
 
+def test_a_right_candidate_that_is_told_whatever_its_rank_is_on_no_list():
+    scores, may = np.arange(9, 0, -1)[None], np.ones((1, 9), bool)
+    told = rankings_table("open", ["q"], list("abcdefghi"), scores, may, 3, np.arange(9)[None] == 7)
+    assert told[["candidate", "rank"]].to_numpy().tolist() == [["a", 1], ["b", 2], ["c", 3], ["h", 8]]
+    side = pd.Series({name: "right" if name == "b" else "left" for name in "qabcdefghi"})
+    assert shortlist([told], [4], side)["candidate"].tolist() == ["a", "c"]
+
+
 def test_opposite_flanks_take_no_place_on_the_list():
     side = pd.Series({"q": "left", "a": "right", "b": "left", "c": "unknown", "d": "left"})
     assert shortlist([ranked("open", "q", "abcd")], [2], side)["candidate"].tolist() == ["b", "c"]

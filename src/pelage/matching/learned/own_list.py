@@ -32,7 +32,7 @@ VERIFIED = 100
 def own_list(
     features: Mapping[str, LearnedFeatures], sets: Mapping[str, ProtocolSet], depth: int, same_side: bool
 ) -> pd.DataFrame:
-    """Rank the gallery of each protocol for its queries; the table of `rankings_table`.
+    """Rank those of each protocol's gallery for whom a keypoint speaks; the table of `rankings_table`.
 
     Args:
         features: By crop id; crops without take no part.
@@ -46,7 +46,8 @@ def own_list(
     def score(queries: list, gallery: list, permitted: np.ndarray, _: np.ndarray):
         return score_gallery(queries, gallery, permitted, *own)
 
-    return rank({name: as_local(found) for name, found in features.items()}, sets, depth, same_side, score)[0]
+    table = rank({name: as_local(found) for name, found in features.items()}, sets, depth, same_side, score)[0]
+    return table[table["score"] > 0]
 
 
 def as_local(features: LearnedFeatures) -> LocalFeatures:

@@ -59,6 +59,8 @@ KEPT = 4 * EXPLAINED
 def shortlist(rankings: Sequence[pd.DataFrame], depths: Sequence[int], side: Mapping[str, str] | None) -> pd.DataFrame:
     """Join the first candidates of several methods.
 
+    Right candidates that rankings tell of whatever their rank, for metrics, are on no list unless their rank is.
+
     Args:
         rankings: Tables of `rankings_table`.
         depths: Candidates of each method for a query.
@@ -70,7 +72,9 @@ def shortlist(rankings: Sequence[pd.DataFrame], depths: Sequence[int], side: Map
     """
     tables = []
     for table, depth in zip(rankings, depths, strict=True):
-        table = table[table["score"].notna()].sort_values(["protocol", "query", "rank"], kind="stable")
+        table = table.sort_values(["protocol", "query", "rank"], kind="stable")
+        place = table.groupby(["protocol", "query"], sort=False, observed=True).cumcount()
+        table = table[(table["rank"] == place + 1) & table["score"].notna()]
         table = table if side is None else drop_opposite(table, side)
         place = table.groupby(["protocol", "query"], sort=False, observed=True).cumcount()
         tables.append(table[PAIR].assign(place=place)[place < depth])
