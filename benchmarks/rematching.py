@@ -22,17 +22,17 @@ from unittest.mock import patch
 
 import numpy as np
 from lightglue import kornia_layers
+from whole_gallery import validation_pairs
 
 from pelage.common.files import write_json
 from pelage.common.memo import Memo
 from pelage.common.packs import Packs
 from pelage.common.params import read_params
-from pelage.common.tables import read_parquet
 from pelage.matching.learned import lightglue
 from pelage.matching.learned.lightglue import CONFIDENT, Ready, count_matches
-from pelage.matching.learned.rematch import match_all, matching_tools, shortlist, unique_pairs
+from pelage.matching.learned.rematch import match_all, matching_tools, unique_pairs
 from pelage.matching.learned.rematchers import read_rematcher
-from pelage.matching.rankings import ranking_files, tie_keys
+from pelage.matching.rankings import tie_keys
 from pelage.model.compute import prepare
 from pelage.split.protocols import read_split
 
@@ -61,9 +61,7 @@ def main() -> None:
     device = prepare(params["compute"]["device"], threads=1)
     wanted = read_rematcher(params, arguments.rematcher)
     split = read_split(Path("data/split.csv")).set_index("crop_id")
-    ranking = read_parquet(ranking_files(wanted["local"])[0])
-    ranking = ranking[ranking["protocol"] == "validation"]
-    pairs = shortlist([ranking], [arguments.c], split["orientation"])
+    pairs = validation_pairs(wanted, split["orientation"], arguments.c)
     queries = np.unique(pairs["query"])
     queries = queries[np.linspace(0, len(queries) - 1, min(arguments.q, len(queries))).astype(int)]
     pairs = pairs[pairs["query"].isin(queries)]

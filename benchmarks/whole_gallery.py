@@ -13,8 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import torch
 
 from pelage.common.files import write_json
@@ -30,6 +33,12 @@ from pelage.split.protocols import read_split
 from pelage.tuning.judge import judge
 
 
+def validation_pairs(wanted: Mapping[str, Any], side: pd.Series, depth: int) -> pd.DataFrame:
+    """Return the first `depth` candidates of validation queries by the rematcher's `local` method, of equal flanks."""
+    ranking = read_parquet(ranking_files(wanted["local"])[0])
+    return shortlist([ranking[ranking["protocol"] == "validation"]], [depth], side)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rematcher")
@@ -40,9 +49,7 @@ def main() -> None:
     device = prepare(params["compute"]["device"], threads=1)
     wanted = read_rematcher(params, arguments.rematcher)
     split = read_split(Path("data/split.csv")).set_index("crop_id")
-    ranking = read_parquet(ranking_files(wanted["local"])[0])
-    ranking = ranking[ranking["protocol"] == "validation"]
-    pairs = shortlist([ranking], [len(split)], split["orientation"])
+    pairs = validation_pairs(wanted, split["orientation"], len(split))
     crops, masks = (Packs(Path(folder) / wanted["part"]) for folder in ("data/views/crop", "data/masks"))
     weights = Path("data/match_weights") / arguments.rematcher
     name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"

@@ -134,6 +134,7 @@ def test_aliked_finds_in_a_crop_what_it_finds_whatever_comes_with_it(tmp_path):
             for own in (everything(single), everything(found)):
                 for value, other in zip(own, expected, strict=True):
                     torch.testing.assert_close(value, other, rtol=0, atol=1e-4)
+            assert single[2](torch.zeros(0, dtype=torch.long)).shape == (0, 128), "nothing lies on the animal"
             some = torch.tensor([40, 7, 8])
             torch.testing.assert_close(single[2](some), whole.descriptors[some], rtol=0, atol=1e-6)
         for left, right in zip(together, [*many(crops[:1]), *many(crops[1:])], strict=True):

@@ -54,7 +54,7 @@ CELL = 32
 
 Found = tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]
 """Of one crop: positions `(N, 2)` in pixels, strengths `(N,)`, and what describes some of them by their places `(K,)`:
-`(K, D)`. Most lie beside the animal or are too weak, and to describe them takes longer than to find them."""
+`(K, D)`. Most lie beside the animal or are too weak, and to describe all takes half as long as to find them."""
 
 Detector = Callable[[Sequence[Tensor]], Sequence[Found]]
 """From crops `(1, 3, H, W)` in [0, 1], whose sides end in the same cell, to what is found in each."""
