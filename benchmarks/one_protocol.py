@@ -1,10 +1,10 @@
 """Rematch and fuse the validation queries and those of one protocol alone, which takes a part of a run's time.
 
-    cd FOLDER  # where the pipeline has run with preset nyala_population as far as `match` and `match_weights`
+    cd FOLDER  # where the pipeline has run with preset nyala_population as far as `match` and `tune`
     PYTHONPATH=/path/of/pelage/src python /path/of/pelage/benchmarks/one_protocol.py aliked_lightglue --out OUT.json
 
 Nothing of what is told depends on the other protocols: shortlists, matches, what the fusion learns from validation
-queries and which rule it takes are those of the stages `rematch` and `fuse`, with the weights in `data/match_weights`.
+queries and which rule it takes are those of the stages `rematch` and `fuse`, with the weights in `data/tuned_weights`.
 Intervals are by individual.
 """
 
@@ -54,7 +54,7 @@ def main() -> None:
     side = rows["orientation"]
     ids = {crop for chosen in sets.values() for asked in (chosen.queries, chosen.gallery) for crop in asked["crop_id"]}
     crops, masks = (Packs(Path(folder) / part) for folder in ("data/views/crop", "data/masks"))
-    tools = matching_tools(wanted, ids, crops, masks, Path("data/match_weights") / name, device)
+    tools = matching_tools(wanted, ids, crops, masks, Path("data/tuned_weights") / name, device)
 
     def of_these(table: pd.DataFrame) -> pd.DataFrame:
         table = table[table["protocol"].isin(list(sets))]

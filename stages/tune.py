@@ -28,7 +28,7 @@ from pelage.tuning.pairs import learnt_pairs
 
 ROOMS = ("common", "matching", "matching/learned", "model", "split", "training", "tuning")
 SPLIT = Path("data/split.csv")
-REMATCHING = ("local_shortlist", "global", "global_shortlist", "score")
+REMATCHING = ("local_shortlist", "global", "global_shortlist", "own_shortlist", "score")
 """Settings that a rematch reads and tuning does not."""
 
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     import torch
     from kornia.feature import LightGlue
 
-BATCHES_AT_ONCE = 128
+BATCHES_AT_ONCE = 32
 """Batches of pairs to a block, which is matched by one worker, or recalled, as a whole."""
 
 COLUMNS = [field.name for field in fields(PairMatches)]
