@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pelage.matching.fusion import PLACED, POOL, fuse
-from pelage.matching.placement import FEATURES, LEAST, lie, placed_beside, placement_table
+from pelage.matching.placement import FEATURES, LEAST, WIDTH, lie, placed_beside, placement_table
 
 ON_BODY = np.array([[0.4, 0.5, 0.4, 0.5, 1.0], [0.5, 0.5, 0.5, 0.5, 1.0], [0.6, 0.5, 0.6, 0.5, 1.0]])
 
@@ -17,16 +17,27 @@ def moved(matches, query=(0.0, 0.0), candidate=(0.0, 0.0)):
 
 
 def test_features_by_hand():
-    scatter = np.sqrt(2 * 0.1**2 / 3)
-    assert lie(ON_BODY) == pytest.approx([scatter, 0, 0, 0])
-    assert lie(moved(ON_BODY, query=(0.3, 0))) == pytest.approx([scatter, 0, 0.09, 0.09])
-    assert lie(moved(ON_BODY, candidate=(-0.3, 0.4))) == pytest.approx([scatter, 0, 0.09, 0.25])
-    assert lie(moved(ON_BODY, query=(0.2, 0), candidate=(0.2, 0))) == pytest.approx([scatter, 0, 0.04, 0])
+    scatter, off = np.sqrt(2 * 0.1**2 / 3), 2 * WIDTH**2
+    here = np.log1p(1 + 2 * np.exp(-0.02 / off))
+    assert lie(ON_BODY) == pytest.approx([scatter, 0, 0, 0, here])
+    there = np.log1p(np.exp(-(np.array([0.05, 0.09, 0.17]) / off)).sum())
+    assert lie(moved(ON_BODY, query=(0.3, 0))) == pytest.approx([scatter, 0, 0.09, 0.09, there])
+    there = np.log1p(np.exp(-(np.array([0.17, 0.09, 0.05]) / off)).sum())
+    assert lie(moved(ON_BODY, candidate=(-0.3, 0.4))) == pytest.approx([scatter, 0, 0.09, 0.25, there])
+    there = np.log1p(np.exp(-(np.array([0.02, 0.08, 0.18]) / off)).sum())
+    assert lie(moved(ON_BODY, query=(0.2, 0), candidate=(0.2, 0))) == pytest.approx([scatter, 0, 0.04, 0, there])
 
 
 def test_a_match_counts_by_its_score():
     far = np.array([[0.9, 0.9, 0.1, 0.1, 1e-6]])
-    assert lie(np.vstack([ON_BODY, far])) == pytest.approx(lie(ON_BODY), abs=1e-3)
+    assert lie(np.vstack([ON_BODY, far]))[:4] == pytest.approx(lie(ON_BODY)[:4], abs=1e-3)
+
+
+def test_a_neighbour_at_the_edge_takes_nothing_from_the_matches_in_the_middle():
+    neighbour = moved(np.repeat(ON_BODY, 20, axis=0) * [0.5, 1, 1, 1, 1], query=(0.7, 0))
+    alone, both = (lie(matches)[4] for matches in (ON_BODY, np.vstack([ON_BODY, neighbour])))
+    crowd = lie(np.repeat(ON_BODY, 21, axis=0))[4]
+    assert alone < both < crowd - 1
 
 
 @pytest.mark.parametrize("swap", [[2, 3, 0, 1, 4]])

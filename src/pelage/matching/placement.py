@@ -16,17 +16,21 @@ import pandas as pd
 from pelage.common.tables import read_parquet
 from pelage.matching.rankings import PAIR
 
-FEATURES = ["scatter_x", "scatter_y", "aside", "shift"]
+FEATURES = ["scatter_x", "scatter_y", "aside", "shift", "central"]
 """Of a pair's matches, in shares of a crop's width and height: how far they are scattered across and down (standard
-deviation, of both crops the smaller one); and, as squares, since what is a little off says nothing, how far their
-middle is from that of the crop, across (of both the greater one), and how far from that on the other crop."""
+deviation, of both crops the smaller one); as squares, since what is a little off says nothing, how far their middle is
+from that of the crop, across (of both the greater one), and how far from that on the other crop; and how many there are
+in the middle of both crops (logarithm of one more): of two animals on a crop, each counts for where it stands."""
+
+WIDTH = 0.25
+"""How far from the middle of the crop, across, a match counts `exp(-1/2)` there. On nyalas .2 and .3 tell as much."""
 
 LEAST = 3
 """Matches from which on their scatter says something."""
 
 
 def lie(matches: np.ndarray) -> np.ndarray | None:
-    """Return `FEATURES` of a pair, `(4,)`, each match counting by its score; None of fewer than `LEAST`.
+    """Return `FEATURES` of a pair, `(5,)`, each match counting by its score but in `central`; None of fewer than `LEAST`.
 
     Args:
         matches: `(M, 5)`, as `placed` returns them.
@@ -39,7 +43,9 @@ def lie(matches: np.ndarray) -> np.ndarray | None:
     scatter = np.sqrt(weight @ (matches[:, :4] - middle) ** 2)
     aside = max((middle[0] - 0.5) ** 2, (middle[2] - 0.5) ** 2)
     shift = (middle[0] - middle[2]) ** 2 + (middle[1] - middle[3]) ** 2
-    return np.array([min(scatter[0], scatter[2]), min(scatter[1], scatter[3]), aside, shift])
+    away = (matches[:, [0, 2]].astype(float) - 0.5) ** 2
+    central = np.log1p(np.exp(-away.sum(axis=1) / (2 * WIDTH**2)).sum())
+    return np.array([min(scatter[0], scatter[2]), min(scatter[1], scatter[3]), aside, shift, central])
 
 
 def placement_table(found: Iterable[tuple[str, str, str, np.ndarray | None]]) -> pd.DataFrame:
