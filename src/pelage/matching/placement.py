@@ -30,7 +30,7 @@ LEAST = 3
 
 
 def lie(matches: np.ndarray) -> np.ndarray | None:
-    """Return `FEATURES` of a pair, `(5,)`; in all but `central` a match counts by its score. None of fewer than `LEAST`.
+    """Return `FEATURES` of a pair, `(5,)`; but in `central`, a match counts by its score. None of fewer than `LEAST`.
 
     Args:
         matches: `(M, 5)`, as `placed` returns them.
