@@ -1,6 +1,6 @@
 """Rematch and fuse the validation queries and those of one protocol alone, which takes a part of a run's time.
 
-    cd FOLDER  # where the pipeline has run with preset nyala_population as far as `match` and `tune`
+    cd FOLDER  # where the pipeline has run with a preset that has the rematcher as far as `match` and `tune`
     PYTHONPATH=/path/of/pelage/src python /path/of/pelage/benchmarks/one_protocol.py aliked_lightglue --out OUT.json
 
 Nothing of what is told depends on the other protocols: shortlists, matches, what the fusion learns from validation

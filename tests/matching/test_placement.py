@@ -33,7 +33,7 @@ def test_a_match_counts_by_its_score():
     assert lie(np.vstack([ON_BODY, far]))[:4] == pytest.approx(lie(ON_BODY)[:4], abs=1e-3)
 
 
-def test_a_neighbour_at_the_edge_takes_nothing_from_the_matches_in_the_middle():
+def test_matches_of_a_neighbour_at_the_edge_count_for_less_than_as_many_in_the_middle():
     neighbour = moved(np.repeat(ON_BODY, 20, axis=0) * [0.5, 1, 1, 1, 1], query=(0.7, 0))
     alone, both = (lie(matches)[4] for matches in (ON_BODY, np.vstack([ON_BODY, neighbour])))
     crowd = lie(np.repeat(ON_BODY, 21, axis=0))[4]
