@@ -14,16 +14,14 @@ import argparse
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from pelage.common.files import write_json
 from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.tables import read_parquet
-from pelage.evaluation.choice import choose_rule
+from pelage.evaluation.choice import choose_on_validation
 from pelage.evaluation.judging import ask, judge
-from pelage.evaluation.masks import FLANK
 from pelage.evaluation.scoring import score_protocol
 from pelage.matching.fusion import candidates, fuse_by, read_methods
 from pelage.matching.learned.own_list import own_list
@@ -81,11 +79,9 @@ def main() -> None:
         return {method: table[table["protocol"] == VALIDATION] for method, table in tables.items()}
 
     found = candidates(practised(own), practised(fused), rows["identity"], *rules, placement)
-    question = ask(VALIDATION, sets[VALIDATION])
-    values = {rule: judge(made.rankings, question, rule).hits[FLANK].metrics()["map"] for rule, made in found.items()}
-    individual = np.unique(sets[VALIDATION].queries["identity"].astype(str), return_inverse=True)[1]
     confidence = params["evaluate"]["confidence"]
-    rule, *_ = choose_rule(values, methods, question.totals[FLANK] > 0, individual, confidence)
+    made = {rule: fusion.rankings for rule, fusion in found.items()}
+    rule, _, chosen = choose_on_validation(made, methods, sets[VALIDATION], confidence)
     whole = fuse_by(rule, own, fused, rows["identity"], *rules, placement)
 
     def scored(table: pd.DataFrame, protocol: str) -> dict[str, float]:
@@ -98,9 +94,7 @@ def main() -> None:
     for method, table in (("fused", whole.rankings), *own.items()):
         result[method] = scored(table, arguments.protocol)
         result[method] |= {f"validation_{key}": value for key, value in scored(table, VALIDATION).items()}
-        result[method]["validation_flank_map"] = round(
-            float(np.nanmean(values[rule if method == "fused" else method])), 4
-        )
+        result[method]["validation_flank_map"] = round(chosen[rule if method == "fused" else method]["value"], 4)
         print(method, result[method], flush=True)
     write_json(arguments.out, result)
 

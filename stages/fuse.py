@@ -11,9 +11,7 @@ from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_table, write_parquet, write_table
-from pelage.evaluation.choice import choose_rule
-from pelage.evaluation.judging import ask, judge
-from pelage.evaluation.masks import FLANK
+from pelage.evaluation.choice import choose_on_validation
 from pelage.evaluation.reliability import (
     expected_calibration_error,
     proper_scores,
@@ -49,17 +47,13 @@ def main() -> None:
     part, methods, one_sided = read_methods(params)
     split = read_split(Path("data/split.csv"))
     rows, sets = split.set_index("crop_id"), protocol_sets(split, part)
-    validation = sets["validation"]
     rankings = read_own(methods), read_rankings(methods, one_sided, rows["orientation"])
     settings = rows["identity"], wanted["shortlist"], wanted["calibration"], wanted["photos"], read_placements(methods)
     learnt_from = [{name: of_validation(table) for name, table in tables.items()} for tables in rankings]
     found = candidates(*learnt_from, *settings)
 
-    question = ask("validation", validation)
-    values = {rule: judge(made.rankings, question, rule).hits[FLANK].metrics()["map"] for rule, made in found.items()}
-    individual = np.unique(validation.queries["identity"].astype(str), return_inverse=True)[1]
-    confidence = params["evaluate"]["confidence"]
-    rule, best, told = choose_rule(values, methods, question.totals[FLANK] > 0, individual, confidence)
+    made = {rule: fused.rankings for rule, fused in found.items()}
+    rule, best, told = choose_on_validation(made, methods, sets["validation"], params["evaluate"]["confidence"])
     rule = rule if wanted["rule"] == AUTO else wanted["rule"]
     if found[POOL].fusion is None:
         rule = POOL  # nothing is calibrated: ranks are fused

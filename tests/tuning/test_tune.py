@@ -17,7 +17,7 @@ from pelage.training.checkpoint import Checkpoint
 from pelage.tuning import judge as judging
 from pelage.tuning.judge import judge
 from pelage.tuning.loop import _batches, loss_of, tune
-from pelage.tuning.pairs import first, learnt_pairs
+from pelage.tuning.pairs import learnt_pairs
 
 SETTINGS = {
     "epochs": 2,
@@ -75,7 +75,7 @@ def test_pairs_of_the_same_animal_are_verified_and_each_has_a_lookalike(drawn):
     assert len(same) == 4 * 3 and len(pairs) == 2 * len(same)
     assert all((pair.truth.query >= 0).sum() >= 15 for pair in same)
     assert all((pair.truth.query < 0).all() for pair in pairs if not pair.same)
-    assert all(len(pair.query) == len(pair.truth.query) == 40 for pair in pairs), "cut to the strongest"
+    assert all(len(pair.query) == len(pair.truth.query) == 48 for pair in pairs), "all keypoints"
 
 
 def test_barred_pairs_are_never_learnt_from():
@@ -105,7 +105,7 @@ def test_few_pairs_are_drawn_evenly_and_in_the_same_way_for_any_order_of_rows():
     assert [id(pair.truth) for pair in first] != [id(pair.truth) for pair in second]
     for left, right in zip(first, second, strict=True):
         assert np.array_equal(left.query.xy, right.query.xy) and np.array_equal(left.candidate.xy, right.candidate.xy)
-    whose = [next(name[0] for name, found in features.items() if np.array_equal(found.xy[:40], pair.query.xy))
+    whose = [next(name[0] for name, found in features.items() if np.array_equal(found.xy, pair.query.xy))
              for pair in first if pair.same]  # fmt: skip
     assert sorted(whose) == ["0", "1", "2", "3"], "each individual gives one before any gives two"
 
@@ -156,8 +156,14 @@ def test_it_learns_to_match_the_same_and_not_the_different(drawn, tmp_path):
 
 def test_each_pair_is_learnt_once_an_epoch_and_most_batches_have_one_shape(drawn):
     _, _, pairs = drawn
+
+    def strongest(features: LearnedFeatures, count: int) -> LearnedFeatures:
+        arrays = {name: getattr(features, name)[:count] for name in ("xy", "descriptors", "strength")}
+        return dataclasses.replace(features, **arrays)
+
     cut = [
-        dataclasses.replace(pair, query=first(pair.query, (40, 32)[place % 3 == 0])) for place, pair in enumerate(pairs)
+        dataclasses.replace(pair, query=strongest(pair.query, (48, 32)[place % 3 == 0]))
+        for place, pair in enumerate(pairs)
     ]
     batches = _batches(cut, SETTINGS, 1)
     assert sorted(place for batch in batches for place in batch) == list(range(len(cut)))

@@ -10,8 +10,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pelage.evaluation.intervals import SIGNED, leave_out
+from pelage.evaluation.judging import ask, judge
+from pelage.evaluation.masks import FLANK
+from pelage.split.protocols import ProtocolSet
+
+Choice = tuple[str, str, dict[str, dict[str, Any]]]
+"""What `choose_rule` returns."""
+
+
+def choose_on_validation(
+    rankings: Mapping[str, pd.DataFrame], singles: Sequence[str], validation: ProtocolSet, confidence: float
+) -> Choice:
+    """Choose by average precision among photos of the query's flank.
+
+    Args:
+        rankings: By rule, the table of `rankings_table`, of validation queries.
+        singles, confidence: As in `choose_rule`.
+        validation: What was asked.
+    """
+    question = ask("validation", validation)
+    values = {rule: judge(table, question, rule).hits[FLANK].metrics()["map"] for rule, table in rankings.items()}
+    individual = np.unique(validation.queries["identity"].astype(str), return_inverse=True)[1]
+    return choose_rule(values, singles, question.totals[FLANK] > 0, individual, confidence)
 
 
 def choose_rule(
@@ -20,7 +43,7 @@ def choose_rule(
     counted: np.ndarray,
     individual: np.ndarray,
     confidence: float,
-) -> tuple[str, str, dict[str, dict[str, Any]]]:
+) -> Choice:
     """Choose.
 
     Args:

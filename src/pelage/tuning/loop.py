@@ -1,4 +1,4 @@
-"""The loop of tuning: epochs of pairs, the validation shortlists matched after each, the best weights kept."""
+"""The loop of tuning: epochs of pairs, varied, the validation shortlists matched after each, the best weights kept."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from pelage.training.schedule import cosine
 from pelage.tuning.correspondences import UNKNOWN
 from pelage.tuning.loss import matching_loss
 from pelage.tuning.pairs import LearntPair
+from pelage.tuning.variation import varied
 
 if TYPE_CHECKING:
     from kornia.feature import LightGlue
@@ -106,8 +107,9 @@ def _learn(
     half: bool,
     epoch: int,
 ) -> float:
-    """Learn for one epoch, from 1; return the mean loss of the pairs."""
+    """Learn for one epoch, from 1, in which each pair is seen in its own way; return the mean loss of the pairs."""
     batches = _batches(pairs, settings, epoch)
+    ways = generator(settings["seed"], "variation", epoch)
     steps = settings["epochs"] * len(batches)
     total = 0.0
     for number, batch in enumerate(track(batches, f"tuning epoch {epoch}")):
@@ -116,7 +118,7 @@ def _learn(
             group["lr"] = rate
         optimizer.zero_grad()
         value = 0.0
-        for alike in _by_counts([pairs[place] for place in batch]):
+        for alike in _by_counts([varied(pairs[place], settings["keypoints"], ways) for place in batch]):
             losses = loss_of(network, alike, half)
             (losses.sum() / len(batch)).backward()
             value += losses.sum().item()
@@ -140,7 +142,7 @@ def _batches(pairs: Sequence[LearntPair], settings: Mapping[str, Any], epoch: in
     rng, size = generator(settings["seed"], "tuning", epoch), settings["batch"]
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
     for place in rng.permutation(len(pairs)).tolist():
-        groups[_counts(pairs[place])].append(place)
+        groups[_counts(pairs[place], settings["keypoints"])].append(place)
     batches, rest = [], []
     for counts in sorted(groups):
         places = groups[counts]
@@ -152,8 +154,10 @@ def _batches(pairs: Sequence[LearntPair], settings: Mapping[str, Any], epoch: in
     return [batches[place] for place in rng.permutation(len(batches))]
 
 
-def _counts(pair: LearntPair) -> tuple[int, int]:
-    return rounded_count(len(pair.query)), rounded_count(len(pair.candidate))
+def _counts(pair: LearntPair, most: int | None = None) -> tuple[int, int]:
+    """Return how many keypoints of its crops take part, if at most so many are drawn."""
+    counts = (len(pair.query), len(pair.candidate))
+    return tuple(rounded_count(count if most is None else min(count, most)) for count in counts)
 
 
 def loss_of(network: LightGlue, pairs: Sequence[LearntPair], half: bool) -> Tensor:

@@ -26,7 +26,7 @@ class LearntPair:
     """Two crops, and what is known of their keypoints.
 
     Attributes:
-        query, candidate: Features, cut to as many keypoints as are learnt from.
+        query, candidate: Features.
         truth: What is known.
         same: Whether they show the same animal.
     """
@@ -55,7 +55,7 @@ def learnt_pairs(
         rows: Of the split table, all of which may be learnt from.
         features: By crop id; crops without take no part.
         matcher: The network as it is before.
-        settings: `pairs`, `lookalikes`, `keypoints` and `seed` as in `TUNING` of `pelage.matching.learned.rematchers`.
+        settings: `pairs`, `lookalikes` and `seed` as in `TUNING` of `pelage.matching.learned.rematchers`.
         confidence: Above which a match counts.
 
     Raises:
@@ -71,13 +71,12 @@ def learnt_pairs(
         .head(settings["pairs"])
     )
 
-    cut = {name: first(found, settings["keypoints"]) for name, found in features.items()}
     chosen: list[LearntPair] = []
     asked: list[str] = []
 
     def verified(item: tuple[Any, PairMatches]) -> LearntPair | None:
         pair, found = item
-        sides = cut[pair.query], cut[pair.candidate]
+        sides = features[pair.query], features[pair.candidate]
         truth = of_same_animal(*sides, found)
         return None if truth is None else LearntPair(*sides, truth, True)
 
@@ -95,7 +94,7 @@ def learnt_pairs(
     table["score"] = [count_matches(found, confidence) for found in matcher(table)]
     alike = table.sort_values(["place", "score", "candidate"], ascending=[True, False, True]).groupby("place").head(1)
     for pair in alike.itertuples():
-        sides = cut[pair.query], cut[pair.candidate]
+        sides = features[pair.query], features[pair.candidate]
         chosen.append(LearntPair(*sides, of_different_animals(*sides), False))
     return chosen
 
@@ -122,8 +121,3 @@ def _pairs_of_different(
         drawn = drawn[allowed(query, drawn, same_side=True)[0] & (drawn["identity"] != query["identity"].iloc[0])]
         pairs += [(place, name, other) for other in drawn["crop_id"].head(lookalikes)]
     return pd.DataFrame(pairs, columns=["place", "query", "candidate"])
-
-
-def first(features: LearnedFeatures, count: int) -> LearnedFeatures:
-    """Return the `count` strongest keypoints."""
-    return LearnedFeatures(features.xy[:count], features.descriptors[:count], features.strength[:count], features.size)

@@ -36,9 +36,9 @@ TUNING = {
     "rounds": 1,  # before each round the network that has learnt so far says which pairs are verified, and look alike
     "pairs": 2000,  # most pairs of the same animal; there come as many of different ones
     "lookalikes": 4,  # animals of which the one that looks most like a crop is learnt to be another
-    "keypoints": 256,  # most keypoints of a crop that are learnt from
+    "keypoints": 256,  # most keypoints of a crop that are learnt from, drawn anew in each epoch
     "batch": 16,  # pairs of a step
-    "lr": 5e-5,  # largest learning rate; it rises for a tenth of the steps and falls as a cosine
+    "lr": 2e-4,  # largest learning rate; it rises for a tenth of the steps and falls as a cosine
     "weight_decay": 0.0001,
     "candidates": 10,  # of each validation query, compared after each epoch to keep the best one
     "seed": 1,
