@@ -1,7 +1,7 @@
 """Variation: in each epoch a pair shows other keypoints, and its crops are turned, scaled, stretched and moved.
 
-Some thousand pairs are few for a network of twelve million weights. Seen the same way in every epoch they are learnt by
-heart after one; seen anew, the network still gains after four.
+Some thousand pairs are few for a network of twelve million weights: seen the same way in every epoch, they are learnt by
+heart.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ TURN = np.deg2rad(12)
 SCALE = 0.25
 STRETCH = 0.1
 MOVE = 0.1
-"""Most that a crop is turned (radians), scaled as a whole and along each side (natural logarithms), and moved (as a share
-of its side), either way."""
+"""Most that a crop is turned (radians), scaled as a whole and along each side (natural logarithms), and moved (as a
+share of its sides), either way."""
 
 
 def varied(pair: LearntPair, keypoints: int, rng: np.random.Generator) -> LearntPair:
