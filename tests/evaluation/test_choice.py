@@ -2,7 +2,10 @@
 
 import numpy as np
 
-from pelage.evaluation.choice import choose_rule
+from pelage.evaluation.choice import choose_on_validation, choose_rule
+from pelage.evaluation.judging import ask, judge
+from pelage.evaluation.masks import FLANK
+from pelage.split.protocols import protocol_sets
 
 WHO = np.repeat(np.arange(12), 5)
 ALL = np.ones(60, bool)
@@ -37,3 +40,16 @@ def test_a_tie_a_loss_and_few_individuals_leave_the_best_method():
     assert choose(found | {"pool": found["sift"]})[0] == "sift"
     assert choose(values(net=0, sift=0.1, pool=0.3), who=WHO % 3)[0] == "sift", "three animals have no interval"
     assert choose(values(net=0, sift=0, pool=0.3), counted=~ALL)[:2] == ("net", "net"), "nothing was asked"
+
+
+def test_rankings_are_worth_their_precision_by_flank(split, rankings):
+    validation = protocol_sets(split, "flank")["validation"]
+    assert len(validation.queries)
+    tables = {name: rankings(split, sharpness) for name, sharpness in (("net", 0.5), ("sift", 1.0), ("pool", np.inf))}
+    tables = {name: table[table["protocol"] == "validation"] for name, table in tables.items()}
+    _, best, told = choose_on_validation(tables, ["net", "sift"], validation, 0.95)
+    question = ask("validation", validation)
+    for name, table in tables.items():
+        worth = judge(table, question, name).hits[FLANK].metrics()["map"]
+        assert told[name]["value"] == worth[question.totals[FLANK] > 0].mean()
+    assert told["pool"]["value"] == 1 and best == max(("net", "sift"), key=lambda name: told[name]["value"])
