@@ -1,4 +1,4 @@
-"""The loop of tuning: epochs of pairs, varied, the validation shortlists matched after each, the best weights kept."""
+"""The loop of tuning: epochs of pairs, the validation shortlists matched after each, the best weights kept."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _learn(
     half: bool,
     epoch: int,
 ) -> float:
-    """Learn for one epoch, from 1, in which each pair is seen in its own way; return the mean loss of the pairs."""
+    """Learn for one epoch, from 1; return the mean loss of the pairs."""
     batches = _batches(pairs, settings, epoch)
     ways = generator(settings["seed"], "variation", epoch)
     steps = settings["epochs"] * len(batches)
@@ -118,7 +118,10 @@ def _learn(
             group["lr"] = rate
         optimizer.zero_grad()
         value = 0.0
-        for alike in _by_counts([varied(pairs[place], settings["keypoints"], ways) for place in batch]):
+        seen = [pairs[place] for place in batch]
+        if settings["vary"]:
+            seen = [varied(pair, settings["keypoints"], ways) for pair in seen]
+        for alike in _by_counts(seen):
             losses = loss_of(network, alike, half)
             (losses.sum() / len(batch)).backward()
             value += losses.sum().item()

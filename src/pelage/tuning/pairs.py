@@ -26,7 +26,7 @@ class LearntPair:
     """Two crops, and what is known of their keypoints.
 
     Attributes:
-        query, candidate: Features.
+        query, candidate: Features; all of them, or the strongest, see `vary`.
         truth: What is known.
         same: Whether they show the same animal.
     """
@@ -55,7 +55,8 @@ def learnt_pairs(
         rows: Of the split table, all of which may be learnt from.
         features: By crop id; crops without take no part.
         matcher: The network as it is before.
-        settings: `pairs`, `lookalikes` and `seed` as in `TUNING` of `pelage.matching.learned.rematchers`.
+        settings: `pairs`, `lookalikes`, `keypoints`, `vary` and `seed` as in `TUNING` of
+            `pelage.matching.learned.rematchers`.
         confidence: Above which a match counts.
 
     Raises:
@@ -71,6 +72,8 @@ def learnt_pairs(
         .head(settings["pairs"])
     )
 
+    if not settings["vary"]:
+        features = {name: _strongest(found, settings["keypoints"]) for name, found in features.items()}
     chosen: list[LearntPair] = []
     asked: list[str] = []
 
@@ -121,3 +124,7 @@ def _pairs_of_different(
         drawn = drawn[allowed(query, drawn, same_side=True)[0] & (drawn["identity"] != query["identity"].iloc[0])]
         pairs += [(place, name, other) for other in drawn["crop_id"].head(lookalikes)]
     return pd.DataFrame(pairs, columns=["place", "query", "candidate"])
+
+
+def _strongest(features: LearnedFeatures, count: int) -> LearnedFeatures:
+    return LearnedFeatures(features.xy[:count], features.descriptors[:count], features.strength[:count], features.size)

@@ -1,7 +1,7 @@
 """Variation: in each epoch a pair shows other keypoints, and its crops are turned, scaled, stretched and moved.
 
-Some thousand pairs are few for a network of twelve million weights; seen the same way in every epoch, they are learnt
-by heart.
+Some thousand pairs are few for a network of twelve million weights. Whether this helps has not been measured apart from
+what was changed with it.
 """
 
 from __future__ import annotations

@@ -36,9 +36,10 @@ TUNING = {
     "rounds": 1,  # before each round the network that has learnt so far says which pairs are verified, and look alike
     "pairs": 2000,  # most pairs of the same animal; there come as many of different ones
     "lookalikes": 4,  # animals of which the one that looks most like a crop is learnt to be another
-    "keypoints": 256,  # most keypoints of a crop that are learnt from, drawn anew in each epoch
+    "keypoints": 256,  # most keypoints of a crop that are learnt from, the strongest ones
+    "vary": False,  # draw these keypoints anew in each epoch, and turn, scale, stretch and move the crops a little
     "batch": 16,  # pairs of a step
-    "lr": 2e-4,  # largest learning rate; it rises for a tenth of the steps and falls as a cosine
+    "lr": 5e-5,  # largest learning rate; it rises for a tenth of the steps and falls as a cosine
     "weight_decay": 0.0001,
     "candidates": 10,  # of each validation query, compared after each epoch to keep the best one
     "seed": 1,
@@ -50,6 +51,9 @@ WHOLE = {
     ("tuning.rounds", "tuning.pairs", "tuning.lookalikes", "tuning.keypoints", "tuning.batch", "tuning.candidates"): 1,
 }
 """Fields that are whole numbers, and the least."""
+
+SWITCHES = ("same_side", "adaptive", "half", "tuning.vary")
+"""Fields that are true or false."""
 
 NEEDED = {
     "aliked": ("aliked_n16.safetensors", "aliked_lightglue.safetensors"),
@@ -89,12 +93,15 @@ def read_rematcher(params: Mapping[str, Any], name: str) -> dict[str, Any]:
     choose(wanted["features"], NEEDED, f"{where}.features")
     choose(wanted["score"], ("matches", "inliers"), f"{where}.score")
     wanted["tuning"] = merged(TUNING, wanted["tuning"], f"{where}.tuning")
+    values = wanted | {f"tuning.{field}": value for field, value in wanted["tuning"].items()}
     for fields, least in WHOLE.items():
         for field in fields:
-            *outer, key = field.split(".")
-            value = wanted[outer[0]][key] if outer else wanted[key]
-            if type(value) is not int or value < least:
-                raise PelageError(f"params.yaml: {where}.{field} is {value!r}; it must be a whole number from {least}.")
+            if type(values[field]) is not int or values[field] < least:
+                told = f"{where}.{field} is {values[field]!r}"
+                raise PelageError(f"params.yaml: {told}; it must be a whole number from {least}.")
+    for field in SWITCHES:
+        if type(values[field]) is not bool:
+            raise PelageError(f"params.yaml: {where}.{field} is {values[field]!r}; it must be true or false.")
     sources = {"local": params["matchers"], "global": params["variants"]}
     for field, methods in sources.items():
         part = methods[choose(wanted[field], methods, f"{where}.{field}")]["part"]
