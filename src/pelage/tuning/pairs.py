@@ -73,7 +73,7 @@ def learnt_pairs(
     )
 
     if not settings["vary"]:
-        features = {name: _strongest(found, settings["keypoints"]) for name, found in features.items()}
+        features = {name: found.only(slice(settings["keypoints"])) for name, found in features.items()}
     chosen: list[LearntPair] = []
     asked: list[str] = []
 
@@ -124,7 +124,3 @@ def _pairs_of_different(
         drawn = drawn[allowed(query, drawn, same_side=True)[0] & (drawn["identity"] != query["identity"].iloc[0])]
         pairs += [(place, name, other) for other in drawn["crop_id"].head(lookalikes)]
     return pd.DataFrame(pairs, columns=["place", "query", "candidate"])
-
-
-def _strongest(features: LearnedFeatures, count: int) -> LearnedFeatures:
-    return LearnedFeatures(features.xy[:count], features.descriptors[:count], features.strength[:count], features.size)

@@ -6,6 +6,8 @@ what was changed with it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from pelage.matching.learned.features import LearnedFeatures
@@ -24,6 +26,11 @@ def varied(pair: LearntPair, keypoints: int, rng: np.random.Generator) -> Learnt
     """Return the pair by at most so many keypoints of each crop, drawn anew, at other places.
 
     A keypoint whose counterpart is not drawn says nothing: another that was drawn may be nearly the same.
+
+    Args:
+        pair: With N and M keypoints; it is left as it is.
+        keypoints: K of each crop, or all where there are fewer. The strongest still come first.
+        rng: Says which, and how the crops are moved, each in its own way.
     """
     first, second = (_drawn(len(side), keypoints, rng) for side in (pair.query, pair.candidate))
     truth = Correspondences(
@@ -46,9 +53,11 @@ def _renumbered(partner: np.ndarray, drawn: np.ndarray, count: int) -> np.ndarra
 
 
 def _moved(features: LearnedFeatures, drawn: np.ndarray, rng: np.random.Generator) -> LearnedFeatures:
+    """Return the keypoints at the places `drawn`, `(K,)`, where an affine map takes them, maybe beyond the crop."""
     size = np.array(features.size, float)
     turn = rng.uniform(-TURN, TURN)
     scale = np.exp(rng.uniform(-SCALE, SCALE) + rng.uniform(-STRETCH, STRETCH, 2))
     turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * scale[:, None]
-    xy = (features.xy[drawn] - size / 2) @ turned.T + size / 2 + rng.uniform(-MOVE, MOVE, 2) * size
-    return LearnedFeatures(xy.astype(np.float32), features.descriptors[drawn], features.strength[drawn], features.size)
+    features = features.only(drawn)
+    xy = (features.xy - size / 2) @ turned.T + size / 2 + rng.uniform(-MOVE, MOVE, 2) * size
+    return replace(features, xy=xy.astype(np.float32))

@@ -79,6 +79,10 @@ class LearnedFeatures:
     def __len__(self) -> int:
         return len(self.xy)
 
+    def only(self, chosen: np.ndarray | slice) -> LearnedFeatures:
+        """Return the `chosen` keypoints: places `(K,)`, or a slice of them."""
+        return LearnedFeatures(self.xy[chosen], self.descriptors[chosen], self.strength[chosen], self.size)
+
 
 def features_digest(features: LearnedFeatures) -> bytes:
     """Return a hash of everything that a matcher sees of a crop."""
