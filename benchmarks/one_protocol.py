@@ -82,6 +82,7 @@ def main() -> None:
     confidence = params["evaluate"]["confidence"]
     made = {rule: fusion.rankings for rule, fusion in found.items()}
     rule, _, chosen = choose_on_validation(made, methods, sets[VALIDATION], confidence)
+    rule = rule if params["fusion"]["rule"] == "auto" else params["fusion"]["rule"]
     whole = fuse_by(rule, own, fused, rows["identity"], *rules, placement)
 
     def scored(table: pd.DataFrame, protocol: str) -> dict[str, float]:

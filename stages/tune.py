@@ -16,7 +16,14 @@ from pelage.common.tables import read_parquet
 from pelage.common.workers import workers
 from pelage.matching.learned.features import features_digest
 from pelage.matching.learned.lightglue import WEIGHTS, Ready
-from pelage.matching.learned.rematch import keypoints_ahead, match_all, matching_tools, memo_of, shortlist
+from pelage.matching.learned.rematch import (
+    keypoints_ahead,
+    match_all,
+    matching_tools,
+    memo_of,
+    read_keypoints,
+    shortlist,
+)
 from pelage.matching.learned.rematchers import read_rematcher
 from pelage.matching.rankings import ranking_files
 from pelage.model.compute import prepare
@@ -68,15 +75,18 @@ def _tuned(params: dict[str, Any], name: str, wanted: dict[str, Any], fetched: P
     ranking = ranking[ranking["protocol"] == "validation"]
     asked = shortlist([ranking], [settings["candidates"]], split["orientation"] if wanted["same_side"] else None)
     crops, masks = (Packs(Path(folder) / wanted["part"]) for folder in ("data/views/crop", "data/masks"))
-    every = {*rows["crop_id"], *asked["query"], *asked["candidate"]}
     place = {"wanted": wanted, "crops": crops, "masks": masks, "weights": fetched, "device": device}
+    richer = place | {"wanted": wanted | {"keypoints": settings["drawn_from"] or wanted["keypoints"]}}
     with workers(compute) as ahead:
-        keypoints_ahead(ahead, every, place)
-    tools = matching_tools(**place, crop_ids=every)
+        keypoints_ahead(ahead, rows["crop_id"], richer)
+        keypoints_ahead(ahead, {*asked["query"], *asked["candidate"]}, place)
+    learnt = read_keypoints(**richer, crop_ids=rows["crop_id"])
+    tools = matching_tools(**place, crop_ids={*asked["query"], *asked["candidate"]})
     features, network, effort = tools["features"], tools["network"].network, tools["effort"]
+    tools["features"] = {name: found.only(slice(wanted["keypoints"])) for name, found in learnt.items()}
 
     files = [sha256_file(path) for path in (SPLIT, source, fetched / WEIGHTS[kind])]
-    seen = joint_digest(features_digest(features[crop_id]).hex() for crop_id in sorted(features))
+    seen = joint_digest(features_digest(side[name]).hex() for side in (features, learnt) for name in sorted(side))
     decisive = {field: value for field, value in wanted.items() if field not in REMATCHING}
     ask = partial(judge, pairs=asked, features=features, identity=split["identity"], effort=effort)
     ask = partial(ask, confidence=wanted["confidence"])
@@ -88,7 +98,7 @@ def _tuned(params: dict[str, Any], name: str, wanted: dict[str, Any], fetched: P
             network.load_state_dict(rounds[-1].state)
             memo = memo_of(sha256_bytes(save(dict(rounds[-1].state))), effort, device)
             tools |= {"network": Ready(network, effort.half), "memo": memo}
-        pairs = learnt_pairs(rows, features, partial(match_all, **tools), own, wanted["confidence"])
+        pairs = learnt_pairs(rows, learnt, partial(match_all, **tools), own, wanted["confidence"])
         prepare(compute["device"], compute["threads"])
         state = fingerprint(decisive, turn, compute["threads"], device.type, files, seen, rooms=ROOMS)
         with Checkpoint(cache_root() / "checkpoints" / name / state) as checkpoint:

@@ -124,6 +124,25 @@ def test_pairs_that_vary_keep_all_keypoints_and_learn_something_else(drawn, tmp_
     assert np.isfinite(losses).all() and losses[0] != losses[1]
 
 
+def test_what_the_strongest_keypoints_verify_is_learnt_from_more_of_them():
+    rows, features = survey()
+    strongest = {name: found.only(slice(40)) for name, found in features.items()}
+    settings = SETTINGS | {"vary": True}
+    pairs = learnt_pairs(rows, features, partial(by_descriptors, features=strongest), settings, 0.5)
+    same = [pair for pair in pairs if pair.same]
+    assert same and all(len(pair.query) == len(pair.truth.query) == 48 for pair in same)
+    known = np.concatenate([pair.truth.query[40:] for pair in same])
+    right = np.concatenate([spots(pair.query)[40:] for pair in same])
+    told = np.concatenate([spots(pair.candidate)[pair.truth.query[40:]] for pair in same])
+    assert (known >= 0).mean() > 0.5 and (told == right)[known >= 0].mean() > 0.95
+
+
+def spots(features: LearnedFeatures) -> np.ndarray:
+    """Return which spot of any animal each keypoint of `survey` shows."""
+    every = np.concatenate([np.random.default_rng(animal).normal(size=(48, 128)) for animal in range(4)])
+    return (features.descriptors.astype(float) @ every.T).argmax(axis=1)
+
+
 def test_nothing_to_learn_from_is_told():
     rows, features = survey(photos=1)
     with pytest.raises(PelageError, match=r"tuning\.epochs"):

@@ -18,7 +18,7 @@ from pelage.split.protocols import protocol_sets, read_split
 GLUE = {
     "part": "flank", "features": "aliked", "local": "sift_lnbnn", "global": "cosface", "local_shortlist": 3,
     "global_shortlist": 0, "side": 320, "keypoints": 160,
-    "tuning": {"epochs": 1, "rounds": 2, "pairs": 6, "candidates": 3, "batch": 4},
+    "tuning": {"epochs": 1, "rounds": 2, "pairs": 6, "candidates": 3, "batch": 4, "vary": True, "drawn_from": 240},
 }  # fmt: skip
 MATCHED = ("data/rankings/glue.parquet", "data/matches/glue.parquet", "data/numbers/match/glue.json")
 

@@ -54,7 +54,7 @@ def learnt_pairs(
     Args:
         rows: Of the split table, all of which may be learnt from.
         features: By crop id; crops without take no part.
-        matcher: The network as it is before.
+        matcher: The network as it is before. It may see fewer keypoints of each crop, the strongest ones.
         settings: `pairs`, `lookalikes`, `keypoints`, `vary` and `seed` as in `TUNING` of
             `pelage.matching.learned.rematchers`.
         confidence: Above which a match counts.

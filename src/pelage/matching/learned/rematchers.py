@@ -38,6 +38,7 @@ TUNING = {
     "lookalikes": 4,  # animals of which the one that looks most like a crop is learnt to be another
     "keypoints": 256,  # most keypoints of a crop that are learnt from, the strongest ones
     "vary": False,  # draw these keypoints anew in each epoch, and turn, scale, stretch and move the crops a little
+    "drawn_from": 0,  # most keypoints of a crop that `vary` draws from, by strength; 0: as many as are matched by
     "batch": 16,  # pairs of a step
     "lr": 5e-5,  # largest learning rate; it rises for a tenth of the steps and falls as a cosine
     "weight_decay": 0.0001,
@@ -46,7 +47,7 @@ TUNING = {
 }
 
 WHOLE = {
-    ("local_shortlist", "global_shortlist", "own_shortlist", "give_up", "tuning.epochs"): 0,
+    ("local_shortlist", "global_shortlist", "own_shortlist", "give_up", "tuning.epochs", "tuning.drawn_from"): 0,
     ("side", "keypoints", "glance", "batch"): 1,
     ("tuning.rounds", "tuning.pairs", "tuning.lookalikes", "tuning.keypoints", "tuning.batch", "tuning.candidates"): 1,
 }
