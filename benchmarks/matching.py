@@ -3,13 +3,13 @@
     PYTHONPATH=src python benchmarks/matching.py --data data -q 8 -g 200
 
 The plain way is that of OpenCV's tutorials: SIFT, `BFMatcher.knnMatch`, the ratio test, `findHomography` with RANSAC,
-and the number of inliers as the score. It stands against the kinds of matchers that search an index. All rank the same
-crops of the validation protocol after a pipeline run (never of a test subset), and none compares a left flank with a
-right one; the plain way has as many keypoints as HotSpotter's preset `fast`. Keypoints are found and indices built
-beforehand; what keypoints take is told apart. The ways take turns within one run; what counts are the ratios, on a machine
-that does nothing else (seconds of CPU, of all threads together, depend less on that). Also told: what one spatial
-verification of 300 matches takes, and how the exact search and the inverted file stand against faiss's exact search
-and, where `pyflann-ibeis` is installed, against WBIA's random trees (8 trees, 800 checks).
+and the number of inliers as the score. It stands against the kinds of matchers that search an index. All rank the
+same crops of the validation protocol after a pipeline run (never of a test subset), and none compares a left flank
+with a right one; the plain way has as many keypoints as HotSpotter's preset `fast`. Keypoints are found and indices
+built beforehand; what keypoints take is told apart. The ways take turns within one run; what counts are the ratios,
+on a machine that does nothing else (seconds of CPU, of all threads together, depend less on that). Also told: what
+one spatial verification of 300 matches takes, and how the exact search and the inverted file stand against faiss's
+exact search and, where `pyflann-ibeis` is installed, against WBIA's random trees (8 trees, 800 checks).
 """
 
 from __future__ import annotations
