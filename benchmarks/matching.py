@@ -22,6 +22,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import cv2
 import faiss
@@ -149,8 +150,8 @@ def main() -> None:
     result |= {"keypoints": FAST.keypoints, "verification_ms_of_300_matches": verification_milliseconds()}
     ways, found = {}, {}
     for way, kind in KINDS.items():
-        with tempfile.TemporaryDirectory() as empty:  # keypoints that are recalled would take no time
-            os.environ["PELAGE_CACHE"] = empty
+        # keypoints that are recalled would take no time
+        with tempfile.TemporaryDirectory() as empty, patch.dict(os.environ, PELAGE_CACHE=empty):
             found[way], spent = timed(lambda kind=kind: [kind.features(crops, masks, some) for some in files])
         result[f"{way}_seconds_per_crop_for_keypoints"] = round(spent[0] / (len(queries) + len(gallery)), 4)
 

@@ -74,14 +74,15 @@ def _tuned(params: dict[str, Any], name: str, wanted: dict[str, Any], fetched: P
     ranking = read_parquet(source)
     ranking = ranking[ranking["protocol"] == "validation"]
     asked = shortlist([ranking], [settings["candidates"]], split["orientation"] if wanted["same_side"] else None)
+    judged = {*asked["query"], *asked["candidate"]}
     crops, masks = (Packs(Path(folder) / wanted["part"]) for folder in ("data/views/crop", "data/masks"))
     place = {"wanted": wanted, "crops": crops, "masks": masks, "weights": fetched, "device": device}
     richer = place | {"wanted": wanted | {"keypoints": settings["drawn_from"] or wanted["keypoints"]}}
     with workers(compute) as ahead:
         keypoints_ahead(ahead, rows["crop_id"], richer)
-        keypoints_ahead(ahead, {*asked["query"], *asked["candidate"]}, place)
+        keypoints_ahead(ahead, judged, place)
     learnt = read_keypoints(**richer, crop_ids=rows["crop_id"])
-    tools = matching_tools(**place, crop_ids={*asked["query"], *asked["candidate"]})
+    tools = matching_tools(**place, crop_ids=judged)
     features, network, effort = tools["features"], tools["network"].network, tools["effort"]
     tools["features"] = {name: found.only(slice(wanted["keypoints"])) for name, found in learnt.items()}
 
