@@ -5,14 +5,17 @@
 
 Nothing of what is told depends on the other protocols: shortlists, matches, what the fusion learns from validation
 queries and which rule it takes are those of the stages `rematch` and `fuse`, with the weights in `data/tuned_weights`.
-Intervals are by individual.
+Where `fuse` has run, `--made` scores what it made, and tells the seconds of each stage of that run. Intervals are by
+individual.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -20,6 +23,7 @@ from pelage.common.files import write_json
 from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.tables import read_parquet
+from pelage.common.times import last_costs
 from pelage.evaluation.choice import choose_on_validation
 from pelage.evaluation.judging import ask, judge
 from pelage.evaluation.scoring import score_protocol
@@ -30,7 +34,8 @@ from pelage.matching.learned.rematchers import read_rematcher
 from pelage.matching.placement import read_placements
 from pelage.matching.rankings import PAIR, drop_opposite, ranking_files
 from pelage.model.compute import prepare
-from pelage.split.protocols import protocol_sets, read_split
+from pelage.report.tables import read_metrics
+from pelage.split.protocols import ProtocolSet, protocol_sets, read_split
 
 KEYS = ("top1", "top1_low", "top1_high", "top5", "map", "map_at_r", "map_at_r_low", "map_at_r_high")
 VALIDATION = "validation"
@@ -41,14 +46,53 @@ def main() -> None:
     parser.add_argument("rematcher")
     parser.add_argument("--protocol", default="disjoint")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--made", action="store_true", help="score what `rematch` and `fuse` have made")
     arguments = parser.parse_args()
     params, name = read_params(), arguments.rematcher
+    part, methods, _ = read_methods(params)
+    split = read_split(Path("data/split.csv"))
+    every = protocol_sets(split, part)
+    sets = {protocol: every[protocol] for protocol in (VALIDATION, arguments.protocol)}
+    find = made if arguments.made else matched
+    told, own, fused, chosen = find(params, name, split, sets)
+    confidence = params["evaluate"]["confidence"]
+
+    def scored(table: pd.DataFrame, protocol: str) -> dict[str, float]:
+        question = ask(protocol, sets[protocol])
+        judged = judge(table[table["protocol"] == protocol], question, "ranking")
+        scores = score_protocol(question, [judged], [None], None, confidence)
+        return {key: scores[key] for key in KEYS} | {"queries": len(sets[protocol].queries)}
+
+    result = {"protocol": arguments.protocol, "rematcher": name, **told}
+    for method, table in (("fused", fused), *((method, own[method]) for method in methods)):
+        result[method] = scored(table, arguments.protocol)
+        result[method] |= {f"validation_{key}": value for key, value in scored(table, VALIDATION).items()}
+        rule = told["rule"] if method == "fused" else method
+        result[method]["validation_flank_map"] = round(chosen[rule]["value"], 4)
+        print(method, result[method], flush=True)
+    write_json(arguments.out, result)
+
+
+Found = tuple[dict[str, Any], dict[str, pd.DataFrame], pd.DataFrame, dict[str, dict[str, float]]]
+"""What is told of a run; rankings of each method; those of the fusion; by method and rule what validation has of it."""
+
+
+def made(params: Mapping[str, Any], name: str, *_: Any) -> Found:
+    """Return what the pipeline's last run has made, and what its stages took."""
+    numbers = read_metrics(Path("data/numbers/fuse.json"))
+    told = {"rule": numbers["rule"], "device": str(prepare(params["compute"]["device"], threads=1))}
+    told |= {"pairs": read_metrics(Path(f"data/numbers/match/{name}.json"))["pairs"]}
+    told |= {"seconds": {cost.stage: round(cost.seconds, 1) for cost in last_costs()}}
+    own = {method: read_parquet(ranking_files(method)[0]) for method in numbers["weights"]}
+    return told, own, read_parquet(Path("data/fused.parquet")), numbers["validation_flank_map"]
+
+
+def matched(params: Mapping[str, Any], name: str, split: pd.DataFrame, sets: Mapping[str, ProtocolSet]) -> Found:
+    """Match and fuse the queries of `sets` alone."""
     device = prepare(params["compute"]["device"], threads=1)
     wanted = read_rematcher(params, name)
     part, methods, one_sided = read_methods(params)
-    split = read_split(Path("data/split.csv"))
-    rows, every = split.set_index("crop_id"), protocol_sets(split, part)
-    sets = {protocol: every[protocol] for protocol in (VALIDATION, arguments.protocol)}
+    rows = split.set_index("crop_id")
     side = rows["orientation"]
     ids = {crop for chosen in sets.values() for asked in (chosen.queries, chosen.gallery) for crop in asked["crop_id"]}
     crops, masks = (Packs(Path(folder) / part) for folder in ("data/views/crop", "data/masks"))
@@ -80,24 +124,11 @@ def main() -> None:
 
     found = candidates(practised(own), practised(fused), rows["identity"], *rules, placement)
     confidence = params["evaluate"]["confidence"]
-    made = {rule: fusion.rankings for rule, fusion in found.items()}
-    rule, _, chosen = choose_on_validation(made, methods, sets[VALIDATION], confidence)
+    practice = {rule: fusion.rankings for rule, fusion in found.items()}
+    rule, _, chosen = choose_on_validation(practice, methods, sets[VALIDATION], confidence)
     rule = rule if params["fusion"]["rule"] == "auto" else params["fusion"]["rule"]
     whole = fuse_by(rule, own, fused, rows["identity"], *rules, placement)
-
-    def scored(table: pd.DataFrame, protocol: str) -> dict[str, float]:
-        question = ask(protocol, sets[protocol])
-        judged = judge(table[table["protocol"] == protocol], question, "ranking")
-        scores = score_protocol(question, [judged], [None], None, confidence)
-        return {key: scores[key] for key in KEYS} | {"queries": len(sets[protocol].queries)}
-
-    result = {"protocol": arguments.protocol, "rematcher": name, "rule": rule, "device": str(device), **told}
-    for method, table in (("fused", whole.rankings), *own.items()):
-        result[method] = scored(table, arguments.protocol)
-        result[method] |= {f"validation_{key}": value for key, value in scored(table, VALIDATION).items()}
-        result[method]["validation_flank_map"] = round(chosen[rule if method == "fused" else method]["value"], 4)
-        print(method, result[method], flush=True)
-    write_json(arguments.out, result)
+    return {"rule": rule, "device": str(device), **told}, own, whole.rankings, chosen
 
 
 if __name__ == "__main__":
