@@ -105,8 +105,8 @@ def read_rematcher(params: Mapping[str, Any], name: str) -> dict[str, Any]:
             raise PelageError(f"params.yaml: {where}.{field} is {values[field]!r}; it must be true or false.")
     if wanted["tuning"]["drawn_from"] and not wanted["tuning"]["vary"]:
         raise PelageError(
-            f"params.yaml: {where}.tuning.drawn_from is {wanted['tuning']['drawn_from']}, but without vary no keypoints "
-            "are drawn. Set tuning.vary to true, or take drawn_from away."
+            f"params.yaml: {where}.tuning.drawn_from is {wanted['tuning']['drawn_from']}, but without vary no "
+            "keypoints are drawn. Set tuning.vary to true, or take drawn_from away."
         )
     sources = {"local": params["matchers"], "global": params["variants"]}
     for field, methods in sources.items():
