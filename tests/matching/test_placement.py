@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pelage.matching.fusion import PLACED, POOL, fuse
-from pelage.matching.placement import FEATURES, LEAST, WIDTH, lie, placed_beside, placement_table
+from pelage.matching.fusion import PLACED, POOL, fit_fusion, fuse
+from pelage.matching.placement import COUNTS, FEATURES, LEAST, SURE, WIDTH, lie, placed_beside, placement_table
 
 ON_BODY = np.array([[0.4, 0.5, 0.4, 0.5, 1.0], [0.5, 0.5, 0.5, 0.5, 1.0], [0.6, 0.5, 0.6, 0.5, 1.0]])
 
@@ -16,16 +16,21 @@ def moved(matches, query=(0.0, 0.0), candidate=(0.0, 0.0)):
     return matches + np.array([*query, *candidate, 0.0])
 
 
+def told(values):
+    """All but how sure matches are, which a matcher without probabilities does not say."""
+    return pytest.approx([*values, np.nan], nan_ok=True)
+
+
 def test_features_by_hand():
     scatter, off = np.sqrt(2 * 0.1**2 / 3), 2 * WIDTH**2
     here = np.log1p(1 + 2 * np.exp(-0.02 / off))
-    assert lie(ON_BODY) == pytest.approx([scatter, 0, 0, 0, here])
+    assert lie(ON_BODY) == told([scatter, 0, 0, 0, here])
     there = np.log1p(np.exp(-(np.array([0.05, 0.09, 0.17]) / off)).sum())
-    assert lie(moved(ON_BODY, query=(0.3, 0))) == pytest.approx([scatter, 0, 0.09, 0.09, there])
+    assert lie(moved(ON_BODY, query=(0.3, 0))) == told([scatter, 0, 0.09, 0.09, there])
     there = np.log1p(np.exp(-(np.array([0.17, 0.09, 0.05]) / off)).sum())
-    assert lie(moved(ON_BODY, candidate=(-0.3, 0.4))) == pytest.approx([scatter, 0, 0.09, 0.25, there])
+    assert lie(moved(ON_BODY, candidate=(-0.3, 0.4))) == told([scatter, 0, 0.09, 0.25, there])
     there = np.log1p(np.exp(-(np.array([0.02, 0.08, 0.18]) / off)).sum())
-    assert lie(moved(ON_BODY, query=(0.2, 0), candidate=(0.2, 0))) == pytest.approx([scatter, 0, 0.04, 0, there])
+    assert lie(moved(ON_BODY, query=(0.2, 0), candidate=(0.2, 0))) == told([scatter, 0, 0.04, 0, there])
 
 
 def test_a_match_counts_by_its_score():
@@ -40,11 +45,21 @@ def test_matches_of_a_neighbour_at_the_edge_count_for_less_than_as_many_in_the_m
     assert alone < both < crowd - 1
 
 
+def test_few_sure_matches_count_for_more_than_many_that_are_barely_believed():
+    def sure(*likely):
+        matches = np.repeat(ON_BODY[:1], len(likely), axis=0)
+        matches[:, 4] = likely
+        return lie(matches, likely=True)[FEATURES.index("sure")]
+
+    assert sure(0.9, 0.5, 1.0) == pytest.approx(np.log1p(0.9**SURE + 0.5**SURE + 1))
+    assert sure(0.99, 0.99, 0.99) > sure(*[0.6] * 60) > 0
+
+
 @pytest.mark.parametrize("swap", [[2, 3, 0, 1, 4]])
 def test_it_is_the_same_which_of_the_two_asks_and_however_matches_are_ordered(swap):
     matches = np.random.default_rng(1).random((20, 5))
-    assert lie(matches[:, swap]) == pytest.approx(lie(matches))
-    assert lie(matches[::-1]) == pytest.approx(lie(matches))
+    assert lie(matches[:, swap], likely=True) == pytest.approx(lie(matches, likely=True))
+    assert lie(matches[::-1], likely=True) == pytest.approx(lie(matches, likely=True))
 
 
 def test_few_matches_tell_nothing():
@@ -65,7 +80,7 @@ def test_what_methods_tell_stands_beside_pairs():
     assert beside["one:scatter_x"].notna().tolist() == [False, False, True]
     assert beside["two:scatter_x"].notna().tolist() == [True, False, False]
     assert beside["none:shift"].isna().all()
-    assert beside.loc[2, [f"one:{name}" for name in FEATURES]].tolist() == pytest.approx(lie(ON_BODY))
+    assert beside.loc[2, [f"one:{name}" for name in FEATURES]].tolist() == pytest.approx(lie(ON_BODY), nan_ok=True)
 
 
 def herd(seed, individuals=24):
@@ -100,6 +115,20 @@ def test_a_fusion_learns_that_an_animal_is_in_the_middle():
         return np.mean([identity[a] == identity[b] for a, b in zip(first["query"], first["candidate"], strict=True)])
 
     assert right(PLACED) > 0.9 > 0.7 > right(POOL)
+
+
+def test_where_no_matches_lie_there_are_none_to_count_and_the_rest_is_unknown():
+    """What is taken where nothing is told: no count, and the mean of what says where."""
+    rng = np.random.default_rng(3)
+    scores = pd.DataFrame({f"matcher:{name}": rng.random(80) + 1 for name in FEATURES})
+    scores["matcher"] = rng.random(80)
+    scores.loc[:9, [f"matcher:{name}" for name in FEATURES]] = np.nan
+    same, means = rng.random(80) < 0.5, scores.mean()
+    fusion = fit_fusion(scores, same, np.ones(80), ["matcher"], "logistic", rule=PLACED)
+    for name in FEATURES:
+        assert fusion.place[f"matcher:{name}"][1] == (0 if name in COUNTS else pytest.approx(means[f"matcher:{name}"]))
+    usual = scores.iloc[:1].assign(**{column: value for column, (_, value) in fusion.place.items()})
+    assert fusion.probability(usual) == pytest.approx(fusion.probability(scores.iloc[:1]))
 
 
 def test_where_nothing_lies_the_pool_is_what_it_was():

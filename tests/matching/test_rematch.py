@@ -188,6 +188,7 @@ def test_defaults_are_filled_in_and_weights_are_pinned():
         ("tuning", {"drawn_from": -1}, "tuning.drawn_from is -1; it must be a whole number from 0"),
         ("tuning", {"drawn_from": 9}, "tuning.drawn_from is 9, but without vary no keypoints are drawn"),
         ("tuning", {"vary": "often"}, "tuning.vary is 'often'; it must be true or false"),
+        ("tuning", {"keep": "first"}, r"tuning\.keep is 'first'"),
         ("half", 1, "half is 1; it must be true or false"),
     ],
 )

@@ -28,6 +28,7 @@ SETTINGS = {
     "batch": 4,
     "lr": 1e-3,
     "weight_decay": 0.0,
+    "keep": "best",
     "seed": 1,
 }
 EFFORT = Effort(batch=8, adaptive=False, give_up=0, glance=0, half=False)
@@ -249,6 +250,23 @@ def test_without_validation_queries_the_last_epoch_is_kept(drawn, tmp_path):
     assert judge(start(), nobody, features, {}, EFFORT, 0.5) == {}
     with Checkpoint(tmp_path / "nobody") as checkpoint:
         assert tune(start(), pairs, lambda network: {}, SETTINGS, False, checkpoint).best_epoch == 2
+
+
+def told_from(worth, network):
+    return {"mrr": next(worth)}
+
+
+def test_the_last_epoch_is_kept_where_that_is_wanted_however_queries_are_answered(drawn, tmp_path):
+    _, _, pairs = drawn
+    states = {}
+    for keep in ("best", "last"):
+        worth = iter([0.5, 0.9, 0.6])
+        with Checkpoint(tmp_path / keep) as checkpoint:
+            ask = partial(told_from, worth)
+            states[keep] = tune(start(), pairs, ask, SETTINGS | {"keep": keep}, False, checkpoint)
+    assert [states[keep].best_epoch for keep in ("best", "last")] == [1, 2]
+    assert states["best"].history == states["last"].history
+    assert not all(torch.equal(states["best"].state[name], tensor) for name, tensor in states["last"].state.items())
 
 
 def test_a_loss_that_is_no_number_is_told(drawn, tmp_path):

@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from pelage.common.tables import UNKNOWN, read_parquet
 from pelage.matching.calibration import Curve, fit_curve, folds_by
-from pelage.matching.placement import FEATURES, placed_beside
+from pelage.matching.placement import COUNTS, FEATURES, placed_beside
 from pelage.matching.rankings import (
     PAIR,
     categories,
@@ -84,7 +84,8 @@ class Fusion:
         photos: Best photos of an individual whose probabilities are added up, see `add_up_photos`.
         absent: By method, change of the log-odds where it did not score the pair: that a pair came on no shortlist of
             its says something, too.
-        place: By column of `placed_beside`, change of the log-odds for one more, and the value that changes nothing.
+        place: By column of `placed_beside`, change of the log-odds for one more, and the value that changes nothing,
+            which is taken where there is none.
         rule: One of `COMBINED`; `MEAN` takes the mean of the probabilities in the place of the pool, a missing one
             counting 0 (WildFusion).
     """
@@ -280,6 +281,7 @@ def fit_fusion(
             names = [f"{method}:{feature}" for method in methods for feature in FEATURES]
             lie = scores[[name for name in names if name in scores and scores[name].nunique() > 1]]
             usual, spread = lie.mean(), lie.std()
+            usual[[name for name in lie if name.endswith(COUNTS)]] = 0.0
             more = ((lie - usual) / spread).fillna(0.0)
             weights, intercept = fit_pool(np.c_[known, more], same, weight, free=count + lie.shape[1])
             slopes = zip(lie.columns, weights[2 * count :] / spread, usual, strict=True)

@@ -39,7 +39,7 @@ class Tuned:
     """The result.
 
     Attributes:
-        state: Tensors of the network after the best epoch.
+        state: Tensors of the network that is kept.
         history: A row an epoch, from 0, the network as it was: `epoch`, `loss` (None there), and what the judge says.
         best_epoch: Epoch of `state`.
     """
@@ -61,7 +61,7 @@ def tune(
 
     Everything random in an epoch follows from the seed and its number, so that a killed tuning ends with the bytes of
     one that was left alone. The network as it was stays the best unless an epoch beats it; of epochs that are worth the
-    same the last one is taken, and without validation queries the last of all.
+    same the last one is taken, and without validation queries, or if `keep` says so, the last of all.
 
     Args:
         network: As `load_lightglue` returns it; it is changed.
@@ -90,7 +90,7 @@ def tune(
         loss = _learn(network, optimizer, pairs, settings, half, len(history))
         history.append({"epoch": len(history), "loss": round(loss, 6), **judge(network)})
         now, *_, fetched = (row.get("mrr") for row in reversed(history))
-        if now is None or (now > fetched and now >= max(row["mrr"] for row in history)):
+        if settings["keep"] == "last" or now is None or (now > fetched and now >= max(row["mrr"] for row in history)):
             best = {"epoch": len(history) - 1, "model": copy.deepcopy(network.state_dict())}
         state = {"history": history, "best": best}
         if len(history) <= settings["epochs"]:

@@ -125,7 +125,7 @@ def rematch(
         value = count_matches(found, confidence)
         found = found.only(found.confidence > confidence)
         ends = placed(features[first], features[second], found.query, found.candidate, found.confidence)
-        where = lie(ends)
+        where = lie(ends, likely=True)
         for query, candidate, own in ((first, second, ends), (second, first, ends[:, TURNED])):
             if (query, candidate) in scores:
                 scores[query, candidate], places[query, candidate] = value, where

@@ -42,9 +42,13 @@ TUNING = {
     "batch": 16,  # pairs of a step
     "lr": 5e-5,  # largest learning rate; it rises for a tenth of the steps and falls as a cosine
     "weight_decay": 0.0001,
-    "candidates": 10,  # of each validation query, compared after each epoch to keep the best one
+    "candidates": 10,  # of each validation query, compared before the first and after each epoch
+    "keep": "best",  # best | last: the network after the epoch that names most of these queries, or after the last one
     "seed": 1,
 }
+
+KEEP = ("best", "last")
+"""Values of `tuning.keep`."""
 
 WHOLE = {
     ("local_shortlist", "global_shortlist", "own_shortlist", "give_up", "tuning.epochs", "tuning.drawn_from"): 0,
@@ -103,6 +107,7 @@ def read_rematcher(params: Mapping[str, Any], name: str) -> dict[str, Any]:
     for field in SWITCHES:
         if type(values[field]) is not bool:
             raise PelageError(f"params.yaml: {where}.{field} is {values[field]!r}; it must be true or false.")
+    choose(wanted["tuning"]["keep"], KEEP, f"{where}.tuning.keep")
     if wanted["tuning"]["drawn_from"] and not wanted["tuning"]["vary"]:
         raise PelageError(
             f"params.yaml: {where}.tuning.drawn_from is {wanted['tuning']['drawn_from']}, but without vary no "
