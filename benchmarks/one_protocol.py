@@ -96,7 +96,7 @@ def matched(params: Mapping[str, Any], name: str, split: pd.DataFrame, sets: Map
     side = rows["orientation"]
     ids = {crop for chosen in sets.values() for asked in (chosen.queries, chosen.gallery) for crop in asked["crop_id"]}
     crops, masks = (Packs(Path(folder) / part) for folder in ("data/views/crop", "data/masks"))
-    tools = matching_tools(wanted, ids, crops, masks, Path("data/tuned_weights") / name, device)
+    tools = matching_tools(wanted, ids, crops, masks, Path("data/tuned_weights") / wanted["network"], device)
 
     def of_these(table: pd.DataFrame) -> pd.DataFrame:
         table = table[table["protocol"].isin(list(sets))]

@@ -66,7 +66,7 @@ def main() -> None:
     queries = queries[np.linspace(0, len(queries) - 1, min(arguments.q, len(queries))).astype(int)]
     pairs = pairs[pairs["query"].isin(queries)]
     crops, masks = (Packs(Path(folder) / wanted["part"]) for folder in ("data/views/crop", "data/masks"))
-    weights = Path("data/tuned_weights") / arguments.rematcher
+    weights = Path("data/tuned_weights") / wanted["network"]
     place = {"crop_ids": {*pairs["query"], *pairs["candidate"]}, "crops": crops, "masks": masks, "weights": weights}
     tools = matching_tools(wanted, **place, device=device)
     pairs = unique_pairs(pairs, tools["features"])

@@ -54,7 +54,7 @@ def main() -> None:
     beyond = deepest.loc[deepest["known"].isna(), PAIR]
     if len(beyond):
         crops, masks = (Packs(Path(folder) / part) for folder in ("data/views/crop", "data/masks"))
-        weights = Path("data/tuned_weights") / arguments.rematcher
+        weights = Path("data/tuned_weights") / wanted["network"]
         device = prepare(params["compute"]["device"], threads=1)
         tools = matching_tools(wanted, {*beyond["query"], *beyond["candidate"]}, crops, masks, weights, device)
         scoring = {"score": wanted["score"], "confidence": wanted["confidence"], "depth": len(beyond)}

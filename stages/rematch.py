@@ -54,7 +54,7 @@ def main() -> None:
     crops, masks = (Packs(Path(folder) / wanted["part"]) for folder in ("data/views/crop", "data/masks"))
     fell_back = read_table(Path(f"data/rejected/background_{wanted['part']}.csv"), required=REJECTED_COLUMNS)["path"]
     without_mask, warning = told_without_mask(map(crop_file, asked), fell_back)
-    weights = Path("data/tuned_weights") / name
+    weights = Path("data/tuned_weights") / wanted["network"]
     place = {"wanted": wanted, "crops": crops, "masks": masks, "weights": weights, "device": device}
     with workers(params["compute"]) as ahead:
         keypoints_ahead(ahead, asked, place)

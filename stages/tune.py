@@ -35,7 +35,7 @@ from pelage.tuning.pairs import learnt_pairs
 
 ROOMS = ("common", "matching", "matching/learned", "model", "split", "training", "tuning")
 SPLIT = Path("data/split.csv")
-REMATCHING = ("local_shortlist", "global", "global_shortlist", "own_shortlist", "score")
+REMATCHING = ("local_shortlist", "global", "global_shortlist", "own_shortlist", "network", "score")
 """Settings that a rematch reads and tuning does not."""
 
 
@@ -50,10 +50,10 @@ def main() -> None:
     wanted = read_rematcher(params, name)
     fetched = Path("data/match_weights") / name
     files = {file.name: file.read_bytes() for file in sorted(fetched.iterdir())}
-    metrics = dict.fromkeys(["pairs", "pairs_of_same_animal", "best_epoch", "top1_before", "mrr_before", "top1", "mrr"])
+    metrics = dict.fromkeys(["pairs", "pairs_of_same_animal", "kept_epoch", "top1_before", "mrr_before", "top1", "mrr"])
     if wanted["tuning"]["epochs"]:
         tuned, told = _tuned(params, name, wanted, fetched)
-        if told["best_epoch"]:
+        if told["kept_epoch"]:
             files[WEIGHTS[wanted["features"]]] = save(dict(tuned.state))
         metrics |= told
     with fresh_folder(Path("data/tuned_weights") / name) as folder:
@@ -105,11 +105,11 @@ def _tuned(params: dict[str, Any], name: str, wanted: dict[str, Any], fetched: P
         with Checkpoint(cache_root() / "checkpoints" / name / state) as checkpoint:
             rounds.append(tune(network, pairs, ask, own, wanted["half"], checkpoint))
     before, last = rounds[0].history[0], rounds[-1]
-    best = last.history[last.best_epoch]
+    kept = last.history[last.kept_epoch]
     told = {"pairs": len(pairs), "pairs_of_same_animal": sum(pair.same for pair in pairs)}
-    told |= {"best_epoch": sum(turn.best_epoch for turn in rounds)}
+    told |= {"kept_epoch": sum(turn.kept_epoch for turn in rounds)}
     told |= {f"{key}_before": before.get(key) for key in ("top1", "mrr")}
-    return last, told | {key: best.get(key) for key in ("top1", "mrr")}
+    return last, told | {key: kept.get(key) for key in ("top1", "mrr")}
 
 
 if __name__ == "__main__":

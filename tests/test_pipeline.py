@@ -22,7 +22,8 @@ from pelage.matching.local.matchers import read_matcher
 ROOT = Path(__file__).resolve().parents[1]
 DVC = read_yaml(ROOT / "dvc.yaml")
 PARAMS = read_yaml(ROOT / "params.yaml")
-REMATCHERS = {"aliked": {"part": "flank", "features": "aliked", "local": "sift_lnbnn", "global": "cosface"}}
+ALIKED = {"part": "flank", "features": "aliked", "network": "aliked", "local": "sift_lnbnn", "global": "cosface"}
+REMATCHERS = {"aliked": ALIKED, "again": ALIKED | {"local": "aliked"}}
 """The committed parameters have none, for time; the stages are there."""
 
 TEMPLATES = {name: stage.get("do", stage) for name, stage in DVC["stages"].items()}
@@ -311,7 +312,7 @@ def test_a_new_variant_or_matcher_needs_params_only(tmp_path):
     dvc(tmp_path, "init", "-q")
     listed = set(dvc(tmp_path, "stage", "list", "--name-only").split())
     assert listed == stage_names(DVC, params)
-    assert {"train@brand_new", "embed", "search", "match@newer", "rematch@aliked"} <= listed
+    assert {"train@brand_new", "embed", "search", "match@newer", "rematch@aliked", "rematch@again"} <= listed
     for stage in ("evaluate", "headline", "report"):
         assert {"variants", "matchers", "rematchers"} <= set(param_keys(TEMPLATES[stage]))
 

@@ -79,13 +79,13 @@ def test_the_empty_line_after_a_list_stays():
 
 
 def test_matchers_and_rematchers_may_be_added():
-    glue = {"part": "flank", "features": "disk", "local": "wbia", "global": "mine"}
+    glue = {"part": "flank", "features": "disk", "network": "glue", "local": "wbia", "global": "mine"}
     added = {"matchers": {"wbia": {"part": "flank", "kind": "hotspotter"}}, "rematchers": {"glue": glue}}
     lines = presets.applied(TEXT, TINY | {"set": added}).splitlines()
     start = lines.index("matchers:")
     assert lines[start + 1 : start + 5] == ["  wbia:", "    part: flank", "    kind: hotspotter", "  sift_lnbnn:"]
     start = lines.index("rematchers:")
-    assert lines[start + 1 : start + 3] == ["  glue:", "    part: flank"] and not lines[start + 6]
+    assert lines[start + 1 : start + 3] == ["  glue:", "    part: flank"] and not lines[start + 7]
     added["matchers"]["wbia"]["kind"] = "luck"
     with pytest.raises(PelageError, match=r"matchers.wbia.kind is 'luck'"):
         presets.applied(TEXT, TINY | {"set": added})

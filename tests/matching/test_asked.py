@@ -20,6 +20,9 @@ PARAMS = {
 def test_those_of_the_fusion_and_those_whose_shortlists_they_compare():
     assert asked_methods(PARAMS) == {"sift", "glue", "orb", "net"}
     assert asked_methods(PARAMS | {"fusion": {"methods": ["other"]}}) == {"other"}
+    again = {"again": {"local": "glue", "global": "other"}} | PARAMS["rematchers"]
+    asked = asked_methods(PARAMS | {"rematchers": again, "fusion": {"methods": ["again"]}})
+    assert asked == {"again", "glue", "orb", "net", "other"}
 
 
 def test_each_method_is_told_in_a_file_of_its_own(tmp_path, monkeypatch):

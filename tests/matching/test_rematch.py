@@ -15,13 +15,16 @@ from pelage.matching.learned import rematch as module
 from pelage.matching.learned.features import LearnedFeatures
 from pelage.matching.learned.lightglue import Effort, PairMatches
 from pelage.matching.learned.rematch import rematch, shortlist
-from pelage.matching.learned.rematchers import needed_weights, read_rematcher
+from pelage.matching.learned.rematchers import needed_weights, read_rematcher, stood_on
 from pelage.matching.rankings import rankings_table
 
 PARAMS = {
     "variants": {"net": {"part": "flank"}, "muzzle": {"part": "face"}},
     "matchers": {"sift_lnbnn": {"part": "flank"}},
-    "rematchers": {"glue": {"part": "flank", "features": "disk", "local": "sift_lnbnn", "global": "net"}},
+    "rematchers": {
+        "glue": {"part": "flank", "features": "disk", "network": "glue", "local": "sift_lnbnn", "global": "net"},
+        "snout": {"part": "face", "features": "disk", "network": "snout", "local": "sift_lnbnn", "global": "muzzle"},
+    },
 }
 
 EFFORT = Effort(batch=4, adaptive=True, give_up=0, glance=0, half=True)
@@ -177,7 +180,12 @@ def test_defaults_are_filled_in_and_weights_are_pinned():
     [
         ("features", "surf", "features is 'surf'"),
         ("score", "luck", "score is 'luck'"),
+        ("network", None, "network is None; it must be one of glue, snout"),
+        ("network", "sift_lnbnn", "network is 'sift_lnbnn'"),
         ("local", "nothing", "local is 'nothing'"),
+        ("local", ["sift_lnbnn"], r"local is \['sift_lnbnn'\]"),
+        ("local", "glue", "local is 'glue'; it must be one of sift_lnbnn"),
+        ("local", "snout", "part face"),
         ("global", "sift_lnbnn", "global is 'sift_lnbnn'"),
         ("global", "muzzle", "part face"),
         ("depth", 3, "unknown field 'depth'"),
@@ -197,6 +205,34 @@ def test_wrong_settings_are_named(field, value, message):
     params["rematchers"]["glue"][field] = value
     with pytest.raises(PelageError, match=message):
         read_rematcher(params, "glue")
+
+
+def test_a_rematcher_may_compare_the_shortlist_of_another_but_none_that_needs_its_own():
+    glue = PARAMS["rematchers"]["glue"]
+    rematchers = {"glue": glue, "again": glue | {"local": "glue"}, "third": glue | {"local": "again"}, "odd": 7}
+    assert stood_on(rematchers, "third") == ["third", "again", "glue", "sift_lnbnn"]
+    assert read_rematcher(PARAMS | {"rematchers": rematchers}, "third")["local"] == "again"
+    rematchers["glue"] = glue | {"local": "third"}
+    assert stood_on(rematchers, "third") == ["third", "again", "glue"]
+    for name in ("glue", "again", "third"):
+        with pytest.raises(PelageError, match="it must be one of sift_lnbnn"):
+            read_rematcher(PARAMS | {"rematchers": rematchers}, name)
+
+
+def test_a_rematcher_may_match_by_the_network_of_another():
+    glue = PARAMS["rematchers"]["glue"]
+    again = glue | {"local": "glue"}
+    rematchers = {"glue": glue | {"tuning": {"epochs": 2}}, "again": again, "third": again | {"network": "again"}}
+    rematchers |= {"tuned": again | {"tuning": {"epochs": 1}}, "unlike": again | {"features": "aliked"}}
+    wrong = {
+        "third": "network is again, which itself matches by the network of glue. Name that one",
+        "tuned": "by the network of glue, so its own tuning would be of no use",
+        "unlike": "has aliked keypoints, which the network of glue does not know",
+    }
+    assert read_rematcher(PARAMS | {"rematchers": rematchers}, "again")["network"] == "glue"
+    for name, message in wrong.items():
+        with pytest.raises(PelageError, match=message):
+            read_rematcher(PARAMS | {"rematchers": rematchers}, name)
 
 
 def test_workers_change_no_digit(monkeypatch, tmp_path):

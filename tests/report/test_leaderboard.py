@@ -255,7 +255,9 @@ def test_methods_come_from_params_alone():
             "b": {"part": "face", "kind": "hotspotter", "preset": "fast"},
         },
         "parts": ["flank", "face"],
-        "rematchers": {"disk": {"part": "flank", "features": "disk", "local": "sift_lnbnn", "global": "a"}},
+        "rematchers": {
+            "disk": {"part": "flank", "features": "disk", "network": "disk", "local": "sift_lnbnn", "global": "a"},
+        },
         "fusion": {"methods": ["sift_lnbnn", "disk"]},
         "mlp": {"part": "flank", "view": "nobg"},
         "pairs": {"part": "flank"},

@@ -357,7 +357,8 @@ def test_data_sets_of_all_kinds_are_right(faults):
         ([("variants.cosface.loss", "triplet")], "variants.cosface.loss is 'triplet'; it must be fields and"),
         ([("variants.cosface", None)], "variants.cosface is None; it must be fields and values, of part, view, "),
         ([("matchers.sift_lnbnn", None)], "matchers.sift_lnbnn is None; it must be fields and values."),
-        ([("rematchers.r", {"features": "disk", "local": "sift_lnbn"})], "rematchers.r.local is 'sift_lnbn'; it must"),
+        ([("rematchers.r", {"network": "r", "local": "sift_lnbn"})], "rematchers.r.local is 'sift_lnbn'; it must be"),
+        ([("rematchers.r", {"local": "sift_lnbnn"})], "rematchers.r.network is None; it must be one of r."),
     ],
 )  # fmt: skip
 def test_what_sections_ask_of_each_other(faults, changes, words):

@@ -185,7 +185,7 @@ def test_it_learns_to_match_the_same_and_not_the_different(drawn, tmp_path):
     counts = [np.mean([len(match.query) for match, pair in zip(found, pairs, strict=True) if pair.same is same])
               for same in (True, False)]  # fmt: skip
     assert np.mean(right) > 0.8 and counts[0] > 5 * max(counts[1], 1)
-    assert tuned.history[tuned.best_epoch]["mrr"] > tuned.history[0]["mrr"]
+    assert tuned.history[tuned.kept_epoch]["mrr"] > tuned.history[0]["mrr"]
 
 
 def test_each_pair_is_learnt_once_an_epoch_and_most_batches_have_one_shape(drawn):
@@ -230,7 +230,7 @@ def test_a_killed_tuning_ends_with_the_same_numbers(drawn, tmp_path, moment, var
     again = run(tmp_path / "killed", moment, 3 - moment)  # three epochs are judged, none of them twice
     finished = run(tmp_path / "killed", 0, 0)  # nobody is asked: it comes from the checkpoint
     for result in (again, finished):
-        assert result.history == whole.history and result.best_epoch == whole.best_epoch == 2
+        assert result.history == whole.history and result.kept_epoch == whole.kept_epoch == 2
         assert all(torch.equal(result.state[name], tensor) for name, tensor in whole.state.items())
 
 
@@ -240,7 +240,7 @@ def test_the_network_as_it_was_is_kept_if_no_epoch_is_better(drawn, tmp_path, af
     worth = iter([0.9, *after])
     with Checkpoint(tmp_path / "worse") as checkpoint:
         tuned = tune(start(), pairs, lambda network: {"mrr": next(worth)}, SETTINGS, False, checkpoint)
-    assert tuned.best_epoch == 0
+    assert tuned.kept_epoch == 0
     assert all(torch.equal(tuned.state[name], tensor) for name, tensor in start().state_dict().items())
 
 
@@ -249,7 +249,7 @@ def test_without_validation_queries_the_last_epoch_is_kept(drawn, tmp_path):
     nobody = asked_of(rows).head(0)
     assert judge(start(), nobody, features, {}, EFFORT, 0.5) == {}
     with Checkpoint(tmp_path / "nobody") as checkpoint:
-        assert tune(start(), pairs, lambda network: {}, SETTINGS, False, checkpoint).best_epoch == 2
+        assert tune(start(), pairs, lambda network: {}, SETTINGS, False, checkpoint).kept_epoch == 2
 
 
 def told_from(worth, network):
@@ -264,7 +264,7 @@ def test_the_last_epoch_is_kept_where_that_is_wanted_however_queries_are_answere
         with Checkpoint(tmp_path / keep) as checkpoint:
             ask = partial(told_from, worth)
             states[keep] = tune(start(), pairs, ask, SETTINGS | {"keep": keep}, False, checkpoint)
-    assert [states[keep].best_epoch for keep in ("best", "last")] == [1, 2]
+    assert [states[keep].kept_epoch for keep in ("best", "last")] == [1, 2]
     assert states["best"].history == states["last"].history
     assert not all(torch.equal(states["best"].state[name], tensor) for name, tensor in states["last"].state.items())
 

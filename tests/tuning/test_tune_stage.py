@@ -16,8 +16,8 @@ from pelage.matching.rankings import rankings_table
 from pelage.split.protocols import protocol_sets, read_split
 
 GLUE = {
-    "part": "flank", "features": "aliked", "local": "sift_lnbnn", "global": "cosface", "local_shortlist": 3,
-    "global_shortlist": 0, "side": 320, "keypoints": 160,
+    "part": "flank", "features": "aliked", "network": "glue", "local": "sift_lnbnn", "global": "cosface",
+    "local_shortlist": 3, "global_shortlist": 0, "side": 320, "keypoints": 160,
     "tuning": {"epochs": 1, "rounds": 2, "pairs": 6, "candidates": 3, "batch": 4, "vary": True, "drawn_from": 240},
 }  # fmt: skip
 MATCHED = ("data/rankings/glue.parquet", "data/matches/glue.parquet", "data/numbers/match/glue.json")
@@ -61,8 +61,8 @@ def project(scratch, shared_photos):
     return made
 
 
-def stage(made, name: str) -> str:
-    return made.run("python", f"stages/{name}.py", "glue").stdout
+def stage(made, name: str, rematcher: str = "glue") -> str:
+    return made.run("python", f"stages/{name}.py", rematcher).stdout
 
 
 def weights(made, folder: str) -> dict[str, str]:
@@ -76,7 +76,7 @@ def test_tuned_weights_match_leopards_and_two_runs_give_the_same_bytes(project):
     assert metrics["top1"] >= metrics["top1_before"] and metrics["mrr"] >= metrics["mrr_before"] > 0.6
     fetched, tuned = weights(project, "match_weights"), weights(project, "tuned_weights")
     changed = {name for name in fetched if fetched[name] != tuned[name]}
-    assert changed == ({"aliked_lightglue.safetensors"} if metrics["best_epoch"] else set())
+    assert changed == ({"aliked_lightglue.safetensors"} if metrics["kept_epoch"] else set())
 
     assert "1 of 6 crops (17%) have no mask but the animal's box" in stage(project, "rematch")
     assert json.loads((project.folder / MATCHED[2]).read_text())["crops_without_mask"] == 1
@@ -91,6 +91,15 @@ def test_tuned_weights_match_leopards_and_two_runs_give_the_same_bytes(project):
     assert weights(project, "tuned_weights") == tuned
     stage(project, "rematch")
     assert [(project.folder / name).read_bytes() for name in MATCHED] == first
+
+    again = {**GLUE, "local": "glue", "local_shortlist": 2, "tuning": {}}
+    project.set(rematchers={"glue": GLUE, "again": again})
+    write_json(project.folder / "data/asked/again.json", [])
+    stage(project, "rematch", "again")
+    second = read_parquet(project.folder / "data/rankings/again.parquet")
+    of_both = second.merge(table, on=["protocol", "query", "candidate"], suffixes=("_again", ""))
+    assert len(second) == len(of_both) == 6 and (of_both["rank_again"] == of_both["rank"]).all()
+    assert np.allclose(of_both["score_again"], of_both["score"], atol=0.1), "the same network says the same"
 
 
 def test_without_epochs_the_weights_stay_as_they_were_fetched(project):

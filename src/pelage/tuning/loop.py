@@ -41,12 +41,12 @@ class Tuned:
     Attributes:
         state: Tensors of the network that is kept.
         history: A row an epoch, from 0, the network as it was: `epoch`, `loss` (None there), and what the judge says.
-        best_epoch: Epoch of `state`.
+        kept_epoch: Epoch of `state`, 0 if it is the network as it was.
     """
 
     state: Mapping[str, Tensor]
     history: list[dict[str, Any]]
-    best_epoch: int
+    kept_epoch: int
 
 
 def tune(

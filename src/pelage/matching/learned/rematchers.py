@@ -13,9 +13,10 @@ from pelage.model.weights import OwnWeight, Weight, read_weights
 DEFAULTS = {
     "part": "flank",
     "features": "aliked",  # aliked | disk | superpoint (whose weights you fetch yourself)
-    "local": None,  # a matcher whose first candidates are compared
+    "network": None,  # whose LightGlue matches: the entry's own name, or that of a rematcher with equal features
+    "local": None,  # a matcher, or another rematcher, whose first candidates are compared
     "global": None,  # a variant whose first candidates are, too
-    "local_shortlist": 40,  # candidates of the matcher
+    "local_shortlist": 40,  # candidates of the former
     "global_shortlist": 40,  # candidates of the variant
     "own_shortlist": 0,  # candidates for whom its own keypoints speak (LNBNN), of all that may answer
     "same_side": True,  # a left flank is never compared with a right one
@@ -43,7 +44,7 @@ TUNING = {
     "lr": 5e-5,  # largest learning rate; it rises for a tenth of the steps and falls as a cosine
     "weight_decay": 0.0001,
     "candidates": 10,  # of each validation query, compared before the first and after each epoch
-    "keep": "best",  # best | last: the network after the epoch that names most of these queries, or after the last one
+    "keep": "best",  # best | last: the network after the epoch that answers these queries best, or after the last one
     "seed": 1,
 }
 
@@ -90,8 +91,8 @@ def read_rematcher(params: Mapping[str, Any], name: str) -> dict[str, Any]:
         name: A key of `rematchers`.
 
     Raises:
-        PelageError: An unknown field or value, or a shortlist of a matcher or variant that there is not, or of another
-            part.
+        PelageError: An unknown field or value, a shortlist of a method that there is not, of another part, or that
+            needs this one's, or a network of other keypoints.
     """
     where = f"rematchers.{name}"
     wanted = merged(DEFAULTS, entry(params["rematchers"], name, "rematchers"), where)
@@ -113,15 +114,57 @@ def read_rematcher(params: Mapping[str, Any], name: str) -> dict[str, Any]:
             f"params.yaml: {where}.tuning.drawn_from is {wanted['tuning']['drawn_from']}, but without vary no "
             "keypoints are drawn. Set tuning.vary to true, or take drawn_from away."
         )
-    sources = {"local": params["matchers"], "global": params["variants"]}
+    rematchers = {other: fields for other, fields in params["rematchers"].items() if isinstance(fields, Mapping)}
+    _check_network(rematchers, name, wanted, where)
+    before = {other: fields for other, fields in rematchers.items() if name not in stood_on(rematchers, other)}
+    sources = {"local": params["matchers"] | before, "global": params["variants"]}
     for field, methods in sources.items():
-        part = methods[choose(wanted[field], methods, f"{where}.{field}")]["part"]
+        part = methods[choose(wanted[field], methods, f"{where}.{field}")].get("part", DEFAULTS["part"])
         if part != wanted["part"]:
             raise PelageError(
                 f"params.yaml: {where} compares crops of the part {wanted['part']}, but its shortlist {wanted[field]} "
                 f"ranks those of the part {part}. Name a method of the same part."
             )
     return wanted
+
+
+def _check_network(rematchers: Mapping[str, Any], name: str, wanted: Mapping[str, Any], where: str) -> None:
+    """Say what is wrong with `network`, which is another rematcher's only if that one has one of its own."""
+    whose = choose(wanted["network"], rematchers, f"{where}.network")
+    if whose == name:
+        return
+    if wanted["tuning"]["epochs"]:
+        raise PelageError(
+            f"params.yaml: {where} matches by the network of {whose}, so its own tuning would be of no use. Take "
+            f"{where}.tuning away, or set {where}.network to {name}."
+        )
+    other = rematchers[whose]
+    if other.get("network") != whose:
+        raise PelageError(
+            f"params.yaml: {where}.network is {whose}, which itself matches by the network of {other.get('network')}. "
+            "Name that one."
+        )
+    if other.get("features", DEFAULTS["features"]) != wanted["features"]:
+        raise PelageError(
+            f"params.yaml: {where} has {wanted['features']} keypoints, which the network of {whose} does not know. Set "
+            "both features to the same."
+        )
+
+
+def stood_on(rematchers: Mapping[str, Any], name: str) -> list[str]:
+    """Return the rematcher `name`, the method whose shortlist it compares, that one's if it is a rematcher, and so on.
+
+    Args:
+        rematchers: That section of the parameters, right or not.
+        name: A key of it, or another method, which stands on none.
+    """
+    names = [name]
+    while isinstance(fields := rematchers.get(name), Mapping):
+        name = fields.get("local")
+        if not isinstance(name, str) or name in names:
+            break
+        names.append(name)
+    return names
 
 
 def needed_weights(features: str) -> list[Weight | OwnWeight]:
