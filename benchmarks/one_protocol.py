@@ -24,10 +24,10 @@ from pelage.common.packs import Packs
 from pelage.common.params import read_params
 from pelage.common.tables import read_parquet
 from pelage.common.times import last_costs
-from pelage.evaluation.choice import choose_on_validation
+from pelage.evaluation.choice import practise
 from pelage.evaluation.judging import ask, judge
 from pelage.evaluation.scoring import score_protocol
-from pelage.matching.fusion import candidates, fuse_by, read_methods
+from pelage.matching.fusion import fuse_by, read_methods
 from pelage.matching.learned.own_list import own_list
 from pelage.matching.learned.rematch import matching_tools, rematch, shortlist, unique_pairs
 from pelage.matching.learned.rematchers import read_rematcher
@@ -119,16 +119,11 @@ def matched(params: Mapping[str, Any], name: str, split: pd.DataFrame, sets: Map
     placement[name] = of_these(places)
     rules = params["fusion"]["shortlist"], params["fusion"]["calibration"], params["fusion"]["photos"]
 
-    def practised(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-        return {method: table[table["protocol"] == VALIDATION] for method, table in tables.items()}
-
-    found = candidates(practised(own), practised(fused), rows["identity"], *rules, placement)
+    settings = rows["identity"], *rules, placement
     confidence = params["evaluate"]["confidence"]
-    practice = {rule: fusion.rankings for rule, fusion in found.items()}
-    rule, _, chosen = choose_on_validation(practice, methods, sets[VALIDATION], confidence)
-    rule = rule if params["fusion"]["rule"] == "auto" else params["fusion"]["rule"]
-    whole = fuse_by(rule, own, fused, rows["identity"], *rules, placement)
-    return {"rule": rule, "device": str(device), **told}, own, whole.rankings, chosen
+    practice = practise(own, fused, settings, sets[VALIDATION], params["fusion"]["rule"], confidence)
+    whole = fuse_by(practice.rule, own, fused, *settings)
+    return {"rule": practice.rule, "device": str(device), **told}, own, whole.rankings, practice.told
 
 
 if __name__ == "__main__":

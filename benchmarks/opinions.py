@@ -15,18 +15,14 @@ import argparse
 import itertools
 from pathlib import Path
 
-import pandas as pd
-
 from pelage.common.errors import PelageError
 from pelage.common.files import write_json
 from pelage.common.params import read_params
-from pelage.common.tables import read_parquet
-from pelage.evaluation.choice import choose_on_validation
+from pelage.evaluation.choice import practise
 from pelage.evaluation.judging import ask, judge
 from pelage.evaluation.scoring import score_protocol
-from pelage.matching.fusion import candidates, read_methods
+from pelage.matching.fusion import read_methods, read_own, read_rankings
 from pelage.matching.placement import read_placements
-from pelage.matching.rankings import drop_opposite, ranking_files
 from pelage.split.protocols import protocol_sets, read_split
 
 VALIDATION = "validation"
@@ -41,34 +37,28 @@ def main() -> None:
     part, methods, one_sided = read_methods(params)
     if unknown := set(arguments.added) - set(methods):
         raise PelageError(f"params.yaml: fusion.methods has no {', '.join(sorted(unknown))}. Add them, or name others.")
-    rule, confidence = params["fusion"]["rule"], params["evaluate"]["confidence"]
+    confidence = params["evaluate"]["confidence"]
     rules = params["fusion"]["shortlist"], params["fusion"]["calibration"], params["fusion"]["photos"]
     split = read_split(Path("data/split.csv"))
     rows, asked = split.set_index("crop_id"), protocol_sets(split, part)[VALIDATION]
     question = ask(VALIDATION, asked)
-    own = practised({method: read_parquet(ranking_files(method)[0]) for method in methods})
-    fused = own | {method: drop_opposite(own[method], rows["orientation"]) for method in one_sided}
-    tables = own, fused, practised(read_placements(methods))
+    tables = read_own(methods), read_rankings(methods, one_sided, rows["orientation"]), read_placements(methods)
     told = []
     for count in range(len(arguments.added) + 1):
         for added in itertools.combinations(arguments.added, count):
             some = [method for method in methods if method in added or method not in arguments.added]
-            ranked, given, placed = ({name: of[name] for name in some if name in of} for of in tables)
-            found = candidates(ranked, given, rows["identity"], *rules, placed)
-            practice = {name: fusion.rankings for name, fusion in found.items()}
-            chosen, best, values = choose_on_validation(practice, some, asked, confidence)
-            made = chosen if rule == "auto" else rule
-            scores = score_protocol(question, [judge(practice[made], question, "ranking")], [None], None, confidence)
+            own, fused, placed = ({name: of[name] for name in some if name in of} for of in tables)
+            settings = rows["identity"], *rules, placed
+            practice = practise(own, fused, settings, asked, params["fusion"]["rule"], confidence)
+            judged = judge(practice.made[practice.rule].rankings, question, "ranking")
+            scores = score_protocol(question, [judged], [None], None, confidence)
             scores = {key: scores[key] for key in ("top1", "top1_low", "top1_high")}
-            scores["flank_map"] = {key: value and round(float(value), 4) for key, value in values[made].items()}
-            told.append({"added": list(added), "rule": made, "best_alone": best, **scores})
+            scores["flank_map"] = {
+                key: value and round(float(value), 4) for key, value in practice.told[practice.rule].items()
+            }
+            told.append({"added": list(added), "rule": practice.rule, "best_alone": practice.best, **scores})
             print(told[-1], flush=True)
     write_json(arguments.out, {"queries": len(asked.queries), "fusions": told})
-
-
-def practised(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Return of some tables the rows of validation queries."""
-    return {method: table[table["protocol"] == VALIDATION] for method, table in tables.items()}
 
 
 if __name__ == "__main__":

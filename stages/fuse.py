@@ -4,23 +4,20 @@ from pathlib import Path
 
 import _path  # noqa: F401
 import numpy as np
-import pandas as pd
 
 from pelage.animals.units import SEEN, animals_seen, of_one_animal, sightings
 from pelage.common.files import write_json
 from pelage.common.params import read_params
 from pelage.common.stage import run_stage
 from pelage.common.tables import read_table, write_parquet, write_table
-from pelage.evaluation.choice import choose_on_validation
+from pelage.evaluation.choice import practise
 from pelage.evaluation.reliability import (
     expected_calibration_error,
     proper_scores,
     reliability_table,
 )
 from pelage.matching.fusion import (
-    POOL,
     by_identity,
-    candidates,
     fuse_by,
     query_weights,
     read_methods,
@@ -31,8 +28,6 @@ from pelage.matching.placement import read_placements
 from pelage.matching.rankings import RECIPROCAL_RANK
 from pelage.matching.sightings import ask_together
 from pelage.split.protocols import protocol_sets, read_split
-
-AUTO = "auto"
 
 
 def main() -> None:
@@ -49,28 +44,21 @@ def main() -> None:
     rows, sets = split.set_index("crop_id"), protocol_sets(split, part)
     rankings = read_own(methods), read_rankings(methods, one_sided, rows["orientation"])
     settings = rows["identity"], wanted["shortlist"], wanted["calibration"], wanted["photos"], read_placements(methods)
-    learnt_from = [{name: of_validation(table) for name, table in tables.items()} for tables in rankings]
-    found = candidates(*learnt_from, *settings)
-
-    made = {rule: fused.rankings for rule, fused in found.items()}
-    rule, best, told = choose_on_validation(made, methods, sets["validation"], params["evaluate"]["confidence"])
-    rule = rule if wanted["rule"] == AUTO else wanted["rule"]
-    if found[POOL].fusion is None:
-        rule = POOL  # nothing is calibrated: ranks are fused
-    fused = fuse_by(rule, *rankings, *settings)
+    practice = practise(*rankings, settings, sets["validation"], wanted["rule"], params["evaluate"]["confidence"])
+    fused = fuse_by(practice.rule, *rankings, *settings)
     learnt, fusion = fused.learnt, fused.fusion
 
     metrics = {
         "part": part,
-        "rule": rule,
-        "best_part": best,
+        "rule": practice.rule,
+        "best_part": practice.best,
         "pairs": len(learnt),
         "pairs_of_same_animal": int(learnt["same"].sum()),
         "calibration": wanted["calibration"] if fusion else RECIPROCAL_RANK,
         "weights": {method: round(fusion.weights.get(method, 0.0), 4) if fusion else None for method in methods},
         "validation_flank_map": {
             name: {key: None if value is None else round(value, 4) for key, value in numbers.items()}
-            for name, numbers in told.items()
+            for name, numbers in practice.told.items()
         },
     }
     sure = learnt if fused.held_out else learnt.head(0)
@@ -96,11 +84,9 @@ def main() -> None:
     write_json(Path("data/numbers/fuse.json"), metrics)
     write_table(Path("plots/reliability.csv"), diagram.round(4))
     worth = f"Brier skill {metrics['brier_skill']}"
-    print(f"fuse: {rule} of {' + '.join(methods)}, {metrics['calibration']}, {metrics['pairs']} pairs, {worth}")
-
-
-def of_validation(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["protocol"] == "validation"]
+    print(
+        f"fuse: {practice.rule} of {' + '.join(methods)}, {metrics['calibration']}, {metrics['pairs']} pairs, {worth}"
+    )
 
 
 if __name__ == "__main__":

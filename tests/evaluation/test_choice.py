@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pelage.evaluation.choice import choose_on_validation, choose_rule
+from pelage.evaluation.choice import AUTO, choose_on_validation, choose_rule, practise
 from pelage.evaluation.judging import ask, judge
 from pelage.evaluation.masks import FLANK
 from pelage.split.protocols import protocol_sets
@@ -53,3 +53,20 @@ def test_rankings_are_worth_their_precision_by_flank(split, rankings):
         worth = judge(table, question, name).hits[FLANK].metrics()["map"]
         assert told[name]["value"] == worth[question.totals[FLANK] > 0].mean()
     assert told["pool"]["value"] == 1 and best == max(("net", "sift"), key=lambda name: told[name]["value"])
+
+
+def test_the_wanted_rule_fuses_unless_it_is_left_to_validation_or_nothing_can_be_learnt(split, rankings):
+    validation = protocol_sets(split, "flank")["validation"]
+    own = {name: rankings(split, sharpness) for name, sharpness in (("net", 0.5), ("sift", 1.0))}
+    identity = split.set_index("crop_id")["identity"]
+
+    def rule(wanted, who=identity):
+        practice = practise(own, own, (who, 40, "logistic", 1), validation, wanted, 0.95)
+        assert {table.rankings["protocol"].iat[0] for table in practice.made.values()} == {"validation"}
+        made = {name: fused.rankings for name, fused in practice.made.items()}
+        chosen, best, told = choose_on_validation(made, list(own), validation, 0.95)
+        assert (practice.best, practice.told) == (best, told)
+        return practice.rule, chosen
+
+    assert rule("listwise")[0] == "listwise" and len(set(rule(AUTO))) == 1
+    assert rule("listwise", who=identity.where(identity == "nobody", ""))[0] == "pool", "no pair of one animal"

@@ -7,6 +7,7 @@ but by what validation could not know.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,55 @@ import pandas as pd
 from pelage.evaluation.intervals import SIGNED, leave_out
 from pelage.evaluation.judging import ask, judge
 from pelage.evaluation.masks import FLANK
+from pelage.matching.fusion import POOL, Fused, candidates
 from pelage.split.protocols import ProtocolSet
+
+AUTO = "auto"
+"""The rule that leaves the choice to the validation queries."""
 
 Choice = tuple[str, str, dict[str, dict[str, Any]]]
 """What `choose_rule` returns."""
+
+
+@dataclass(frozen=True)
+class Practice:
+    """What the validation queries say of fusions.
+
+    Attributes:
+        rule: Which fuses: the one that is wanted, or the chosen one.
+        best: The best method alone.
+        told: By rule, as `choose_rule` tells it.
+        made: By rule, what it makes of the validation queries.
+    """
+
+    rule: str
+    best: str
+    told: dict[str, dict[str, Any]]
+    made: dict[str, Fused]
+
+
+def practise(
+    own: Mapping[str, pd.DataFrame],
+    rankings: Mapping[str, pd.DataFrame],
+    settings: Sequence[Any],
+    validation: ProtocolSet,
+    wanted: str,
+    confidence: float,
+) -> Practice:
+    """Fuse the validation queries by every rule, and say which is to fuse all.
+
+    Args:
+        own, rankings: As `candidates` takes them; rows of other protocols are not looked at.
+        settings: The further arguments of `candidates`, of which tables of placements may have other protocols as well.
+        validation, confidence: As in `choose_on_validation`.
+        wanted: A rule, or `AUTO`. Where nothing can be calibrated it is `POOL` in any case: ranks are fused.
+    """
+    tables = [{name: table[table["protocol"] == "validation"] for name, table in of.items()} for of in (own, rankings)]
+    made = candidates(*tables, *settings)
+    ranked = {rule: fused.rankings for rule, fused in made.items()}
+    rule, best, told = choose_on_validation(ranked, list(own), validation, confidence)
+    rule = rule if wanted == AUTO else wanted
+    return Practice(POOL if made[POOL].fusion is None else rule, best, told, made)
 
 
 def choose_on_validation(
